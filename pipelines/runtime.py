@@ -1,0 +1,165 @@
+"""Runs a stage's work over its shards: in this process, or as a stream of Ray Data tasks.
+
+What is done is recorded in storage by the work itself (see `siglino_core.store`); nothing here decides it.
+"""
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+from siglino_core import errors
+from siglino_core.config import Runner, RuntimeConfig
+from siglino_core.errors import SiglinoError, WorkerError
+from siglino_core.store import Manifest, Shard
+
+QUIET_ENV = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "DO_NOT_TRACK": "1",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_DEDUP_LOGS": "0",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+
+
+class Progress(Protocol):
+    """Told of every unit of work that ends: ``done`` of ``total`` units of ``stage``."""
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None: ...
+
+
+def silent(stage: str, done: int, total: int, note: str = "") -> None:
+    """A :class:`Progress` that shows nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a stage says of itself: Computed, Resumed or Reused, and its manifest."""
+
+    state: str
+    manifest: Manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a stage would do, priced: rows, bytes to write, and hours of the device named."""
+
+    stage: str
+    shards: int
+    rows: int
+    bytes: int
+    device: str
+    device_hours: float
+    note: str = ""
+
+
+def start_ray(config: RuntimeConfig) -> Any:
+    """Join or start Ray, quietly and without telemetry; returns the ray module."""
+    for key, value in QUIET_ENV.items():
+        os.environ.setdefault(key, value)
+    if config.address == "local":
+        # A local Ray of our own: without this it would turn token authentication on and write a token file.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    import ray
+    import ray.data
+
+    if not ray.is_initialized():
+        local = {"num_cpus": config.cpus or None, "include_dashboard": False} if config.address == "local" else {}
+        try:
+            ray.init(address=config.address, log_to_driver=False, logging_level=logging.ERROR, **local)
+        except ConnectionError as e:
+            raise WorkerError(f"runtime.address={config.address}: no Ray cluster answers there ({e})") from e
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.enable_operator_progress_bars = False
+    context.print_on_execution_start = False
+    context.target_max_block_size = None  # one block is one shard, and stays one
+    context.execution_options.verbose_progress = False
+    for name in ("ray.data", "ray.data._internal", "ray"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return ray
+
+
+def parallelism(config: RuntimeConfig) -> int:
+    """How many units of work may run at once."""
+    if config.runner is Runner.LOCAL:
+        return 1
+    ray = start_ray(config)
+    return config.workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def map_shards(
+    work: Callable[[Shard], dict[str, Any]],
+    shards: Sequence[Shard],
+    config: RuntimeConfig,
+    *,
+    memory: int | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield ``work(shard)`` for every shard, in the order in which they end.
+
+    Args:
+        work: commits the shard in storage and returns its commit record; must pickle.
+        memory: bytes that one unit of work needs, so that Ray starts no more of them than fit.
+
+    Raises:
+        SiglinoError: as raised by ``work``.
+        WorkerError: a worker died more often than Ray retries.
+    """
+    if not shards:
+        return
+    if config.runner is Runner.LOCAL:
+        yield from map(work, shards)
+        return
+    ray = start_ray(config)
+    with worker_errors():
+        items = [{"shard": json.dumps(shard)} for shard in shards]
+        dataset = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+            partial(_call, work),
+            batch_size=1,
+            num_cpus=1,
+            memory=memory,
+            concurrency=min(parallelism(config), len(items)),
+        )
+        for row in dataset.iter_rows():
+            yield unpack(row["record"])
+
+
+def _call(work: Callable[[Shard], dict[str, Any]], batch: dict[str, Any]) -> dict[str, list[str]]:
+    return {"record": [pack(work, json.loads(shard)) for shard in batch["shard"]]}
+
+
+def pack(work: Callable[..., dict[str, Any]], *args: Any) -> str:
+    """What ``work`` returns or raises, as JSON: our own errors travel as data, without Ray's wrapping and retries."""
+    try:
+        return json.dumps(work(*args))
+    except SiglinoError as e:
+        return json.dumps({"error": type(e).__name__, "text": str(e)})
+
+
+def unpack(record: str) -> dict[str, Any]:
+    """The inverse of :func:`pack`; raises what was raised."""
+    found = json.loads(record)
+    if "error" in found:
+        raise getattr(errors, found["error"])(found["text"])
+    return found
+
+
+@contextlib.contextmanager
+def worker_errors() -> Iterator[None]:
+    """What Ray raises of itself (a dead worker, a lost node) becomes a :class:`WorkerError`."""
+    try:
+        yield
+    except SiglinoError:
+        raise
+    except Exception as e:
+        if type(e).__module__.startswith("ray.") or "Ray" in type(e).__name__:
+            first = str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__
+            raise WorkerError(
+                f"a Ray worker failed ({type(e).__name__}: {first[:300]}). "
+                "What was committed stays: run the same command again."
+            ) from e
+        raise

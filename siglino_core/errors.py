@@ -1,0 +1,25 @@
+"""The errors that a user can act on: each names the thing, its value, and the mend."""
+
+
+class SiglinoError(Exception):
+    """Base of all errors shown without a traceback; ``exit_code`` is the CLI's."""
+
+    exit_code = 1
+
+
+class ConfigError(SiglinoError):
+    """What was asked for cannot be: an unknown key, an impossible value, a run made with another config."""
+
+    exit_code = 2
+
+
+class DataError(SiglinoError):
+    """What was read is not what it should be: wrong format or schema, too many rejects, NaN."""
+
+
+class StoreError(SiglinoError):
+    """Storage did not do its part: missing, unreachable, refused, or full."""
+
+
+class WorkerError(SiglinoError):
+    """A worker process or node died; what it had committed stays."""

@@ -1,0 +1,127 @@
+"""The artifacts' columns: Arrow schemas with a sentence on every column, checked on write and on read."""
+
+import pyarrow as pa
+
+from siglino_core.errors import DataError
+
+
+def _column(name: str, kind: pa.DataType, doc: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"doc": doc})
+
+
+IMAGE_ID = _column("image_id", pa.string(), "SHA-256 of the encoded image's bytes, first 32 hex digits")
+SOURCE_URI = _column("source_uri", pa.string(), "file that holds the image: an image, a tar or a Parquet file")
+SOURCE_KEY = _column("source_key", pa.string(), "name of the image inside its pool: path, tar key or row key")
+ROW = _column("row", pa.int32(), "row of the image in the source shard of the same name")
+CAPTION = _column("caption", pa.string(), "text that came with the image", nullable=True)
+LABEL = _column("label", pa.string(), "class that came with the image, if any", nullable=True)
+
+SOURCE = pa.schema(
+    [
+        IMAGE_ID,
+        SOURCE_URI,
+        SOURCE_KEY,
+        _column("source_offset", pa.int64(), "byte offset in a tar, row number in a Parquet file, else 0"),
+        _column("format", pa.string(), "encoding found in the bytes: jpeg, png, webp, gif, bmp, tiff"),
+        _column("width", pa.int32(), "pixels"),
+        _column("height", pa.int32(), "pixels"),
+        _column("num_bytes", pa.int64(), "length of the encoded image"),
+        CAPTION,
+        LABEL,
+        _column("bytes", pa.binary(), "encoded image; null when source.store=pointer", nullable=True),
+    ]
+)
+
+REJECTS = pa.schema(
+    [
+        SOURCE_URI,
+        SOURCE_KEY,
+        _column("reason", pa.string(), "one word: why the image cannot be used"),
+        _column("error", pa.string(), "the same in a sentence, with the values"),
+    ]
+)
+
+DUPLICATES = pa.schema(
+    [
+        IMAGE_ID,
+        _column("shard", pa.string(), "source shard that holds the copy"),
+        ROW,
+        _column("kept_shard", pa.string(), "source shard that holds the copy which stays (the first)"),
+        _column("kept_row", pa.int32(), "its row there"),
+    ]
+)
+
+
+def embed(dim: int) -> pa.Schema:
+    """One embedding a row; ``dim`` is the encoder's width."""
+    doc = "unit-length feature of the image"
+    return pa.schema([IMAGE_ID, ROW, _column("embedding", pa.list_(pa.float16(), dim), doc)])
+
+
+def centroids(dim: int) -> pa.Schema:
+    """One centroid of a level a row."""
+    return pa.schema(
+        [
+            _column("centroid_id", pa.int32(), "row number within the level"),
+            _column("parent_id", pa.int32(), "its centroid in the next level up; null at the top", nullable=True),
+            _column("size", pa.int64(), "images of the pool under it"),
+            _column("centroid", pa.list_(pa.float32(), dim), "its vector, in the clustered space"),
+        ]
+    )
+
+
+def _levels(levels: int, *, nullable: bool = False) -> list[pa.Field]:
+    return [
+        _column(f"level_{i}", pa.int32(), f"centroid of level {i} (1 = finest)", nullable=nullable)
+        for i in range(1, levels + 1)
+    ]
+
+
+def assignments(levels: int) -> pa.Schema:
+    """One image a row, with its centroid at every level."""
+    distance = _column("distance", pa.float32(), "Euclidean distance to its level-1 centroid")
+    return pa.schema([IMAGE_ID, ROW, *_levels(levels), distance])
+
+
+def sample(levels: int) -> pa.Schema:
+    """One image of the pool a row, kept or not; row-aligned with the source shard of the same name."""
+    return pa.schema(
+        [
+            IMAGE_ID,
+            _column("kept", pa.bool_(), "whether the image is in the curated set"),
+            _column("repeat", pa.int32(), "how often it appears there: 1 if kept, else 0"),
+            _column(
+                "reason",
+                pa.string(),
+                "kept, over_quota, near_duplicate, exact_duplicate, or rejected (by embed)",
+            ),
+            _column("duplicate_of", pa.string(), "image_id of the copy that stands for it", nullable=True),
+            *_levels(levels, nullable=True),
+        ]
+    )
+
+
+def images(levels: int) -> pa.Schema:
+    """One curated image a row: what training reads."""
+    picked = [SOURCE.field(n) for n in ("format", "width", "height", "caption", "label")]
+    data = _column("bytes", pa.binary(), "encoded image")
+    return pa.schema([IMAGE_ID, SOURCE_URI, SOURCE_KEY, *picked, *_levels(levels), data])
+
+
+def check(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:
+    """The table cast to ``schema``, or a :class:`DataError` that names the column.
+
+    Raises:
+        DataError: a column is missing, has another type, or holds nulls where none may be.
+    """
+    missing = [n for n in schema.names if n not in table.column_names]
+    if missing:
+        raise DataError(f"{what} lacks the column(s) {', '.join(missing)}; it has {', '.join(table.column_names)}")
+    table = table.select(schema.names)
+    for field in schema:
+        column = table.column(field.name)
+        if column.type != field.type:
+            raise DataError(f"{what}: column {field.name} is {column.type}, expected {field.type}")
+        if not field.nullable and column.null_count:
+            raise DataError(f"{what}: column {field.name} holds {column.null_count} nulls")
+    return table.cast(schema)

@@ -1,0 +1,14 @@
+"""Storage is the truth: runs, stages and shards on any fsspec URL.
+
+Layout of a stage, in the order in which it comes to be::
+
+    <run>/<stage>/plan.json            which shards there will be, and from what (created once)
+    <run>/<stage>/part-00000.parquet   a shard's data: whole or absent
+    <run>/<stage>/commits/part-00000.json   its commit record: rows, bytes, SHA-256
+    <run>/<stage>/manifest.json        the stage is done; everything it holds, and what made it
+"""
+
+from siglino_core.store.files import Files
+from siglino_core.store.stage import Identity, Manifest, Run, Shard, ShardWriter, Stage, Todo
+
+__all__ = ["Files", "Identity", "Manifest", "Run", "Shard", "ShardWriter", "Stage", "Todo"]

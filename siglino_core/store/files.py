@@ -1,0 +1,227 @@
+"""A folder on any fsspec URL, with writes that are whole or absent."""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow.parquet as pq
+
+from siglino_core.errors import StoreError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+UNFINISHED = ".unfinished"  # where local files are written before they are moved into place
+
+
+@contextlib.contextmanager
+def reported(url: str) -> Iterator[None]:
+    """Storage failures inside become one :class:`StoreError` that names ``url`` and the mend."""
+    try:
+        yield
+    except FileNotFoundError as e:
+        raise StoreError(f"{url}: no such file, folder or bucket ({e})") from e
+    except PermissionError as e:
+        raise StoreError(f"{url}: access denied ({e}). Check the credentials and the folder's rights.") from e
+    except OSError as e:
+        if e.errno in FULL:
+            raise StoreError(f"{url}: no space left. Free some, or choose another run=URL; then run again.") from e
+        raise StoreError(f"{url}: {type(e).__name__}: {e}") from e
+    except Exception as e:
+        # Object-store clients raise their own families, which this module doesn't import.
+        family = type(e).__module__.partition(".")[0]
+        if type(e).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
+            raise StoreError(
+                f"{url}: no credentials found. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                "a profile, or run where a role provides them."
+            ) from e
+        if family in ("botocore", "aiobotocore", "aiohttp"):
+            raise StoreError(f"{url}: the store cannot be reached or refused ({type(e).__name__}: {e})") from e
+        raise
+
+
+def is_local(url: str) -> bool:
+    return "://" not in url or url.startswith("file://")
+
+
+class Files:
+    """The files under one URL; names are relative to it, with forward slashes."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/") or "/"
+
+    def __reduce__(self) -> tuple[type["Files"], tuple[str]]:
+        return Files, (self.url,)
+
+    @cached_property
+    def _fs(self) -> Any:
+        with reported(self.url):
+            try:
+                fs, self._root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+            except (ImportError, ValueError) as e:
+                raise StoreError(f"{self.url}: {e}") from e
+            return fs
+
+    @cached_property
+    def local(self) -> Path | None:
+        """The folder as a path if it lies on this machine's file system, else None."""
+        return Path(self.url.removeprefix("file://")).absolute() if is_local(self.url) else None
+
+    def path(self, name: str) -> str:
+        """The full fsspec path of ``name``."""
+        fs_root = (self._fs, self._root)[1]
+        return f"{fs_root}/{name}" if name else fs_root
+
+    def sub(self, name: str) -> "Files":
+        return Files(f"{self.url}/{name}")
+
+    # Reading
+
+    def exists(self, name: str) -> bool:
+        with reported(f"{self.url}/{name}"):
+            return self._fs.exists(self.path(name))
+
+    def read(self, name: str) -> bytes:
+        with reported(f"{self.url}/{name}"):
+            return self._fs.cat_file(self.path(name))
+
+    def read_json(self, name: str) -> Any | None:
+        """The parsed file, or None if there is none.
+
+        Raises:
+            StoreError: the file is not JSON (it was not written by us, or the disk lost it).
+        """
+        try:
+            with reported(f"{self.url}/{name}"):
+                data = self._fs.cat_file(self.path(name))
+        except StoreError as e:
+            if isinstance(e.__cause__, FileNotFoundError):
+                return None
+            raise
+        try:
+            return json.loads(data)
+        except ValueError as e:
+            raise StoreError(f"{self.url}/{name} is damaged (not JSON). Delete it, then run again.") from e
+
+    def read_many(self, names: Sequence[str]) -> dict[str, bytes]:
+        """The contents of many small files, fetched concurrently where the store allows."""
+        with reported(self.url):
+            found = self._fs.cat([self.path(n) for n in names]) if names else {}
+            return {n: found[self._fs._strip_protocol(self.path(n))] for n in names}
+
+    def open(self, name: str) -> Any:
+        """A seekable binary reader."""
+        with reported(f"{self.url}/{name}"):
+            return self._fs.open(self.path(name), "rb")
+
+    def parquet(self, name: str) -> pq.ParquetFile:
+        with reported(f"{self.url}/{name}"):
+            source = self.local / name if self.local else self.open(name)
+            return pq.ParquetFile(source, memory_map=False, pre_buffer=False)
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """Bytes of every file under ``prefix``, by name; empty if there is nothing."""
+        with reported(f"{self.url}/{prefix}"):
+            base = self.path(prefix).rstrip("/")
+            try:
+                found = self._fs.find(base, detail=True)
+            except FileNotFoundError:
+                return {}
+            root = self.path("").rstrip("/") + "/"
+            return {
+                path.removeprefix(root): int(info["size"] or 0)
+                for path, info in sorted(found.items())
+                if info.get("type") == "file" and f"/{UNFINISHED}/" not in path
+            }
+
+    # Writing
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write or replace a file: afterwards it is whole, before that it is as it was."""
+        with reported(f"{self.url}/{name}"):
+            if self.local is None:
+                self._fs.pipe_file(self.path(name), data)
+                return
+            with self._scratch() as folder:
+                (folder / "data").write_bytes(data)
+                self._settle(folder / "data", self.local / name)
+
+    def put_file(self, name: str, path: Path) -> None:
+        """Move a local file into place, whole or not at all."""
+        with reported(f"{self.url}/{name}"):
+            if self.local is None:
+                self._fs.put_file(str(path), self.path(name))
+                path.unlink()
+                return
+            self._settle(path, self.local / name)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a file unless it exists; False if it does. Exactly one of many callers wins."""
+        with reported(f"{self.url}/{name}"):
+            if self.local is None:
+                return self._create_remote(name, data)
+            with self._scratch() as folder:
+                (folder / "data").write_bytes(data)
+                try:
+                    self._settle(folder / "data", self.local / name, create=True)
+                except FileExistsError:
+                    return False
+            return True
+
+    def _create_remote(self, name: str, data: bytes) -> bool:
+        try:
+            self._fs.pipe_file(self.path(name), data, mode="create")
+        except FileExistsError:
+            return False
+        except OSError as e:
+            # s3fs reports the store's 412 (If-None-Match failed) as EINVAL, with the cause inside.
+            if "PreconditionFailed" in f"{e!r} {e.__cause__!r} {e.__context__!r}":
+                return False
+            raise
+        return True
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete files that may or may not exist."""
+        for name in names:
+            with reported(f"{self.url}/{name}"), contextlib.suppress(FileNotFoundError):
+                self._fs.rm_file(self.path(name))
+
+    def tidy(self) -> None:
+        """Drop what a killed writer left behind, and folders that became empty (local folders only)."""
+        if self.local is None or not self.local.is_dir():
+            return
+        shutil.rmtree(self.local / UNFINISHED, ignore_errors=True)
+        for folder, _, _ in os.walk(self.local, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+
+    @contextlib.contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        assert self.local is not None
+        folder = self.local / UNFINISHED / uuid.uuid4().hex
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @staticmethod
+    def _settle(source: Path, target: Path, *, create: bool = False) -> None:
+        with source.open("rb") as f:
+            os.fsync(f.fileno())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if create:
+            os.link(source, target)
+        else:
+            os.replace(source, target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,0 +1,324 @@
+"""Runs, stages and shards: what is done, what is missing, and whether it belongs together."""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import siglino_core
+from siglino_core.errors import ConfigError, StoreError
+from siglino_core.hashing import fingerprint
+from siglino_core.store.files import UNFINISHED, Files, reported
+
+Shard = dict[str, Any]  # {"name": ..., and whatever its stage needs to do it}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What decides a stage's bytes: its code's version, its config, and its inputs' digests.
+
+    Worker counts, batch sizes and paths of the run never belong here.
+    """
+
+    stage: str
+    version: int
+    config: dict[str, Any]
+    inputs: dict[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(dataclasses.asdict(self))
+
+    def differences(self, other: dict[str, Any]) -> list[str]:
+        """What differs from a stored identity, as ``key: theirs there, ours here``."""
+        ours, theirs = _flat(dataclasses.asdict(self)), _flat(other)
+        return [
+            f"{key.removeprefix('config.')}: {theirs.get(key, 'unset')!r} there, {ours.get(key, 'unset')!r} here"
+            for key in sorted(ours.keys() | theirs.keys())
+            if ours.get(key) != theirs.get(key)
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A finished stage: what it holds, what made it, and how long that took."""
+
+    stage: str
+    fingerprint: str
+    identity: dict[str, Any]
+    digest: str
+    shards: int
+    rows: int
+    rejects: dict[str, int]
+    seconds: float
+    files: dict[str, list[Any]]
+    facts: dict[str, Any] = field(default_factory=dict)
+    software: str = f"siglino {siglino_core.__version__}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Todo:
+    """What a stage still has to do."""
+
+    state: str  # Reused, Resumed or Computed: what the stage will be able to say of itself
+    shards: list[Shard]
+    missing: list[Shard]
+    manifest: Manifest | None = None
+
+
+class Run:
+    """One folder of artifacts, on any fsspec URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def stage(self, name: str) -> "Stage":
+        return Stage(Files(f"{self.url}/{name}"), name)
+
+    def __reduce__(self) -> tuple[type["Run"], tuple[str]]:
+        return Run, (self.url,)
+
+
+class Stage:
+    """One stage's folder."""
+
+    def __init__(self, files: Files, name: str) -> None:
+        self.files = files
+        self.name = name
+
+    def manifest(self) -> Manifest | None:
+        """The manifest, or None while the stage is not done."""
+        found = self.files.read_json("manifest.json")
+        if found is None:
+            return None
+        known = {f.name for f in dataclasses.fields(Manifest)}
+        return Manifest(**{k: v for k, v in found.items() if k in known})
+
+    def require(self) -> Manifest:
+        """The manifest of a stage that must be done.
+
+        Raises:
+            StoreError: it is not.
+        """
+        manifest = self.manifest()
+        if manifest is None:
+            raise StoreError(f"{self.files.url} is not finished: run `siglino run --from {self.name}` first.")
+        return manifest
+
+    def shards(self) -> list[Shard]:
+        """The planned shards, in order; empty before the stage began."""
+        plan = self.files.read_json("plan.json")
+        return plan["shards"] if plan else []
+
+    def begin(self, identity: Identity, plan: Callable[[], Sequence[Shard]], *, redo: str = "no") -> Todo:
+        """Look at storage and say what is missing, after checking that it belongs to ``identity``.
+
+        Args:
+            plan: lists the stage's shards; called only if storage holds no plan yet.
+            redo: ``no`` refuses what another config made; ``stale`` deletes it; ``always`` deletes whatever is there.
+
+        Raises:
+            ConfigError: storage holds this stage as made by another config, code version or input.
+        """
+        stored = self.files.read_json("plan.json")
+        if stored is not None and (
+            redo == "always" or (redo == "stale" and stored["fingerprint"] != identity.fingerprint)
+        ):
+            self.erase()
+            stored = None
+        if stored is not None and stored["fingerprint"] != identity.fingerprint:
+            raise ConfigError(
+                f"{self.files.url} was made by another config:\n  "
+                + "\n  ".join(identity.differences(stored["identity"]))
+                + f"\nUse --redo {self.name} to make it again (and what follows from it), or another run=URL."
+            )
+        self.files.tidy()
+        if stored is None:
+            body = {
+                "fingerprint": identity.fingerprint,
+                "identity": dataclasses.asdict(identity),
+                "shards": list(plan()),
+            }
+            self.files.create("plan.json", _json(body))
+            stored = self.files.read_json("plan.json")
+            if stored is None or stored["fingerprint"] != identity.fingerprint:
+                raise StoreError(f"{self.files.url}/plan.json: another process began this stage with another config.")
+        return self._todo(stored["shards"], identity)
+
+    def _todo(self, shards: list[Shard], identity: Identity) -> Todo:
+        manifest = self.manifest()
+        sizes = self.files.sizes()
+        if manifest is not None:
+            if all(sizes.get(name) == entry[0] for name, entry in manifest.files.items()):
+                return Todo(state="Reused", shards=shards, missing=[], manifest=manifest)
+            self.files.delete(["manifest.json"])  # something was lost: only the damaged shards are done again
+        commits = self.commits(sizes)
+        done = {n for n, commit in commits.items() if commit["fingerprint"] == identity.fingerprint}
+        state = "Resumed" if done or manifest else "Computed"
+        return Todo(state=state, shards=shards, missing=[s for s in shards if s["name"] not in done])
+
+    def commits(self, sizes: dict[str, int] | None = None) -> dict[str, dict[str, Any]]:
+        """The commit record of every shard whose files are as long as it says."""
+        sizes = self.files.sizes() if sizes is None else sizes
+        texts = self.files.read_many([n for n in sizes if n.startswith("commits/")])
+        records = [json.loads(text) for text in texts.values()]
+        return {
+            record["shard"]: record
+            for record in records
+            if all(sizes.get(name) == entry[0] for name, entry in record["files"].items())
+        }
+
+    def writer(self, shard: str, identity_fingerprint: str) -> "ShardWriter":
+        return ShardWriter(self.files, shard, identity_fingerprint)
+
+    def finish(
+        self,
+        identity: Identity,
+        shards: Sequence[Shard],
+        *,
+        facts: dict[str, Any] | None = None,
+        check: Callable[[int, dict[str, int]], None] | None = None,
+    ) -> Manifest:
+        """Commit the manifest, once every shard is committed.
+
+        Args:
+            check: called with (rows, rejects by reason) before the commit; it may refuse by raising.
+        """
+        commits = self.commits()
+        files: dict[str, list[Any]] = {}
+        rows, seconds = 0, 0.0
+        rejects: dict[str, int] = {}
+        for shard in shards:
+            record = commits.get(shard["name"])
+            if record is None or record["fingerprint"] != identity.fingerprint:
+                raise StoreError(f"{self.files.url}: shard {shard['name']} is not there. Run again: only it is redone.")
+            files |= record["files"]
+            rows += record["rows"]
+            seconds += record["seconds"]
+            for reason, count in record["rejects"].items():
+                rejects[reason] = rejects.get(reason, 0) + count
+        if check is not None:
+            check(rows, rejects)
+        manifest = Manifest(
+            stage=self.name,
+            fingerprint=identity.fingerprint,
+            identity=dataclasses.asdict(identity),
+            digest=fingerprint({name: entry[1] for name, entry in files.items()}),
+            shards=len(shards),
+            rows=rows,
+            rejects=dict(sorted(rejects.items())),
+            seconds=round(seconds, 3),
+            files=dict(sorted(files.items())),
+            facts=facts or {},
+        )
+        self.files.create("manifest.json", _json(dataclasses.asdict(manifest)))
+        self.files.tidy()
+        return manifest
+
+    def erase(self) -> None:
+        """Delete the stage: the manifest and commits first and the plan last, so that a kill leaves no lie."""
+        names = self.files.sizes()
+        first = [n for n in names if n == "manifest.json" or n.startswith("commits/")]
+        rest = [n for n in names if n not in {*first, "plan.json"}]
+        self.files.delete([*first, *rest, "plan.json"])
+        self.files.tidy()
+
+
+class ShardWriter:
+    """Writes a shard's files aside and commits them together; a context manager.
+
+    Files become visible in :meth:`commit` alone; leaving the context without it drops them.
+    """
+
+    def __init__(self, files: Files, shard: str, identity_fingerprint: str) -> None:
+        self._files = files
+        self._shard = shard
+        self._fingerprint = identity_fingerprint
+        self._written: dict[str, Path] = {}
+        self._started = time.monotonic()
+        self._folder: Path | None = None
+
+    def __enter__(self) -> "ShardWriter":
+        with reported(self._files.url):
+            if self._files.local is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="siglino-"))
+            else:
+                self._folder = self._files.local / UNFINISHED / f"{self._shard}-{uuid.uuid4().hex}"
+                self._folder.mkdir(parents=True)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def path(self, name: str) -> Path:
+        """Where to write the file that will be ``name``."""
+        assert self._folder is not None, "enter the context first"
+        self._written[name] = self._folder / f"{len(self._written)}"
+        return self._written[name]
+
+    @contextmanager
+    def parquet(self, name: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+        """A Parquet writer for ``name``: zstd, with statistics, no dictionary on ids and bytes."""
+        dictionary = [
+            n for n in schema.names if n in ("source_uri", "format", "label", "reason", "shard", "kept_shard")
+        ]
+        with (
+            reported(f"{self._files.url}/{name}"),
+            pq.ParquetWriter(
+                self.path(name),
+                schema,
+                compression="zstd",
+                use_dictionary=dictionary or False,
+                write_page_index=True,
+            ) as writer,
+        ):
+            yield writer
+
+    def write(self, name: str, table: pa.Table, schema: pa.Schema, row_group_size: int = 65536) -> None:
+        """The whole of a small file at once."""
+        with self.parquet(name, schema) as out:
+            out.write_table(table.cast(schema), row_group_size=row_group_size)
+
+    def commit(
+        self, *, rows: int, rejects: dict[str, int] | None = None, facts: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Move the files into place, then write the record that makes them count; returns it."""
+        entries: dict[str, list[Any]] = {}
+        for name, path in self._written.items():
+            with reported(f"{self._files.url}/{name}"), path.open("rb") as f:
+                entries[name] = [path.stat().st_size, hashlib.file_digest(f, "sha256").hexdigest()]
+            self._files.put_file(name, path)
+        record = {
+            "shard": self._shard,
+            "fingerprint": self._fingerprint,
+            "rows": rows,
+            "rejects": rejects or {},
+            "files": entries,
+            "facts": facts or {},
+            "seconds": round(time.monotonic() - self._started, 3),
+        }
+        self._files.put(f"commits/{self._shard}.json", _json(record))
+        return record
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True, default=str).encode()
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat |= _flat(item, f"{prefix}{key}.") if isinstance(item, dict) else {f"{prefix}{key}": item}
+    return flat
