@@ -1,0 +1,219 @@
+"""embed: one vector an image, through a stream of decoders (CPU) and encoders (GPU or CPU).
+
+Reads `source`, writes one shard of embeddings for each of its shards, and a reject row for what cannot be embedded.
+"""
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from siglino_core.images import BadImage, decode
+from siglino_core.lineage import duplicate_rows, image_rows
+
+from pipelines.runtime import Estimate, Progress, Result, parallelism, silent, start_ray, unpack, worker_errors
+from pipelines.runtime import pack as packed
+from siglino_core import schema
+from siglino_core.config import CurateConfig, EmbedConfig, Runner, shaping
+from siglino_core.device import choose, single_thread
+from siglino_core.errors import DataError
+from siglino_core.store import Identity, Run, Shard
+from siglino_core.teachers import Encoder, Preprocess, load
+
+VERSION = 1
+DECODE_SHARE = 0.25  # of a CPU, reserved for a decoder beside an encoder that computes on the CPU
+
+
+def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
+    """Embed every image of `source` that is not an exact duplicate."""
+    source, stage = run.stage("source"), run.stage("embed")
+    manifest = source.require()
+    encoder = load(config.embed, "cpu", config.embed.precision.value)
+    device = choose(config.runtime.device, config.embed.precision.value)
+    identity = Identity(
+        stage="embed",
+        version=VERSION,
+        config={**shaping(config.embed), "weights_hash": encoder.identity, "precision": str(device.dtype)[6:]},
+        inputs={"source": manifest.digest},
+    )
+    parts = [{"name": s["name"]} for s in source.shards() if s["name"].startswith("part-")]
+    todo = stage.begin(identity, lambda: parts, redo=redo)
+    done = len(todo.shards) - len(todo.missing)
+    progress("embed", done, len(todo.shards), device.reason)
+    if todo.manifest is not None:
+        return Result(state=todo.state, manifest=todo.manifest)
+    for record in _records(config, run, identity.fingerprint, encoder.preprocess, todo.missing):
+        done += 1
+        progress("embed", done, len(todo.shards), f"{record['rows']} images in {record['shard']}")
+    facts = {"encoder": config.embed.encoder, "dim": encoder.dim, "device": device.reason}
+    finished = stage.finish(
+        identity, todo.shards, facts=facts, check=lambda n, bad: _too_many(n, bad, config.embed.max_reject_share)
+    )
+    return Result(state=todo.state, manifest=finished)
+
+
+def plan(config: CurateConfig, rows: int) -> Estimate:
+    """What embedding ``rows`` images costs: device-hours from the encoder's FLOPs and the device's usual yield."""
+    encoder = config.embed.encoder
+    dim, gflops = (1280, 0.8) if encoder == "efficientnet_lite0" else (768, 35.2)
+    device = choose(config.runtime.device, config.embed.precision.value)
+    # Forward passes at about 40% of an A100's bf16 peak (312 TFLOP/s), or as measured on one CPU core.
+    per_second = 125e12 / (gflops * 1e9) if encoder.startswith("dinov3") or device.device == "cuda" else 30.0
+    unit = "A100" if per_second > 100 else "CPU core"
+    return Estimate(
+        stage="embed",
+        shards=-(-rows // config.source.rows_per_shard),
+        rows=rows,
+        bytes=rows * (2 * dim + 36),
+        device=unit,
+        device_hours=rows / per_second / 3600,
+    )
+
+
+def _records(
+    config: CurateConfig, run: Run, fingerprint: str, preprocess: Preprocess, missing: list[Shard]
+) -> Iterator[dict[str, Any]]:
+    decoder = Decoder(run, config, preprocess)
+    names = [shard["name"] for shard in missing]
+    if not names:
+        return
+    if config.runtime.runner is Runner.LOCAL:
+        encoder = ShardEncoder(run, config.embed, config.runtime.device, fingerprint)
+        yield from (encoder.commit(decoder.decoded(name)) for name in names)
+        return
+    ray = start_ray(config.runtime)
+    on_gpu = choose(config.runtime.device).device != "cpu"
+    gpus = int(ray.cluster_resources().get("GPU", 0)) if on_gpu else 0
+    actors = min(len(names), config.runtime.workers or gpus or parallelism(config.runtime))
+    # On the CPU an encoder takes most of a core and leaves room for one decoder beside it: a pool that held every
+    # core would wait for decoders that can never start.
+    encoder_needs: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0} if gpus else {"num_cpus": 1 - DECODE_SHARE}
+    with worker_errors():
+        dataset = (
+            ray.data.from_items([{"shard": name} for name in names], override_num_blocks=len(names))
+            .map_batches(decoder, batch_size=1, batch_format="pyarrow", num_cpus=1 if gpus else DECODE_SHARE)
+            .map_batches(
+                ShardEncoder,
+                fn_constructor_args=(run, config.embed, config.runtime.device, fingerprint),
+                batch_size=1,
+                batch_format="pyarrow",
+                zero_copy_batch=True,
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
+                **encoder_needs,
+            )
+        )
+        for row in dataset.iter_rows():
+            yield unpack(row["record"])
+
+
+class Decoder:
+    """Reads a source shard and decodes its images to the pixels that the encoder wants."""
+
+    def __init__(self, run: Run, config: CurateConfig, preprocess: Preprocess) -> None:
+        self._run, self._source, self._preprocess = run, config.source, preprocess
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        found = [self.decoded(name) for name in batch.column("shard").to_pylist()]
+        columns = {
+            "meta": [f["meta"] for f in found],
+            "pixels": pa.array([f["pixels"] for f in found], pa.large_binary()),
+        }
+        return pa.table(columns)
+
+    def decoded(self, shard: str) -> dict[str, Any]:
+        """The shard's pixels as one buffer, uint8 [N, S, S, 3], and what belongs to them as JSON."""
+        size = self._preprocess.size
+        pixels = io.BytesIO()
+        ids: list[str] = []
+        rows: list[int] = []
+        rejects: list[dict[str, str]] = []
+        try:
+            copies = duplicate_rows(self._run.stage("source"), shard)
+            for row, image in image_rows(self._run.stage("source"), shard, skip=copies):
+                try:
+                    picture = decode(
+                        image["bytes"],
+                        max_pixels=self._source.max_pixels,
+                        max_bytes=self._source.max_bytes,
+                        draft=size,
+                    )
+                except BadImage as e:
+                    where = {"source_uri": image["source_uri"], "source_key": image["source_key"]}
+                    rejects.append({**where, "reason": e.reason, "error": str(e)})
+                    continue
+                pixels.write(self._preprocess(picture).tobytes())
+                ids.append(image["image_id"])
+                rows.append(row)
+        except Exception as e:
+            return {"meta": packed(_raise, e), "pixels": b""}
+        meta = {"shard": shard, "image_id": ids, "row": rows, "rejects": rejects}
+        return {"meta": json.dumps(meta), "pixels": pixels.getbuffer()}
+
+
+class ShardEncoder:
+    """An actor: holds the encoder, turns one shard's pixels into embeddings, and commits them."""
+
+    def __init__(self, run: Run, config: EmbedConfig, device: str, fingerprint: str) -> None:
+        if choose(device).device == "cpu":
+            single_thread()
+        self._stage, self._fingerprint = run.stage("embed"), fingerprint
+        self._encoder = load(config, choose(device).device, config.precision.value)
+        self._batch = config.batch_size or self._encoder.device.batch_size
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        found = zip(batch.column("meta").to_pylist(), batch.column("pixels"), strict=True)
+        return pa.table({"record": [packed(self.commit, {"meta": m, "pixels": p.as_buffer()}) for m, p in found]})
+
+    def commit(self, decoded: dict[str, Any]) -> dict[str, Any]:
+        """Embed and commit a shard; returns its commit record."""
+        meta = unpack(decoded["meta"])
+        shard, size = meta["shard"], self._encoder.preprocess.size
+        pixels = np.frombuffer(decoded["pixels"], np.uint8).reshape(-1, size, size, 3)
+        vectors = _encoded(self._encoder, pixels, self._batch)
+        finite = np.isfinite(vectors).all(1)
+        rejects = meta["rejects"]
+        for i in np.flatnonzero(~finite):
+            error = f"the embedding of image {meta['image_id'][i]} is not finite"
+            rejects.append(
+                {"source_uri": "", "source_key": meta["image_id"][i], "reason": "not_finite", "error": error}
+            )
+        table = pa.table(
+            {
+                "image_id": pa.array(meta["image_id"], pa.string()).filter(pa.array(finite)),
+                "row": pa.array(meta["row"], pa.int32()).filter(pa.array(finite)),
+                "embedding": vector_column(vectors[finite].astype(np.float16)),
+            }
+        )
+        counts: dict[str, int] = {}
+        for reject in rejects:
+            counts[reject["reason"]] = counts.get(reject["reason"], 0) + 1
+        with self._stage.writer(shard, self._fingerprint) as out:
+            out.write(f"{shard}.parquet", table, schema.embed(self._encoder.dim), row_group_size=16384)
+            out.write(f"rejects/{shard}.parquet", pa.Table.from_pylist(rejects, schema.REJECTS), schema.REJECTS)
+            return out.commit(rows=table.num_rows, rejects=counts)
+
+
+def vector_column(vectors_ND: np.ndarray) -> pa.FixedSizeListArray:
+    """Vectors as an Arrow column, without a copy."""
+    flat = pa.array(np.ascontiguousarray(vectors_ND).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, vectors_ND.shape[1])
+
+
+def _encoded(encoder: Encoder, pixels: np.ndarray, batch: int) -> np.ndarray:
+    parts = [encoder.encode(pixels[i : i + batch]) for i in range(0, len(pixels), batch)]
+    return np.concatenate(parts) if parts else np.empty((0, encoder.dim), np.float32)
+
+
+def _raise(error: Exception) -> dict[str, Any]:
+    raise error
+
+
+def _too_many(rows: int, rejects: dict[str, int], limit: float) -> None:
+    bad = sum(rejects.values())
+    if bad > limit * max(1, rows + bad):
+        raise DataError(
+            f"embed: {bad} of {rows + bad} images could not be used ({rejects}), more than "
+            f"embed.max_reject_share={limit}. See embed/rejects, or raise the share."
+        )

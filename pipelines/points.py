@@ -1,0 +1,85 @@
+"""Ray actors that hold a level's points: each loads its own blocks once and answers k-means from them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipelines.runtime import parallelism, start_ray, worker_errors
+from siglino_core.clustering.points import Blocks, Candidates, Moments, Points
+from siglino_core.config import Runner, RuntimeConfig
+from siglino_core.device import choose, single_thread
+
+Load = Callable[[int], tuple[np.ndarray, np.ndarray]]  # block index -> points [N, D], ids uint64 [N]
+
+
+class Worker:
+    """One actor's blocks."""
+
+    def __init__(self, load: Load, blocks: Sequence[int], device: str) -> None:
+        single_thread()
+        self._blocks = Blocks(device)
+        for index in blocks:
+            self._blocks.add(index, *load(index))
+
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self._blocks, method)(*args, **kwargs)
+
+
+class RayPoints(Points):
+    """The points of all actors as one set."""
+
+    def __init__(self, load: Load, blocks: int, config: RuntimeConfig) -> None:
+        self._ray = start_ray(config)
+        device = choose(config.device).device
+        n = min(blocks, parallelism(config))
+        # No CPU is reserved: the actors compute only while the stage asks them, and it runs nothing beside them.
+        options: dict[str, Any] = {"num_cpus": 0, "num_gpus": 1 if device == "cuda" else 0}
+        actor = self._ray.remote(Worker).options(**options)
+        self._actors = [actor.remote(load, list(range(i, blocks, n)), device) for i in range(n)]
+
+    def _all(self, method: str, *args: Any, **kwargs: Any) -> list[Any]:
+        with worker_errors():
+            args = tuple(self._ray.put(a) if isinstance(a, np.ndarray) else a for a in args)
+            return self._ray.get([a.call.remote(method, *args, **kwargs) for a in self._actors])
+
+    def count(self) -> int:
+        return sum(self._all("count"))
+
+    def draw(self, key: int, m: int, *, weighted: bool) -> Candidates:
+        return Candidates.best(self._all("draw", key, m, weighted=weighted), m)
+
+    def absorb(self, seeds_MD: np.ndarray, first: int) -> None:
+        self._all("absorb", seeds_MD, first)
+
+    def assign(self, centroids_KD: np.ndarray) -> Moments:
+        return Moments.total(self._all("assign", centroids_KD))
+
+    def farthest(self, m: int) -> Candidates:
+        return Candidates.best(self._all("farthest", m), m)
+
+    def thin(self, key: int, share_K: np.ndarray | None) -> None:
+        self._all("thin", key, share_K)
+
+    def close(self) -> None:
+        """Let the actors and their disk go."""
+        for actor in self._actors:
+            self._ray.kill(actor)
+
+
+class LocalPoints(Blocks):
+    """The same in this process, for small pools and tests."""
+
+    def __init__(self, load: Load, blocks: int, config: RuntimeConfig) -> None:
+        single_thread()
+        super().__init__(choose(config.device).device)
+        for index in range(blocks):
+            self.add(index, *load(index))
+
+    def close(self) -> None:
+        self._folder.cleanup()
+
+
+def gather(load: Load, blocks: int, config: RuntimeConfig) -> RayPoints | LocalPoints:
+    """Bring up the points of a level where the config says that work runs."""
+    return (LocalPoints if config.runner is Runner.LOCAL else RayPoints)(load, blocks, config)

@@ -1,0 +1,1 @@
+"""Hierarchical k-means on points that live elsewhere, and near-duplicates inside its clusters."""

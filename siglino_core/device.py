@@ -1,0 +1,62 @@
+"""Which device computes, in which precision, and why."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from siglino_core.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """A choice and its reason, in words for `siglino doctor` and logs."""
+
+    device: str
+    dtype: torch.dtype
+    batch_size: int
+    reason: str
+
+
+def choose(wanted: str = "auto", precision: str = "auto") -> Device:
+    """The device to use: what was asked for, else CUDA, else the CPU.
+
+    bf16 where a CUDA device multiplies it natively (SM80 and later), else fp32.
+
+    Raises:
+        ConfigError: the device or the precision that was asked for isn't there.
+    """
+    if wanted not in ("auto", "cpu", "cuda", "mps"):
+        raise ConfigError(f"runtime.device={wanted}: not one of auto, cpu, cuda, mps")
+    cuda = torch.cuda.is_available()
+    if wanted == "cuda" and not cuda:
+        raise ConfigError(
+            "runtime.device=cuda: torch sees no CUDA device. Check the driver, or use runtime.device=auto."
+        )
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("runtime.device=mps: torch sees no Metal device. Use runtime.device=auto.")
+    name = wanted if wanted != "auto" else "cuda" if cuda else "cpu"
+    if name != "cuda":
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        why = "asked for" if wanted != "auto" else "no CUDA device"
+        return Device(device=name, dtype=dtype, batch_size=32, reason=f"{name} ({why}), {_short(dtype)}")
+    native = torch.cuda.get_device_capability() >= (8, 0)
+    dtype = torch.float32 if precision == "fp32" or (precision == "auto" and not native) else torch.bfloat16
+    memory = torch.cuda.get_device_properties(0).total_memory >> 30
+    batch = 512 if memory >= 38 else 256 if memory >= 14 else 64
+    return Device(
+        device=name,
+        dtype=dtype,
+        batch_size=batch,
+        reason=f"{torch.cuda.get_device_name()}, {memory} GB, {_short(dtype)}",
+    )
+
+
+def single_thread() -> None:
+    """Compute in one thread from now on: workers are the parallelism, and a sum's order must not depend on threads."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,127 @@
+"""Hierarchical balanced sampling: exact quotas, top-down, from sizes alone.
+
+Source: Vo et al. 2024 (arXiv 2405.15613), section 3.4, generalised: a cluster's claim is its size to a power
+(0 = equal claims, the published form; 1 = the pool's own proportions, a random sample).
+
+C clusters of a level, P clusters of the level above.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from siglino_core.hashing import key_of, uniform
+
+
+def share(budget_P: np.ndarray, size_C: np.ndarray, parent_C: np.ndarray, power: float, key: int) -> np.ndarray:
+    """Split every parent's budget among its children: int64 [C] quotas.
+
+    Each child gets ``min(size, level * size ** power)`` with the one ``level`` a parent that spends its budget exactly
+    (water-filling); fractions go one each to the children with the largest, ties at random.
+
+    Args:
+        budget_P: images for each parent, at most the sum of its children's sizes.
+        size_C: images under each child.
+        parent_C: each child's parent.
+        power: 0..1.
+        key: random key of this level (`siglino_core.hashing.key_of`).
+    """
+    order = np.lexsort((size_C, parent_C))  # a parent's children stand together, small ones first
+    size, parent = size_C[order].astype(np.int64), parent_C[order]
+    starts = np.flatnonzero(np.r_[True, parent[1:] != parent[:-1]]) if len(parent) else np.empty(0, np.int64)
+    group = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(size)]))
+    claim = np.where(size > 0, np.power(size.astype(np.float64), power), 0.0)
+    budget = budget_P[parent]
+
+    taken = _within(np.cumsum(size), starts, group)  # images in this child and its smaller siblings
+    claimed = _within(np.cumsum(claim), starts, group)
+    rest = claimed[np.r_[starts[1:], len(size)] - 1][group] - claimed + claim  # claims from this child on
+    # Small children are served whole: child j is, if serving it at its own level leaves enough for the larger ones.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        level_if_whole = np.where(claim > 0, size / claim, 0.0)
+        whole = (taken - size) + level_if_whole * rest <= budget * (1 + 1e-12)
+    whole &= _prefix(whole, starts, group)
+    left = budget - _within(np.cumsum(np.where(whole, size, 0)), starts, group, total=True)
+    rest_claim = _within(np.cumsum(np.where(whole, 0.0, claim)), starts, group, total=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ideal = np.where(whole | (rest_claim <= 0), 0.0, left * (claim / rest_claim))
+    quota = np.where(whole, size, np.minimum(np.floor(ideal + 1e-9), size).astype(np.int64))
+
+    short = budget - _within(np.cumsum(quota), starts, group, total=True)
+    room = quota < size
+    fraction = np.where(room, np.maximum(ideal - quota, 0), -1.0)
+    tie = uniform(key, order.astype(np.uint64))
+    rank_order = np.lexsort((tie, -np.round(fraction, 9), group))
+    rank = np.empty(len(size), np.int64)
+    rank[rank_order] = np.arange(len(size)) - starts[group[rank_order]] if len(size) else 0
+    quota = quota + (room & (rank < short))
+
+    out = np.empty(len(size), np.int64)
+    out[order] = quota
+    return out
+
+
+def quotas(
+    sizes: np.ndarray, parents: Sequence[np.ndarray], target: int, *, power: float, min_support: int, seed: int
+) -> np.ndarray:
+    """Images to keep of every level-1 cluster: int64 [K1], summing to ``target`` exactly.
+
+    Args:
+        sizes: int64 [K1], images of each level-1 cluster that may be kept (near-duplicates gone).
+        parents: for each level but the top, int [K_level] the cluster of the next level up; empty for one level.
+        target: at most the sum of sizes.
+        power: a cluster's claim is its size to this power.
+        min_support: level-1 clusters with fewer images are outliers, drawn at the pool's own rate instead.
+        seed: the run's.
+    """
+    total = int(sizes.sum())
+    assert 0 <= target <= total
+    outlier = sizes < min_support
+    fixed = np.zeros_like(sizes)
+    if min_support > 1 and total:
+        expected = sizes * (target / total)
+        draw = uniform(key_of(seed, "outliers"), np.arange(len(sizes), dtype=np.uint64))
+        fixed = np.where(outlier, np.floor(expected + draw), 0).astype(np.int64)
+        regular = int(sizes[~outlier].sum())
+        # The regular clusters must be able to take the rest; if not, outliers fill up like everyone else.
+        if not 0 <= target - fixed.sum() <= regular:
+            fixed, outlier = np.zeros_like(sizes), np.zeros(len(sizes), bool)
+    free = np.where(outlier & (min_support > 1), 0, sizes).astype(np.int64)
+
+    levels = [free]
+    for parent in parents:
+        levels.append(np.bincount(parent, levels[-1], minlength=int(parent.max()) + 1).astype(np.int64))
+    budget = np.array([target - int(fixed.sum())], np.int64)
+    for depth in range(len(levels) - 1, -1, -1):
+        parent = parents[depth] if depth < len(parents) else np.zeros(len(levels[depth]), np.int64)
+        budget = share(budget, levels[depth], parent, power, key_of(seed, "quota", depth))
+    return budget + fixed
+
+
+def choose(unit_N: np.ndarray, order_key_N: np.ndarray, quota_K: np.ndarray) -> np.ndarray:
+    """Which rows are kept: bool [N], the ``quota_K[unit]`` rows of each unit with the lowest keys.
+
+    Args:
+        unit_N: int, the level-1 cluster of every row that may be kept.
+        order_key_N: lower is kept first; ties by position.
+        quota_K: int, rows to keep of each unit.
+    """
+    order = np.lexsort((order_key_N, unit_N))
+    units = unit_N[order]
+    first = np.searchsorted(units, units, side="left")
+    kept = np.zeros(len(unit_N), bool)
+    kept[order] = np.arange(len(units)) - first < quota_K[units]
+    return kept
+
+
+def _within(running: np.ndarray, starts: np.ndarray, group: np.ndarray, *, total: bool = False) -> np.ndarray:
+    """Running sums restarted at every group; or, for every row, its whole group's sum."""
+    if not len(running):
+        return running
+    before = np.where(starts > 0, running[starts - 1], 0)[group]
+    return (running[np.r_[starts[1:], len(running)] - 1][group] if total else running) - before
+
+
+def _prefix(flag: np.ndarray, starts: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Whether every row of the group up to this one holds the flag."""
+    return _within(np.cumsum(~flag), starts, group) == 0
