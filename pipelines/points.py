@@ -34,7 +34,9 @@ class RayPoints(Points):
         device = choose(config.device).device
         n = min(blocks, parallelism(config))
         # No CPU is reserved: the actors compute only while the stage asks them, and it runs nothing beside them.
-        options: dict[str, Any] = {"num_cpus": 0, "num_gpus": 1 if device == "cuda" else 0}
+        options: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": "SPREAD"}
+        if device == "cuda":
+            options["num_gpus"] = 1
         actor = self._ray.remote(Worker).options(**options)
         self._actors = [actor.remote(load, list(range(i, blocks, n)), device) for i in range(n)]
 
@@ -81,5 +83,6 @@ class LocalPoints(Blocks):
 
 
 def gather(load: Load, blocks: int, config: RuntimeConfig) -> RayPoints | LocalPoints:
-    """Bring up the points of a level where the config says that work runs."""
-    return (LocalPoints if config.runner is Runner.LOCAL else RayPoints)(load, blocks, config)
+    """Bring up the points of a level where the config says that work runs; a single block needs no actors."""
+    here = config.runner is Runner.LOCAL or blocks == 1
+    return (LocalPoints if here else RayPoints)(load, blocks, config)

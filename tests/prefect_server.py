@@ -162,9 +162,7 @@ def _process_logs(server: Server) -> str:
 
 
 @contextmanager
-def _process(
-    command: list[str], *, cwd: Path, env: Mapping[str, str], log: Path
-) -> Iterator[subprocess.Popen[bytes]]:
+def _process(command: list[str], *, cwd: Path, env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process in a group of its own, with its output in `log`; it and its descendants end with the block.
 
     A worker gives every flow run a session of its own, which no signal to the worker's group reaches: hence

@@ -226,6 +226,11 @@ class Stage:
         self.files.tidy()
         return manifest
 
+    def sweep(self, *prefixes: str) -> None:
+        """Drop what only the work itself needed, once the manifest stands. Safe to repeat."""
+        self.files.delete([n for prefix in prefixes for n in self.files.sizes(prefix.rstrip("/"))])
+        self.files.tidy()
+
     def erase(self) -> None:
         """Delete the stage: the manifest and commits first and the plan last, so that a kill leaves no lie."""
         names = self.files.sizes()

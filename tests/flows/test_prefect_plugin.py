@@ -29,9 +29,7 @@ class Api:
     """The deployments a fake client sees, and the questions it was asked."""
 
     def __init__(self, *names: str, failure: Exception | None = None) -> None:
-        self.deployments = [
-            SimpleNamespace(flow=name.split("/")[0], name=name.split("/")[1]) for name in names
-        ]
+        self.deployments = [SimpleNamespace(flow=name.split("/")[0], name=name.split("/")[1]) for name in names]
         self.failure = failure
         self.questions = 0
 
@@ -102,9 +100,7 @@ def test_a_name_with_a_slash_is_left_to_prefect(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_failure_of_our_own_question_keeps_prefects_refusal(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_of_our_own_question_keeps_prefects_refusal(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     api = Api("curate/openlvd", failure=TypeError("read_deployments() got an unexpected argument"))
     with pytest.raises(ValueError, match=REFUSAL):
         look_up(client(kind, api), "openlvd")
@@ -224,9 +220,7 @@ def test_deployment_run_takes_the_bare_name(tmp_path: Path, as_installed: dict[s
         work_pool(server, "tiny-pool")
         server.prefect("--no-prompt", "deploy", "--all", cwd=project, env={"TINY_PROJECT": str(project)})
         with worker(server, "tiny-pool", cwd=tmp_path):
-            started = server.prefect(
-                "deployment", "run", "bare-name", "--param", "n=3", cwd=REPO, env=as_installed
-            )
+            started = server.prefect("deployment", "run", "bare-name", "--param", "n=3", cwd=REPO, env=as_installed)
             assert "Creating flow run for deployment 'tiny/bare-name'" in started.stdout
             run = wait_for_run(server, "bare-name")
             assert run["state"]["type"] == "COMPLETED", logs(server, run)
