@@ -90,6 +90,7 @@ class SourceConfig:
     max_pixels: int = setting(89_478_485, "larger images are rejected (Pillow's own bomb limit)", ge=1)
     max_bytes: int = setting(64 << 20, "longer files are rejected unread", ge=1)
     max_reject_share: float = setting(0.2, "a larger share of rejects is an error", ge=0, le=1, shapes=False)
+    pool_size: int = setting(0, "images in the pool, for a plan without listing it; 0: list it", ge=0, shapes=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,6 +101,18 @@ def sample(levels: int) -> pa.Schema:
     )
 
 
+def clusters(levels: int) -> pa.Schema:
+    """One level-1 cluster a row: what of it is kept."""
+    return pa.schema(
+        [
+            *_levels(levels),
+            _column("size", pa.int64(), "embedded images in it"),
+            _column("candidates", pa.int64(), "of those, the ones left when near-duplicates are gone"),
+            _column("kept", pa.int64(), "of those, the ones in the curated set"),
+        ]
+    )
+
+
 def images(levels: int) -> pa.Schema:
     """One curated image a row: what training reads."""
     picked = [SOURCE.field(n) for n in ("format", "width", "height", "caption", "label")]

@@ -1,0 +1,77 @@
+"""From the command line's words to one frozen config: Hydra composes, the core's dataclasses judge."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from siglino_core.config import CurateConfig, build, did_you_mean, keys, to_dict
+from siglino_core.errors import ConfigError
+
+CONF = Path(__file__).parent / "conf"
+
+
+def experiments() -> list[str]:
+    """The experiments that ship."""
+    return sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
+
+
+def curate_config(overrides: list[str]) -> CurateConfig:
+    """The config that the overrides ask for, e.g. ``["experiment=demo", "sample.target_size=100"]``.
+
+    ``experiment`` may also be the path of a YAML file of your own.
+
+    Raises:
+        ConfigError: with every unknown key, wrong type and impossible value at once.
+    """
+    parsed = _parsed(overrides)
+    experiment = next((o.value() for o in parsed if o.key_or_group == "experiment"), None)
+    values = [o.input_line for o in parsed if o.key_or_group != "experiment"]
+    ConfigStore.instance().store(name="base", node=OmegaConf.create(to_dict(CurateConfig())))
+    chosen = [] if experiment is None or _is_file(experiment) else [f"experiment={experiment}"]
+    try:
+        with initialize_config_dir(str(CONF), version_base=None):
+            composed = compose("curate", overrides=[*chosen, *values])
+            if experiment is not None and _is_file(experiment):
+                composed = OmegaConf.merge(compose("curate"), OmegaConf.load(experiment))
+                for o in parsed:
+                    if o.key_or_group != "experiment":
+                        OmegaConf.update(composed, o.key_or_group, o.value())
+        plain: Any = OmegaConf.to_container(composed, resolve=True)
+    except (HydraException, OmegaConfBaseException, OSError) as e:
+        raise ConfigError(f"the config cannot be composed: {str(e).splitlines()[0]}") from e
+    return build(CurateConfig, plain)
+
+
+def _is_file(experiment: Any) -> bool:
+    return str(experiment).endswith((".yaml", ".yml"))
+
+
+def _parsed(overrides: list[str]) -> list[Any]:
+    """The overrides by Hydra's grammar, or every fault in them at once."""
+    parser, known, parsed, errors = OverridesParser.create(), [*keys(CurateConfig), "experiment"], [], []
+    for text in overrides:
+        try:
+            override = parser.parse_override(text)
+        except HydraException:
+            errors.append(f"{text!r} is not key=value (quote special characters: 'key=\"va{{l}}ue\"')")
+            continue
+        key = override.key_or_group
+        if key in known and (override.is_add() or override.is_delete()):
+            errors.append(f"{text!r}: every key exists already; write {text.lstrip('+~')}")
+        elif key == "experiment":
+            value = override.value()
+            if not _is_file(value) and value not in experiments():
+                hint = did_you_mean(str(value), experiments())
+                errors.append(f"experiment={value}: there is no such experiment{hint}: {', '.join(experiments())}")
+        elif key not in known:
+            errors.append(f"unknown key {key}{did_you_mean(key, known)}")
+        parsed.append(override)
+    if errors:
+        raise ConfigError("the command does not hold:\n  " + "\n  ".join(errors))
+    return parsed

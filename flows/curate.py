@@ -1,0 +1,138 @@
+"""The flow `curate-openlvd`: source -> embed -> cluster -> sample -> report, each a task, each resumable.
+
+Prefect shows and schedules; storage is the truth. A task looks at storage, does what is missing, and says whether it
+Computed, Resumed or Reused its stage.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from flows import settings
+
+settings.apply()
+
+from prefect import flow, get_run_logger, task  # noqa: E402
+from prefect.artifacts import create_markdown_artifact  # noqa: E402
+from prefect.cache_policies import NO_CACHE  # noqa: E402
+from prefect.states import Completed, State  # noqa: E402
+
+from flows.config import curate_config  # noqa: E402
+from flows.stages import CURATE, Choice, choose  # noqa: E402
+from pipelines.runtime import Progress, Result  # noqa: E402
+from siglino_core.config import CurateConfig, Runner  # noqa: E402
+from siglino_core.errors import ConfigError, DataError, SiglinoError  # noqa: E402
+from siglino_core.store import Run  # noqa: E402
+
+_listeners: list[Progress] = []  # who is told of progress in this process: the CLI's display, or nobody
+
+
+def listen(progress: Progress) -> Callable[[], None]:
+    """Tell ``progress`` of every unit of work that flows in this process finish; returns how to stop."""
+    _listeners.append(progress)
+    return lambda: _listeners.remove(progress)
+
+
+def _retryable(_task: Any, _run: Any, state: State) -> bool:
+    """A dead worker or an unreachable store may be better the second time; a wrong config or wrong data won't."""
+    try:
+        state.result()
+    except (ConfigError, DataError):
+        return False
+    except Exception:
+        return True
+    return False
+
+
+def _stage_task(name: str) -> Any:
+    @task(
+        name=name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=1,
+        retry_condition_fn=_retryable,
+        log_prints=False,
+    )
+    def run_stage(config: CurateConfig, redo: str) -> State:
+        result = CURATE[name](config, Run(config.run), _tell, redo=redo)
+        return Completed(name=result.state, message=_summary(result), data=result)
+
+    return run_stage
+
+
+TASKS = {name: _stage_task(name) for name in CURATE}
+
+
+@flow(name="curate-openlvd", persist_result=False, log_prints=False)
+def curate(
+    experiment: str = "demo",
+    run: str | None = None,
+    overrides: list[str] | None = None,
+    from_stage: str | None = None,
+    only: str | None = None,
+    redo: list[str] | None = None,
+) -> dict[str, Any]:
+    """Curate an image pool into a balanced set.
+
+    Args:
+        experiment: a named config (see `siglino config`), or the path of a YAML file.
+        run: folder or URL of the artifacts; the experiment's own if left out.
+        overrides: further settings as ``key=value``, e.g. ``sample.target_size=500``.
+        from_stage: start there; the stages before it must be finished.
+        only: run this stage alone.
+        redo: stages to make anew; those after them follow if what they stand on changed.
+    """
+    words = [f"experiment={experiment}", *([f'run="{run}"'] if run else []), *(overrides or [])]
+    config = curate_config(words)
+    done: dict[str, Any] = {}
+    try:
+        for choice in choose(from_stage, only, redo or []):
+            done[choice.stage] = _outcome(_submit(choice, config))
+        _publish(config, done)
+    finally:
+        _leave_ray(config)
+    return done
+
+
+def _submit(choice: Choice, config: CurateConfig) -> Result:
+    state = TASKS[choice.stage](config, choice.redo, return_state=True)
+    result = state.result()
+    if _listeners:
+        _tell(choice.stage, 1, 1, _summary(result), state=result.state)
+    else:
+        get_run_logger().info("%s: %s, %s", choice.stage, result.state, _summary(result))
+    return result
+
+
+def _outcome(result: Result) -> dict[str, Any]:
+    m = result.manifest
+    return {"state": result.state, "rows": m.rows, "digest": m.digest, "seconds": m.seconds, "rejects": m.rejects}
+
+
+def _summary(result: Result) -> str:
+    manifest = result.manifest
+    bad = sum(manifest.rejects.values())
+    return f"{manifest.rows:,} rows in {manifest.shards} shards" + (f", {bad:,} rejects" if bad else "")
+
+
+def _tell(stage: str, done: int, total: int, note: str = "", *, state: str = "") -> None:
+    for listener in _listeners:
+        listener(stage, done, total, f"{state}\t{note}" if state else note)
+
+
+def _publish(config: CurateConfig, done: dict[str, Any]) -> None:
+    """The run's outcome as a Prefect artifact; it must never fail the run."""
+    rows = [f"| {stage} | {o['state']} | {o['rows']:,} | {o['digest'][:12]} |" for stage, o in done.items()]
+    table = "\n".join(["| stage | state | rows | digest |", "|---|---|---:|---|", *rows])
+    try:
+        create_markdown_artifact(key="curate-openlvd", markdown=f"Artifacts: `{config.run}`\n\n{table}")
+    except SiglinoError:
+        raise
+    except Exception as e:
+        get_run_logger().warning("the outcome could not be published to Prefect: %s", e)
+
+
+def _leave_ray(config: CurateConfig) -> None:
+    if config.runtime.runner is Runner.RAY:
+        import ray
+
+        ray.shutdown()

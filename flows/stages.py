@@ -1,0 +1,48 @@
+"""The stages of the curation in their order, and which of them one invocation runs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pipelines import cluster, embed, report, sample, source
+from pipelines.runtime import Result
+from siglino_core.errors import ConfigError
+
+CURATE: dict[str, Callable[..., Result]] = {
+    "source": source.run,
+    "embed": embed.run,
+    "cluster": cluster.run,
+    "sample": sample.run,
+    "report": report.run,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A stage to run, and what to do with what is there: ``no``, ``stale`` or ``always`` (see `Stage.begin`)."""
+
+    stage: str
+    redo: str
+
+
+def choose(from_stage: str | None, only: str | None, redo: Sequence[str]) -> list[Choice]:
+    """The stages that one invocation runs.
+
+    A stage named in ``redo`` is made anew; those after it are made anew if that changed what they stand on.
+
+    Raises:
+        ConfigError: an unknown stage, or one to redo that isn't among those to run.
+    """
+    names = list(CURATE)
+    unknown = [s for s in (from_stage, only, *redo) if s is not None and s not in names]
+    if unknown:
+        raise ConfigError(f"no such stage: {', '.join(unknown)}. The stages are {', '.join(names)}.")
+    if from_stage and only:
+        raise ConfigError("from and only exclude each other")
+    chosen = [only] if only else names[names.index(from_stage) if from_stage else 0 :]
+    outside = [s for s in redo if s not in chosen]
+    if outside:
+        raise ConfigError(f"cannot redo {', '.join(outside)}: this invocation runs {', '.join(chosen)}")
+    first = min((names.index(s) for s in redo), default=len(names))
+    return [
+        Choice(stage=s, redo="always" if s in redo else "stale" if names.index(s) > first else "no") for s in chosen
+    ]

@@ -1,0 +1,167 @@
+"""sample: near-duplicates out, exact quotas top-down, and the kept images as training shards.
+
+Phases, each of committed units: exchange (by shard) -> bucket (near-duplicates, by cluster) -> clusters (quotas, from
+sizes alone) -> pick (by cluster) -> part (by shard). See `layout` for how the work is cut.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.runtime import Estimate, Progress, Result, map_shards, silent
+from pipelines.sample.cells import SEEDS, exchange, near_duplicates, pick
+from pipelines.sample.layout import Layout
+from pipelines.sample.write import write_group
+from siglino_core import schema
+from siglino_core.balance import compare
+from siglino_core.config import CurateConfig, shaping
+from siglino_core.errors import ConfigError
+from siglino_core.sampling import quotas
+from siglino_core.store import Identity, Run, Shard, Stage, Todo
+
+VERSION = 1
+SCRATCH = ("exchange", "decisions", "picks")
+
+
+def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
+    """Curate: decide for every image of the pool, and write those that stay."""
+    source, embed, cluster = (run.stage(name).require() for name in ("source", "embed", "cluster"))
+    stage = run.stage("sample")
+    identity = Identity(
+        stage="sample",
+        version=VERSION,
+        config={**shaping(config.sample), "seed": config.seed},
+        inputs={"source": source.digest, "embed": embed.digest, "cluster": cluster.digest},
+    )
+    layout = Layout.of(run.stage("source").shards(), cluster, embed.facts["dim"])
+    todo = stage.begin(identity, layout.units, redo=redo)
+    if todo.manifest is not None:
+        stage.sweep(*SCRATCH)
+        return Result(state=todo.state, manifest=todo.manifest)
+    final = [u for u in todo.shards if u["name"] == "clusters" or u["name"].startswith("part-")]
+    if any(u in final for u in todo.missing):
+        _phases(config, run, stage, identity.fingerprint, layout, todo, progress, cluster.facts["center"])
+    facts = _facts(config, stage, layout, todo.shards)
+    manifest = stage.finish(identity, final, facts=facts)
+    stage.sweep(*SCRATCH)
+    return Result(state=todo.state, manifest=manifest)
+
+
+def plan(config: CurateConfig, rows: int, dim: int, bytes_per_image: float) -> Estimate:
+    """What sampling costs: two passes of embeddings through storage, pairs inside cells, and the kept images' bytes."""
+    fitting = [k for k in config.cluster.num_clusters if rows / k <= 8192] or config.cluster.num_clusters[:1]
+    flops = 2.0 * rows * (rows / fitting[-1]) * dim
+    seconds = flops / 4e10 + rows * 20e-6 + config.sample.target_size * 100e-6
+    return Estimate(
+        stage="sample",
+        shards=-(-rows // config.source.rows_per_shard),
+        rows=rows,
+        bytes=int(rows * 20 + config.sample.target_size * bytes_per_image),
+        device="CPU core",
+        device_hours=seconds / 3600,
+        note=f"{rows * (2 * dim + 80) / 1e9:.1f} GB of scratch",
+    )
+
+
+def _phases(
+    config: CurateConfig,
+    run: Run,
+    stage: Stage,
+    fingerprint: str,
+    layout: Layout,
+    todo: Todo,
+    progress: Progress,
+    center: list[float] | None,
+) -> None:
+    middle = None if center is None else np.array(center)
+    done = len(todo.shards) - len(todo.missing)
+
+    def phase(prefix: str, work: Callable[[Shard], dict[str, Any]], note: str) -> None:
+        nonlocal done
+        for _ in map_shards(work, [u for u in todo.missing if u["name"].startswith(prefix)], config.runtime):
+            done += 1
+            progress("sample", done, len(todo.shards), note)
+
+    phase("exchange-", partial(exchange, run, fingerprint, layout), "bringing clusters together")
+    phase("bucket-", partial(near_duplicates, run, fingerprint, layout, config, middle), "near-duplicates")
+    if any(u["name"] in ("quotas", "clusters") for u in todo.missing):
+        _commit_quotas(config, run, stage, fingerprint, layout)
+    phase("pick-", partial(pick, run, fingerprint, layout, config), "filling quotas")
+    phase("part-", partial(write_group, run, fingerprint, layout, config), "writing shards")
+
+
+def _commit_quotas(config: CurateConfig, run: Run, stage: Stage, fingerprint: str, layout: Layout) -> None:
+    """From the clusters' sizes alone: how many images of each are kept, for the sample and for its other draws."""
+    cluster = run.stage("cluster")
+    parents: list[np.ndarray] = []
+    for level in range(1, layout.levels + 1):
+        with cluster.files.parquet(f"centroids_{level}/part-00000.parquet") as file:
+            table = file.read(columns=["parent_id", "size"])
+        if level == 1:
+            size = table["size"].to_numpy()
+        if level < layout.levels:
+            parents.append(table["parent_id"].to_numpy().astype(np.int64))
+    candidates = np.zeros(len(size), np.int64)
+    for bucket in range(layout.buckets):
+        with stage.files.parquet(f"decisions/bucket-{bucket:05d}.parquet") as file:
+            decided = file.read(columns=["level_1", "duplicate_of"])
+        stays = decided.filter(decided["duplicate_of"].is_null())
+        candidates += np.bincount(stays["level_1"].to_numpy(), minlength=len(size))
+    target, available = config.sample.target_size, int(candidates.sum())
+    if target > available:
+        raise ConfigError(
+            f"sample.target_size={target}: only {available} images are left when duplicates and rejects are gone. "
+            f"Ask for at most {available}, or raise sample.near_duplicate={config.sample.near_duplicate}."
+        )
+    draws = [
+        quotas(
+            candidates,
+            parents,
+            target,
+            power=config.sample.quota_power,
+            min_support=config.sample.min_support,
+            seed=config.seed + i,
+        )
+        for i in range(SEEDS)
+    ]
+    columns: dict[str, Any] = {"level_1": np.arange(len(size), dtype=np.int32)}
+    for level, parent in enumerate(parents, start=2):
+        columns[f"level_{level}"] = parent.astype(np.int32)[columns[f"level_{level - 1}"]]
+    columns |= {"size": size, "candidates": candidates, "kept": draws[0]}
+    drawn = pa.table({f"quota_{i}": d for i, d in enumerate(draws)})
+    with stage.writer("quotas", fingerprint) as out:
+        out.write("exchange/quotas.parquet", drawn, drawn.schema)
+        out.commit(rows=0)
+    with stage.writer("clusters", fingerprint) as out:
+        out.write("clusters/part-00000.parquet", pa.table(columns), schema.clusters(layout.levels))
+        out.commit(rows=0)
+
+
+def _facts(config: CurateConfig, stage: Stage, layout: Layout, units: list[Shard]) -> dict[str, Any]:
+    """Counts by reason, and how balanced the sample is beside random ones of the same size."""
+    records = stage.records([u["name"] for u in units])
+    reasons: dict[str, int] = {}
+    pool: dict[str, int] = {}
+    drawn: dict[str, list[int]] = {}
+    for name, record in records.items():
+        facts = record["facts"]
+        for reason, count in facts.get("reasons", {}).items():
+            reasons[reason] = reasons.get(reason, 0) + count
+        for label, count in facts.get("labels", {}).items():
+            if name.startswith("exchange-"):
+                pool[label] = pool.get(label, 0) + count
+            else:
+                drawn[label] = [a + b for a, b in zip(drawn.get(label, [0] * (SEEDS + 1)), count, strict=True)]
+    ours = [{label: counts[1 + i] for label, counts in drawn.items()} for i in range(SEEDS)]
+    candidates = {label: counts[0] for label, counts in drawn.items()}
+    return {
+        "reasons": dict(sorted(reasons.items())),
+        "kept": reasons.get("kept", 0),
+        "levels": layout.levels,
+        "cell_level": layout.cell_level,
+        "balance": compare(pool, candidates, ours, config.sample.target_size, config.seed) if pool else {},
+        "labels": {label: [pool[label], drawn.get(label, [0, 0])[1]] for label in sorted(pool) if label},
+    }

@@ -1,0 +1,164 @@
+"""Work by cluster: bring a cell's images together, drop near-duplicates, and pick within quotas."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.sample.layout import Layout, bucket_of_cell
+from siglino_core.clustering.dedup import representatives
+from siglino_core.clustering.points import prepare
+from siglino_core.config import CurateConfig, Pick
+from siglino_core.device import single_thread
+from siglino_core.hashing import id_bits, key_of, uniform
+from siglino_core.sampling import choose
+from siglino_core.store import Run, Shard, Stage
+from siglino_core.vectors import from_column
+
+SEEDS = 5  # draws over which balance is measured; the first is the sample
+MANY_LABELS = 100_000  # more are no classes but captions, and are not counted
+
+
+def exchange(run: Run, fingerprint: str, layout: Layout, unit: Shard) -> dict[str, Any]:
+    """Write a group's images with one row group a bucket; counts the pool's labels on the way."""
+    stage = run.stage("sample")
+    bucket_C = bucket_of_cell(run.stage("cluster"), layout)
+    tables: list[pa.Table] = []
+    labels: dict[str, int] = {}
+    for shard in layout.groups()[unit["group"]]:
+        table, found = _joined(run, layout, shard)
+        tables.append(table)
+        for label, count in found.items():
+            labels[label] = labels.get(label, 0) + count
+    joined = pa.concat_tables(tables)
+    buckets = bucket_C[joined["cell"].to_numpy()]
+    with stage.writer(unit["name"], fingerprint) as out:
+        with out.parquet(f"exchange/{unit['name']}.parquet", joined.schema) as file:
+            order = np.argsort(buckets, kind="stable")
+            present = np.unique(buckets)
+            for rows in np.split(order, np.searchsorted(buckets[order], present)[1:]):
+                file.write_table(joined.take(rows), row_group_size=1 << 30)
+        counted = labels if len(labels) <= MANY_LABELS else {}
+        return out.commit(rows=0, facts={"present": present.tolist(), "labels": counted})
+
+
+def _joined(run: Run, layout: Layout, shard: str) -> tuple[pa.Table, dict[str, int]]:
+    def read(stage: str, name: str, columns: list[str]) -> pa.Table:
+        with run.stage(stage).files.parquet(name) as file:
+            return file.read(columns=columns)
+
+    source = read("source", f"{shard}.parquet", ["width", "height", "label"])
+    embed = read("embed", f"{shard}.parquet", ["image_id", "row", "embedding"])
+    wanted = list(dict.fromkeys(["level_1", f"level_{layout.cell_level}", "distance"]))
+    places = read("cluster", f"assignments/{shard}.parquet", wanted)
+    counts = pc.value_counts(source["label"].combine_chunks())
+    labels = {v["values"] or "": v["counts"] for v in counts.to_pylist()}
+    seen = source.take(embed["row"])
+    n = embed.num_rows
+    columns = {
+        "cell": places[f"level_{layout.cell_level}"],
+        "level_1": places["level_1"],
+        "shard": pa.array(np.full(n, layout.shards.index(shard), np.int32)),
+        "row": embed["row"],
+        "image_id": embed["image_id"],
+        "pixels": pc.multiply(seen["width"].cast(pa.int64()), seen["height"].cast(pa.int64())),
+        "distance": places["distance"],
+        "label": seen["label"],
+        "embedding": embed["embedding"],
+    }
+    return pa.table(columns), labels
+
+
+def near_duplicates(
+    run: Run, fingerprint: str, layout: Layout, config: CurateConfig, center: np.ndarray | None, unit: Shard
+) -> dict[str, Any]:
+    """Decide, cell by cell, which image stands for which; the larger and then the more central one stays."""
+    single_thread()
+    stage, bucket = run.stage("sample"), unit["bucket"]
+    table = pa.concat_tables(_row_groups(stage, "exchange", len(layout.groups()), bucket))
+    keys = [("cell", "ascending"), ("pixels", "descending"), ("distance", "ascending"), ("image_id", "ascending")]
+    table = table.sort_by(keys)
+    cell_N = table["cell"].to_numpy()
+    stands = np.arange(table.num_rows)
+    threshold = config.sample.near_duplicate
+    if threshold < 1 and table.num_rows:
+        points = prepare(from_column(table["embedding"]), center).astype(np.float32)
+        points /= np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-6)
+        starts = np.flatnonzero(np.r_[True, cell_N[1:] != cell_N[:-1]])
+        for start, end in zip(starts, np.r_[starts[1:], len(cell_N)], strict=True):
+            stands[start:end] = start + representatives(points[start:end], threshold)
+    ids = table["image_id"].combine_chunks()
+    copy = stands != np.arange(table.num_rows)
+    decided = table.select(["shard", "row", "image_id", "level_1", "label", "distance"]).append_column(
+        "duplicate_of", pc.if_else(pa.array(copy), ids.take(pa.array(stands)), pa.scalar(None, pa.string()))
+    )
+    with stage.writer(unit["name"], fingerprint) as out:
+        out.write(f"decisions/{unit['name']}.parquet", decided, decided.schema)
+        return out.commit(rows=0, facts={"near_duplicates": int(copy.sum())})
+
+
+def pick(run: Run, fingerprint: str, layout: Layout, config: CurateConfig, unit: Shard) -> dict[str, Any]:
+    """Fill every cluster's quota; writes one row group a group of shards, and counts the labels of every draw."""
+    stage = run.stage("sample")
+    with stage.files.parquet(f"decisions/bucket-{unit['bucket']:05d}.parquet") as file:
+        table = file.read().sort_by([("shard", "ascending"), ("row", "ascending")])
+    with stage.files.parquet("exchange/quotas.parquet") as file:
+        quotas = file.read()
+    candidate = table["duplicate_of"].is_null().to_numpy()
+    units, ids = table["level_1"].to_numpy()[candidate], id_bits(table["image_id"].to_pylist())[candidate]
+    draws: list[np.ndarray] = []
+    for i in range(SEEDS):
+        key = uniform(key_of(config.seed + i, "pick"), ids)
+        if config.sample.pick is Pick.CLOSEST:
+            key = table["distance"].to_numpy()[candidate].astype(np.float64)
+        kept = np.zeros(len(candidate), bool)
+        kept[candidate] = choose(units, key, quotas[f"quota_{i}"].to_numpy())
+        draws.append(kept)
+    reason = np.where(draws[0], "kept", np.where(candidate, "over_quota", "near_duplicate"))
+    result = pa.table(
+        {
+            "shard": table["shard"],
+            "row": table["row"],
+            "kept": pa.array(draws[0]),
+            "reason": pa.array(reason),
+            "duplicate_of": table["duplicate_of"],
+        }
+    )
+    group_N = table["shard"].to_numpy() // layout.group_size
+    with stage.writer(unit["name"], fingerprint) as out:
+        with out.parquet(f"picks/{unit['name']}.parquet", result.schema) as file:
+            present = np.unique(group_N)
+            for rows in np.split(np.arange(len(group_N)), np.searchsorted(group_N, present)[1:]):
+                file.write_table(result.take(rows), row_group_size=1 << 30)
+        facts = {"present": present.tolist(), "labels": _label_counts(table["label"], candidate, draws)}
+        return out.commit(rows=0, facts=facts)
+
+
+def _label_counts(label: pa.ChunkedArray, candidate: np.ndarray, draws: list[np.ndarray]) -> dict[str, list[int]]:
+    """Per label: candidates, then what each draw keeps."""
+    codes = label.combine_chunks().fill_null("").dictionary_encode()
+    names = codes.dictionary.to_pylist()
+    if len(names) > MANY_LABELS:
+        return {}
+    index = codes.indices.to_numpy(zero_copy_only=False)
+    counts = [np.bincount(index[mask], minlength=len(names)) for mask in (candidate, *draws)]
+    return {name: [int(c[i]) for c in counts] for i, name in enumerate(names)}
+
+
+def picked(stage: Stage, layout: Layout, group: int) -> pa.Table:
+    """What was decided of a group's images, from every bucket."""
+    return pa.concat_tables(_row_groups(stage, "picks", layout.buckets, group, "pick"))
+
+
+def _row_groups(stage: Stage, folder: str, files: int, wanted: int, unit: str = "exchange") -> Iterator[pa.Table]:
+    """The row group that belongs to ``wanted`` of every file that has one; always at least an empty table."""
+    names = [f"{unit}-{index:05d}" for index in range(files)]
+    for index, (name, record) in enumerate(stage.records(names).items()):
+        present = record["facts"]["present"]
+        with stage.files.parquet(f"{folder}/{name}.parquet") as file:
+            if wanted in present:
+                yield file.read_row_group(present.index(wanted))
+            elif index == 0:
+                yield file.schema_arrow.empty_table()

@@ -1,0 +1,64 @@
+"""How the sample's work is cut: groups of shards on one side, buckets of clusters on the other.
+
+Near-duplicates and quotas need a cluster's images together; artifacts need a shard's rows together. The way between is
+an exchange through storage: each group writes one file with a row group a bucket, each bucket reads its row group of
+every file, and the same backwards. Groups x buckets requests, about a million at two billion images.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from siglino_core.store import Manifest, Shard, Stage
+
+CELL = 8192  # images: a cell of about this many is compared pair by pair for near-duplicates
+BUCKET = 512 << 20  # bytes of embeddings that one unit of work holds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The cut, a pure function of the inputs' manifests."""
+
+    shards: list[str]  # source shards, in order
+    group_size: int
+    buckets: int
+    levels: int
+    cell_level: int  # near-duplicates are looked for inside this level's clusters
+
+    @staticmethod
+    def of(shards: Sequence[Shard], cluster: Manifest, dim: int) -> "Layout":
+        sizes = cluster.facts["levels"]
+        fitting = [level for level, k in enumerate(sizes, start=1) if cluster.rows / k <= CELL]
+        level = max(fitting, default=1)
+        names = [s["name"] for s in shards if s["name"].startswith("part-")]
+        return Layout(
+            shards=names,
+            group_size=min(512, max(1, len(names) // 1024)),
+            buckets=min(sizes[level - 1], max(1, -(-cluster.rows * dim * 2 // BUCKET))),
+            levels=len(sizes),
+            cell_level=level,
+        )
+
+    def groups(self) -> list[list[str]]:
+        return [self.shards[i : i + self.group_size] for i in range(0, len(self.shards), self.group_size)]
+
+    def units(self) -> list[Shard]:
+        """Every unit of work, in the order of its phases."""
+        groups, buckets = range(len(self.groups())), range(self.buckets)
+        return [
+            *({"name": f"exchange-{g:05d}", "group": g} for g in groups),
+            *({"name": f"bucket-{b:05d}", "bucket": b} for b in buckets),
+            {"name": "quotas"},
+            {"name": "clusters"},
+            *({"name": f"pick-{b:05d}", "bucket": b} for b in buckets),
+            *({"name": names[0], "group": g} for g, names in enumerate(self.groups())),
+        ]
+
+
+def bucket_of_cell(cluster: Stage, layout: Layout) -> np.ndarray:
+    """The bucket of every cell: int32, contiguous ranges of about equal numbers of images."""
+    with cluster.files.parquet(f"centroids_{layout.cell_level}/part-00000.parquet") as file:
+        size = file.read(columns=["size"])["size"].to_numpy()
+    before = np.cumsum(size) - size
+    return np.minimum(before * layout.buckets // max(1, int(size.sum())), layout.buckets - 1).astype(np.int32)

@@ -1,0 +1,106 @@
+"""Work by shard: one row for every image of the pool, and the kept ones as training shards."""
+
+import io
+import json
+import tarfile
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.sample.cells import picked
+from pipelines.sample.layout import Layout
+from siglino_core import schema
+from siglino_core.config import CurateConfig, Shards
+from siglino_core.hashing import id_bits, key_of, uniform
+from siglino_core.lineage import duplicate_rows, image_rows
+from siglino_core.store import Run, Shard, ShardWriter
+
+ROW_GROUP = 256  # images a row group of a training shard: what a reader fetches at once
+
+
+def write_group(run: Run, fingerprint: str, layout: Layout, config: CurateConfig, unit: Shard) -> dict[str, Any]:
+    """Write a group's shards: `part-N.parquet` row-aligned with source, and `images/part-N` with the kept ones."""
+    stage = run.stage("sample")
+    decided = picked(stage, layout, unit["group"])
+    rows = kept = 0
+    reasons: dict[str, int] = {}
+    with stage.writer(unit["name"], fingerprint) as out:
+        for shard in layout.groups()[unit["group"]]:
+            mine = decided.filter(pa.array(decided["shard"].to_numpy() == layout.shards.index(shard)))
+            table = _decisions(run, layout, shard, mine)
+            out.write(f"{shard}.parquet", table, schema.sample(layout.levels))
+            counts = table["reason"].value_counts().to_pylist()
+            for entry in counts:
+                reasons[entry["values"]] = reasons.get(entry["values"], 0) + entry["counts"]
+            rows += table.num_rows
+            kept += _images(run, out, layout, config, shard, table)
+        return out.commit(rows=rows, facts={"reasons": reasons, "kept": kept})
+
+
+def _decisions(run: Run, layout: Layout, shard: str, picks: pa.Table) -> pa.Table:
+    """The sample's rows for one source shard."""
+    with run.stage("source").files.parquet(f"{shard}.parquet") as file:
+        ids = file.read(columns=["image_id"])["image_id"].combine_chunks()
+    with run.stage("cluster").files.parquet(f"assignments/{shard}.parquet") as file:
+        places = file.read()
+    n = len(ids)
+    reason = np.full(n, "rejected", object)
+    kept = np.zeros(n, bool)
+    stands = np.full(n, None, object)
+    copies = np.fromiter(duplicate_rows(run.stage("source"), shard), np.int64)
+    reason[copies] = "exact_duplicate"
+    stands[copies] = ids.take(pa.array(copies)).to_numpy(zero_copy_only=False)
+    rows = picks["row"].to_numpy()
+    reason[rows] = picks["reason"].to_numpy()
+    kept[rows] = picks["kept"].to_numpy()
+    stands[rows] = picks["duplicate_of"].to_numpy()
+    columns: dict[str, Any] = {
+        "image_id": ids,
+        "kept": kept,
+        "repeat": kept.astype(np.int32),
+        "reason": pa.array(reason, pa.string()),
+        "duplicate_of": pa.array(stands, pa.string(), from_pandas=True),
+    }
+    for level in range(1, layout.levels + 1):
+        value, known = np.zeros(n, np.int32), np.zeros(n, bool)
+        value[places["row"].to_numpy()] = places[f"level_{level}"].to_numpy()
+        known[places["row"].to_numpy()] = True
+        columns[f"level_{level}"] = pa.array(value, mask=~known)
+    return pa.table(columns)
+
+
+def _images(run: Run, out: ShardWriter, layout: Layout, config: CurateConfig, shard: str, table: pa.Table) -> int:
+    """Write the kept images of one source shard, in an order shuffled by the seed."""
+    kept = set(np.flatnonzero(table["kept"].to_numpy()).tolist())
+    levels = [f"level_{i}" for i in range(1, layout.levels + 1)]
+    place = table.select(levels).to_pylist() if kept else []
+    images = [{**image, **place[row]} for row, image in image_rows(run.stage("source"), shard, keep=kept)]
+    order = np.argsort(uniform(key_of(config.seed, "shuffle"), id_bits([i["image_id"] for i in images])), kind="stable")
+    images = [images[i] for i in order]
+    wanted = schema.images(layout.levels)
+    if config.sample.shards is Shards.WEBDATASET:
+        _write_tar(out.path(f"images/{shard}.tar"), images, levels)
+        return len(images)
+    with out.parquet(f"images/{shard}.parquet", wanted) as file:
+        for start in range(0, max(1, len(images)), ROW_GROUP):
+            file.write_table(pa.Table.from_pylist(images[start : start + ROW_GROUP], wanted))
+    return len(images)
+
+
+def _write_tar(path: Any, images: list[dict[str, Any]], levels: list[str]) -> None:
+    """A webdataset tar: image, caption and metadata under one key; no times or owners, so the bytes are the same."""
+
+    def add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        tar.addfile(info, io.BytesIO(data))
+
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for image in images:
+            key, kind = image["image_id"], {"jpeg": "jpg"}.get(image["format"], image["format"])
+            add(tar, f"{key}.{kind}", image["bytes"])
+            if image["caption"] is not None:
+                add(tar, f"{key}.txt", image["caption"].encode())
+            meta = {k: image[k] for k in ("image_id", "source_uri", "source_key", "label", "width", "height", *levels)}
+            add(tar, f"{key}.json", json.dumps(meta, sort_keys=True, ensure_ascii=False).encode())
