@@ -1,0 +1,1 @@
+"""The demo's pool of images and the script that builds it."""
