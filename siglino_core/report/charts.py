@@ -89,7 +89,7 @@ def rank_curves(series: Sequence[Series], title: str, alt: str, y_name: str) -> 
     heights = np.concatenate([h for _, _, h in curves]) if curves else np.zeros(0)
     if not heights.size:
         return chart([text(WIDTH / 2, HEIGHT / 2, "nothing to show")], alt)
-    low, high = float(heights.min()) * 0.8, float(heights.max()) * 1.25
+    low, high = float(heights.min()) * 0.7, float(heights.max()) * 1.25
     last = max(float(r[-1]) for _, r, _ in curves if r.size)
     y = Scale(low=low, high=min(1.0, high) if low < 1 else high, start=FLOOR, stop=TOP, log=True)
     x = Scale(low=1, high=max(2.0, last), start=LEFT, stop=WIDTH - RIGHT)
@@ -110,7 +110,7 @@ def intervals(rows: Sequence[tuple[str, str, Interval, str]], title: str, alt: s
     spread = [v for _, _, i, _ in rows for v in (i.mean, i.low, i.high) if v is not None and math.isfinite(v)]
     low, high = (min(spread), max(spread)) if spread else (0.0, 1.0)
     pad = (high - low) * 0.12 or abs(high) * 0.1 or 1.0
-    step = 46
+    step = 48
     height = 8 + step * len(rows) + 40
     x = Scale(low=low - pad, high=high + pad, start=14, stop=WIDTH - 14)
     floor = height - 40
@@ -120,7 +120,7 @@ def intervals(rows: Sequence[tuple[str, str, Interval, str]], title: str, alt: s
         parts += [line(x(tick), 8, x(tick), floor, "grid"), text(x(tick), floor + 16, label)]
     for i, (name, css, value, said) in enumerate(rows):
         at = 8 + i * step + 32
-        parts.append(text(14, at - 14, f"{clean(name, 44)}  {said}", "name", "start"))
+        parts.append(text(14, at - 15, f"{clean(name, 44)}: {said}", "name", "start"))
         if not math.isfinite(value.mean):
             continue
         if value.low is not None and value.high is not None:

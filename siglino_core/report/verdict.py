@@ -6,7 +6,7 @@ from typing import Literal
 
 from siglino_core.report.contract import Balance, BalanceRow, CurationReport, Interval, Metric
 from siglino_core.report.measures import as_counts, effective_number, random_counts
-from siglino_core.report.words import clean, number, percent
+from siglino_core.report.words import clean, decimals, number, percent
 
 Outcome = Literal["better", "unclear", "worse", "unknown"]
 HEADLINES: dict[Outcome, str] = {
@@ -63,15 +63,13 @@ def verdict(report: CurationReport) -> Verdict:
     kept = f"{report.funnel.kept:,} of {report.funnel.pool:,} images kept"
     judged = judge(report.balance) if report.balance else None
     if judged is None:
-        return Verdict(
-            outcome="unknown", headline=HEADLINES["unknown"], sentence=f"{kept}; {_clusters(report)}{_why(report)}"
-        )
+        sentence = f"{kept}{_clusters(report)}. {_why(report)}"
+        return Verdict(outcome="unknown", headline=HEADLINES["unknown"], sentence=sentence)
     outcome, metric, ours, best, first = judged
     title = clean(metric.title, 60)
 
     def say(row: BalanceRow) -> str:
-        mean = row.values[metric.key].mean
-        return percent(mean) if metric.share else number(float(f"{mean:.3g}"))
+        return _say(report.balance, metric, row)
 
     best_name, first_name = clean(best.name, 60), clean(first.name, 60)
     move = f"{title} {say(first)} → {say(ours)} ({first_name} → ours)"
@@ -87,8 +85,31 @@ def verdict(report: CurationReport) -> Verdict:
     else:
         ahead = "" if first is best else f", ahead of “{best_name}” ({say(best)})"
         tail = f"{move}{ahead}."
+    costs = _costs(report.balance, metric, ours, best)
+    price = f" {'Worse too' if outcome == 'worse' else 'The price'}: {', '.join(costs)}." if costs else ""
     caveat = "" if report.labels else " The pool has no labels."
-    return Verdict(outcome=outcome, headline=HEADLINES[outcome], sentence=f"{kept}; {tail}{caveat}")
+    return Verdict(outcome=outcome, headline=HEADLINES[outcome], sentence=f"{kept}; {tail}{price}{caveat}")
+
+
+def _say(balance: Balance | None, metric: Metric, row: BalanceRow) -> str:
+    """A mean with the digits that its column in the table has."""
+    mean = row.values[metric.key].mean
+    column = [r.values[metric.key].mean for r in balance.rows if metric.key in r.values] if balance else [mean]
+    return percent(mean) if metric.share else number(mean, decimals(column))
+
+
+def _costs(balance: Balance | None, judged: Metric, ours: BalanceRow, best: BalanceRow) -> list[str]:
+    """What else became clearly worse than in the strongest baseline, in words."""
+    found = []
+    for metric in balance.metrics if balance else ():
+        if metric is judged or not metric.better or metric.key not in ours.values or metric.key not in best.values:
+            continue
+        sign = -1.0 if metric.better == "lower" else 1.0
+        a, b = ours.values[metric.key], best.values[metric.key]
+        if _high(a, sign) < _low(b, sign):
+            title = clean(metric.title, 60)
+            found.append(f"{title} {_say(balance, metric, ours)} against {_say(balance, metric, best)}")
+    return found
 
 
 def _clusters(report: CurationReport) -> str:
@@ -98,8 +119,8 @@ def _clusters(report: CurationReport) -> str:
     size = int(as_counts(level.kept).sum())
     before, after = effective_number(random_counts(level.pool, size)), effective_number(level.kept)
     return (
-        f"effective level-{level.level} clusters {number(float(f'{before:.3g}'))} → {number(float(f'{after:.3g}'))} "
-        "(a random sample of the same size → ours). "
+        f"; effective level-{level.level} clusters {number(float(f'{before:.3g}'))} → {number(float(f'{after:.3g}'))} "
+        "(a random sample of the same size → ours)"
     )
 
 

@@ -154,7 +154,7 @@ def level(found: LevelSizes) -> dict[str, Any]:
                 "cells": [
                     number(int(s["filled"])),
                     number(float(s["effective"]), decimals([s["effective"]])),
-                    *(number(s[k]) for k in ("min", "q25", "median", "q75", "max")),
+                    *(number(s[k], 0 if s[k] == int(s[k]) else 1) for k in ("min", "q25", "median", "q75", "max")),
                     percent(s["largest_share"]),
                 ],
             }
