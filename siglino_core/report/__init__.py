@@ -1,0 +1,1 @@
+"""Reports and cards: pages made of plain data."""

@@ -1,0 +1,180 @@
+"""The dataset card of the curated training shards: Markdown with YAML front matter, from plain data."""
+
+import json
+import re
+
+from siglino_core import schema
+from siglino_core.config import CurateConfig, Pick
+from siglino_core.report.contract import Balance, CurationReport, Interval, Metric
+from siglino_core.report.verdict import verdict
+from siglino_core.report.words import block, clean, decimals, number, percent, reason_name
+
+SIZES = ((3, "1K"), (4, "10K"), (5, "100K"), (6, "1M"), (7, "10M"), (8, "100M"), (9, "1B"), (10, "10B"), (11, "100B"))
+UNKNOWN_LICENCE = (
+    "The licence of the images is not known. They come from the user's own pool, which the software reads but cannot "
+    "judge: whoever shares this set must check the rights to every source first. Captions and labels have the pool's "
+    "licence too."
+)
+SAME_DIGESTS = "The same pool, config, seed, software and kind of device give the same digests:"
+
+
+def size_category(images: int) -> str:
+    """The Hugging Face name of a size: n<1K, 1K<n<10K, ..., n>1T."""
+    previous = ""
+    for power, name in (*SIZES, (12, "1T")):
+        if images < 10**power:
+            return f"{previous}<n<{name}" if previous else f"n<{name}"
+        previous = name
+    return "n>1T"
+
+
+def dataset_card(report: CurationReport, config: CurateConfig, *, licence: str = "", title: str = "") -> str:
+    """The card.
+
+    Args:
+        report: the same data as the page's; its images aren't used.
+        config: what the run was made with.
+        licence: a Hugging Face licence id, if whoever owns the pool gives one.
+        title: a name for people; the run's otherwise.
+    """
+    name = clean(title or report.run_name, 80) or "curated images"
+    parts = [
+        _front_matter(report, config, licence, name),
+        f"# {plain(name)}",
+        plain(verdict(report).sentence, 600),
+        "## What it is\n\n" + _what(report),
+        "## Licence\n\n" + (f"`{code(licence)}`, as given by whoever made this set." if licence else UNKNOWN_LICENCE),
+        "## How it was made\n\n" + _recipe(report, config),
+        "## Balance\n\n" + (_balance(report.balance) if report.balance else "Not measured against a baseline."),
+        "## Columns\n\n" + _columns(len(config.cluster.num_clusters)),
+        "## Known limits\n\n" + _limits(report),
+        "## How to make it again\n\n" + _again(report),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def plain(text: object, limit: int = 120) -> str:
+    """Other people's text in Markdown: one line without markup, links or HTML."""
+    return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", clean(text, limit).replace("&", "&amp;").replace("<", "&lt;"))
+
+
+def code(text: object, limit: int = 300) -> str:
+    """Text for a code span, without anything that would end it or a table's cell."""
+    return clean(text, limit).replace("`", "'").replace("|", "¦")
+
+
+def fenced(text: str, language: str) -> str:
+    """A code block whose fence is longer than any in the text."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
+    """A Markdown table; all but the first ``left`` columns are numbers."""
+    rule = ["---"] * left + ["---:"] * (len(head) - left)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
+
+
+def _front_matter(report: CurationReport, config: CurateConfig, licence: str, name: str) -> str:
+    tags = ["siglino", "image", "curated", "deduplicated", config.sample.shards.value]
+    lines = [
+        f"pretty_name: {json.dumps(name)}",
+        f"license: {json.dumps(clean(licence, 60)) if licence else 'unknown'}",
+        f"size_categories:\n- {json.dumps(size_category(report.funnel.kept))}",
+        "task_categories:\n- image-feature-extraction",
+        "tags:\n" + "\n".join(f"- {t}" for t in tags),
+    ]
+    return "---\n" + "\n".join(lines) + "\n---"
+
+
+def _what(report: CurationReport) -> str:
+    f = report.funnel
+    return (
+        f"{f.kept:,} images chosen out of a pool of {f.pool:,} by hierarchical clustering and balanced sampling, "
+        "for training vision models. Every row leads back to its source file, and the run's `sample` table says of "
+        f"every image of the pool why it was kept or dropped. Made by run `{code(report.run_name)}` "
+        f"(experiment `{code(report.experiment)}`, {plain(report.date)})."
+    )
+
+
+def _recipe(report: CurationReport, config: CurateConfig) -> str:
+    c, s = config.cluster, config.sample
+    levels = ", ".join(f"{k:,}" for k in c.num_clusters)
+    iterations = f"{c.iterations} Lloyd iterations a level" if c.iterations else "no Lloyd iterations"
+    again = f", {c.resampling} resamplings" if c.resampling else ""
+    near = f"of two images closer than cosine {s.near_duplicate:g}, one stays" if s.near_duplicate < 1 else "all stay"
+    pick = "those closest to their centroid" if s.pick is Pick.CLOSEST else "drawn at random"
+    steps = [
+        "Exact duplicates: the same bytes count once.",
+        f"Embedding: `{code(config.embed.encoder)}`{', centred on the mean of the pool' if c.center else ''}.",
+        f"Clusters: {levels} (finest level first), seeded by `{c.seeding.value}`, {iterations}{again}.",
+        f"Near duplicates: {near}.",
+        f"Sample: quotas from the top level down (quota power {s.quota_power:g}, minimum support {s.min_support}), "
+        f"members {pick}, {s.target_size:,} images asked for.",
+    ]
+    numbered = "\n".join(f"{i}. {step}" for i, step in enumerate(steps, 1))
+    f = report.funnel
+    rows = [["pool", f"{f.pool:,}"], *([f"less {plain(reason_name(d.reason))}", f"{d.count:,}"] for d in f.drops)]
+    return f"{numbered}\n\n" + table(["", "images"], [*rows, ["**kept**", f"**{f.kept:,}**"]])
+
+
+def _balance(found: Balance) -> str:
+    def cell(metric: Metric, value: Interval | None, places: int) -> str:
+        if value is None:
+            return "–"
+
+        def say(v: float) -> str:
+            return percent(v) if metric.share else number(v, places)
+
+        low, high = value.low, value.high
+        return say(value.mean) + (f" ({say(low)} to {say(high)})" if low is not None and high is not None else "")
+
+    rows = []
+    for row in found.rows:
+        cells = []
+        for m in found.metrics:
+            places = decimals(r.values[m.key].mean for r in found.rows if m.key in r.values)
+            cells.append(cell(m, row.values.get(m.key), places))
+        repeats = max((v.n for v in row.values.values()), default=0)
+        rows.append([plain(row.name), *cells, str(repeats)])
+    head = [f"sample of {found.sample_size:,}", *(plain(m.title) for m in found.metrics), "repeats"]
+    return table(head, rows) + f"\n\nMean (95% interval). Between repeats varies: {plain(found.varies.rstrip('. '), 400)}."
+
+
+def _columns(levels: int) -> str:
+    rows = []
+    for column in schema.images(levels):
+        doc = (column.metadata or {}).get(b"doc", b"").decode()
+        may = " (may be null)" if column.nullable else ""
+        rows.append([f"`{code(column.name)}`", f"{column.type}", plain(doc, 300) + may])
+    return table(["column", "type", "what it is"], rows, left=3)
+
+
+def _limits(report: CurationReport) -> str:
+    limits = [
+        "Balance is over what the encoder tells apart; what it cannot see was not balanced.",
+        "The set has the pool's biases in what was ever collected: sampling cannot add what is missing.",
+        "Nothing was filtered by content: people, text, trademarks and offensive images may be in it.",
+        "Captions and labels are the pool's own and were not checked.",
+        "Clusters of few images may be outliers or broken images as well as rare subjects.",
+    ]
+    if report.labels is None:
+        limits.insert(0, "The pool has no labels, so balance by meaning was not measured.")
+    return "\n".join(f"- {limit}" for limit in limits)
+
+
+def _again(report: CurationReport) -> str:
+    parts = []
+    if report.command:
+        parts.append(fenced(block(report.command, 2000), "sh"))
+    if report.config_yaml:
+        parts.append(fenced(block(report.config_yaml, 20_000), "yaml"))
+    rows = [[f"`{code(s.name)}`", f"`{code(s.fingerprint)}`", f"`{code(s.digest)}`"] for s in report.stages]
+    if rows:
+        digests = table(["stage", "fingerprint (config, code, inputs)", "digest (bytes)"], rows, left=3)
+        parts.append(f"{SAME_DIGESTS}\n\n{digests}")
+    if report.software:
+        made = ", ".join(f"{plain(k)} {plain(v)}" for k, v in report.software.items())
+        parts.append(f"Made with {made}.")
+    return "\n\n".join(parts) or "The run's config was not recorded."
