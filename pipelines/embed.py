@@ -4,23 +4,24 @@ Reads `source`, writes one shard of embeddings for each of its shards, and a rej
 """
 
 import io
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from siglino_core.images import BadImage, decode
-from siglino_core.lineage import duplicate_rows, image_rows
 
 from pipelines.runtime import Estimate, Progress, Result, parallelism, silent, start_ray, unpack, worker_errors
 from pipelines.runtime import pack as packed
 from siglino_core import schema
 from siglino_core.config import CurateConfig, EmbedConfig, Runner, shaping
 from siglino_core.device import choose, single_thread
+from siglino_core.duplicates import duplicate_rows
 from siglino_core.errors import DataError
+from siglino_core.images import BadImage, decode
+from siglino_core.lineage import image_rows
 from siglino_core.store import Identity, Run, Shard
 from siglino_core.teachers import Encoder, Preprocess, load
+from siglino_core.vectors import to_column
 
 VERSION = 1
 DECODE_SHARE = 0.25  # of a CPU, reserved for a decoder beside an encoder that computes on the CPU
@@ -90,13 +91,17 @@ def _records(
     # On the CPU an encoder takes most of a core and leaves room for one decoder beside it: a pool that held every
     # core would wait for decoders that can never start.
     encoder_needs: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0} if gpus else {"num_cpus": 1 - DECODE_SHARE}
+
+    class BoundEncoder(ShardEncoder):  # arguments inside the class: Ray warns of those it keeps for a restart
+        def __init__(self) -> None:
+            super().__init__(run, config.embed, config.runtime.device, fingerprint)
+
     with worker_errors():
         dataset = (
             ray.data.from_items([{"shard": name} for name in names], override_num_blocks=len(names))
             .map_batches(decoder, batch_size=1, batch_format="pyarrow", num_cpus=1 if gpus else DECODE_SHARE)
             .map_batches(
-                ShardEncoder,
-                fn_constructor_args=(run, config.embed, config.runtime.device, fingerprint),
+                BoundEncoder,
                 batch_size=1,
                 batch_format="pyarrow",
                 zero_copy_batch=True,
@@ -115,41 +120,52 @@ class Decoder:
         self._run, self._source, self._preprocess = run, config.source, preprocess
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        found = [self.decoded(name) for name in batch.column("shard").to_pylist()]
+        found = [self._guarded(name) for name in batch.column("shard").to_pylist()]
         columns = {
             "meta": [f["meta"] for f in found],
             "pixels": pa.array([f["pixels"] for f in found], pa.large_binary()),
         }
         return pa.table(columns)
 
+    def _guarded(self, shard: str) -> dict[str, Any]:
+        pixels = b""
+
+        def work() -> dict[str, Any]:
+            nonlocal pixels
+            found = self.decoded(shard)
+            pixels = found["pixels"]
+            return found["meta"]
+
+        return {"meta": packed(work), "pixels": pixels}
+
     def decoded(self, shard: str) -> dict[str, Any]:
-        """The shard's pixels as one buffer, uint8 [N, S, S, 3], and what belongs to them as JSON."""
-        size = self._preprocess.size
+        """The shard's pixels as one buffer, uint8 [N, S, S, 3], and what belongs to them."""
+        size, source = self._preprocess.size, self._run.stage("source")
         pixels = io.BytesIO()
         ids: list[str] = []
         rows: list[int] = []
+        where: list[dict[str, str]] = []
         rejects: list[dict[str, str]] = []
-        try:
-            copies = duplicate_rows(self._run.stage("source"), shard)
-            for row, image in image_rows(self._run.stage("source"), shard, skip=copies):
-                try:
-                    picture = decode(
-                        image["bytes"],
-                        max_pixels=self._source.max_pixels,
-                        max_bytes=self._source.max_bytes,
-                        draft=size,
-                    )
-                except BadImage as e:
-                    where = {"source_uri": image["source_uri"], "source_key": image["source_key"]}
-                    rejects.append({**where, "reason": e.reason, "error": str(e)})
-                    continue
-                pixels.write(self._preprocess(picture).tobytes())
-                ids.append(image["image_id"])
-                rows.append(row)
-        except Exception as e:
-            return {"meta": packed(_raise, e), "pixels": b""}
-        meta = {"shard": shard, "image_id": ids, "row": rows, "rejects": rejects}
-        return {"meta": json.dumps(meta), "pixels": pixels.getbuffer()}
+        with source.files.parquet(f"{shard}.parquet") as file:
+            every = np.arange(file.metadata.num_rows)
+        for row, image in image_rows(source, shard, np.setdiff1d(every, duplicate_rows(source, shard))):
+            here = {"source_uri": image["source_uri"], "source_key": image["source_key"]}
+            try:
+                picture = decode(
+                    image["bytes"],
+                    max_pixels=self._source.max_pixels,
+                    max_bytes=self._source.max_bytes,
+                    draft=size,
+                )
+            except BadImage as e:
+                rejects.append({**here, "reason": e.reason, "error": str(e)})
+                continue
+            pixels.write(self._preprocess(picture).tobytes())
+            ids.append(image["image_id"])
+            rows.append(row)
+            where.append(here)
+        meta = {"shard": shard, "image_id": ids, "row": rows, "where": where, "rejects": rejects}
+        return {"meta": meta, "pixels": pixels.getbuffer()}
 
 
 class ShardEncoder:
@@ -164,11 +180,14 @@ class ShardEncoder:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         found = zip(batch.column("meta").to_pylist(), batch.column("pixels"), strict=True)
-        return pa.table({"record": [packed(self.commit, {"meta": m, "pixels": p.as_buffer()}) for m, p in found]})
+        return pa.table({"record": [packed(self._commit_packed, m, p.as_buffer()) for m, p in found]})
+
+    def _commit_packed(self, meta: str, pixels: Any) -> dict[str, Any]:
+        return self.commit({"meta": unpack(meta), "pixels": pixels})
 
     def commit(self, decoded: dict[str, Any]) -> dict[str, Any]:
         """Embed and commit a shard; returns its commit record."""
-        meta = unpack(decoded["meta"])
+        meta = decoded["meta"]
         shard, size = meta["shard"], self._encoder.preprocess.size
         pixels = np.frombuffer(decoded["pixels"], np.uint8).reshape(-1, size, size, 3)
         vectors = _encoded(self._encoder, pixels, self._batch)
@@ -176,14 +195,12 @@ class ShardEncoder:
         rejects = meta["rejects"]
         for i in np.flatnonzero(~finite):
             error = f"the embedding of image {meta['image_id'][i]} is not finite"
-            rejects.append(
-                {"source_uri": "", "source_key": meta["image_id"][i], "reason": "not_finite", "error": error}
-            )
+            rejects.append({**meta["where"][i], "reason": "not_finite", "error": error})
         table = pa.table(
             {
                 "image_id": pa.array(meta["image_id"], pa.string()).filter(pa.array(finite)),
                 "row": pa.array(meta["row"], pa.int32()).filter(pa.array(finite)),
-                "embedding": vector_column(vectors[finite].astype(np.float16)),
+                "embedding": to_column(vectors[finite].astype(np.float16)),
             }
         )
         counts: dict[str, int] = {}
@@ -195,19 +212,9 @@ class ShardEncoder:
             return out.commit(rows=table.num_rows, rejects=counts)
 
 
-def vector_column(vectors_ND: np.ndarray) -> pa.FixedSizeListArray:
-    """Vectors as an Arrow column, without a copy."""
-    flat = pa.array(np.ascontiguousarray(vectors_ND).reshape(-1))
-    return pa.FixedSizeListArray.from_arrays(flat, vectors_ND.shape[1])
-
-
 def _encoded(encoder: Encoder, pixels: np.ndarray, batch: int) -> np.ndarray:
     parts = [encoder.encode(pixels[i : i + batch]) for i in range(0, len(pixels), batch)]
     return np.concatenate(parts) if parts else np.empty((0, encoder.dim), np.float32)
-
-
-def _raise(error: Exception) -> dict[str, Any]:
-    raise error
 
 
 def _too_many(rows: int, rejects: dict[str, int], limit: float) -> None:

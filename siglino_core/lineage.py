@@ -1,15 +1,38 @@
 """From an image of a run back to its bytes and to where it came from."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
+from siglino_core.pools.fetch import fetch
 from siglino_core.store import Stage
 
-
-def duplicate_rows(source: Stage, shard: str) -> set[int]:
-    """Rows of a source shard that are exact copies of an earlier image."""
-    return set()
+BATCH = 256  # rows whose bytes are in memory at once
 
 
-def image_rows(source: Stage, shard: str, *, skip: Container[int] = ()) -> Iterator[tuple[int, dict[str, Any]]]:
-    raise NotImplementedError
+def image_rows(source: Stage, shard: str, rows: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(row, source row with its bytes) of some rows of a source shard, in order; memory holds a batch of them.
+
+    Args:
+        source: the source stage, finished.
+        rows: int, sorted.
+
+    Raises:
+        DataError, StoreError: the pool that a pointer leads to has changed or gone.
+    """
+    if not len(rows):
+        return
+    column = source.require().identity["config"].get("image_column", "")
+    start = 0
+    with source.files.parquet(f"{shard}.parquet") as file:
+        for batch in file.iter_batches(BATCH):
+            stop = start + batch.num_rows
+            here = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)]
+            if len(here):
+                wanted = batch.take(pa.array(here - start))
+                images = wanted.drop_columns(["bytes"]).to_pylist()
+                for row, image, data in zip(here, images, fetch(wanted, column), strict=True):
+                    yield int(row), {**image, "bytes": data}
+            start = stop

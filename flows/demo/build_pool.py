@@ -26,9 +26,7 @@ from flows.demo.sources import Candidate
 
 POOL = Path(__file__).with_name("pool.parquet")
 MAX_POOL_BYTES = 12_000_000
-SCHEMA = pa.schema(
-    [("key", pa.string()), ("image", pa.binary()), ("caption", pa.string()), ("label", pa.string())]
-)
+SCHEMA = pa.schema([("key", pa.string()), ("image", pa.binary()), ("caption", pa.string()), ("label", pa.string())])
 ROW_GROUP = 256
 ROWS = 3000
 ZIPF_EXPONENT = 1.1
@@ -229,8 +227,7 @@ def summarise(rows: list[Row]) -> str:
     suffixes = Counter(row.key.rsplit(".", 1)[1] for row in rows)
     return "\n".join(
         [
-            f"rows {len(rows)}, image bytes {sum(len(row.image) for row in rows):,}, "
-            f"suffixes {dict(suffixes)}",
+            f"rows {len(rows)}, image bytes {sum(len(row.image) for row in rows):,}, suffixes {dict(suffixes)}",
             f"labels {len(sizes)}, largest {sizes[:8]}, smallest {sizes[-8:]}, labels with 2 to 5 images "
             f"{sum(2 <= size <= 5 for size in sizes)}",
             f"labelled {sum(sizes)}, in the {head} largest labels {sum(sizes[:head]) / sum(sizes):.1%}",

@@ -12,8 +12,9 @@ from pipelines.sample.cells import picked
 from pipelines.sample.layout import Layout
 from siglino_core import schema
 from siglino_core.config import CurateConfig, Shards
+from siglino_core.duplicates import duplicate_rows
 from siglino_core.hashing import id_bits, key_of, uniform
-from siglino_core.lineage import duplicate_rows, image_rows
+from siglino_core.lineage import image_rows
 from siglino_core.store import Run, Shard, ShardWriter
 
 ROW_GROUP = 256  # images a row group of a training shard: what a reader fetches at once
@@ -48,7 +49,7 @@ def _decisions(run: Run, layout: Layout, shard: str, picks: pa.Table) -> pa.Tabl
     reason = np.full(n, "rejected", object)
     kept = np.zeros(n, bool)
     stands = np.full(n, None, object)
-    copies = np.fromiter(duplicate_rows(run.stage("source"), shard), np.int64)
+    copies = duplicate_rows(run.stage("source"), shard)
     reason[copies] = "exact_duplicate"
     stands[copies] = ids.take(pa.array(copies)).to_numpy(zero_copy_only=False)
     rows = picks["row"].to_numpy()
@@ -72,10 +73,11 @@ def _decisions(run: Run, layout: Layout, shard: str, picks: pa.Table) -> pa.Tabl
 
 def _images(run: Run, out: ShardWriter, layout: Layout, config: CurateConfig, shard: str, table: pa.Table) -> int:
     """Write the kept images of one source shard, in an order shuffled by the seed."""
-    kept = set(np.flatnonzero(table["kept"].to_numpy()).tolist())
+    kept = np.flatnonzero(table["kept"].to_numpy())
     levels = [f"level_{i}" for i in range(1, layout.levels + 1)]
-    place = table.select(levels).to_pylist() if kept else []
-    images = [{**image, **place[row]} for row, image in image_rows(run.stage("source"), shard, keep=kept)]
+    place = table.select(levels).take(kept).to_pylist()
+    found = image_rows(run.stage("source"), shard, kept)
+    images = [{**image, **where} for (_, image), where in zip(found, place, strict=True)]
     order = np.argsort(uniform(key_of(config.seed, "shuffle"), id_bits([i["image_id"] for i in images])), kind="stable")
     images = [images[i] for i in order]
     wanted = schema.images(layout.levels)

@@ -139,7 +139,9 @@ def _balance(found: Balance) -> str:
         repeats = max((v.n for v in row.values.values()), default=0)
         rows.append([plain(row.name), *cells, str(repeats)])
     head = [f"sample of {found.sample_size:,}", *(plain(m.title) for m in found.metrics), "repeats"]
-    return table(head, rows) + f"\n\nMean (95% interval). Between repeats varies: {plain(found.varies.rstrip('. '), 400)}."
+    return (
+        table(head, rows) + f"\n\nMean (95% interval). Between repeats varies: {plain(found.varies.rstrip('. '), 400)}."
+    )
 
 
 def _columns(levels: int) -> str:
