@@ -1,5 +1,7 @@
 """From the command line's words to one frozen config: Hydra composes, the core's dataclasses judge."""
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,20 @@ def curate_config(overrides: list[str]) -> CurateConfig:
     except (HydraException, OmegaConfBaseException, OSError) as e:
         raise ConfigError(f"the config cannot be composed: {str(e).splitlines()[0]}") from e
     return build(CurateConfig, plain)
+
+
+def yaml_with_docs(config: Any, indent: str = "") -> str:
+    """A config as YAML, every key with its sentence."""
+    lines = []
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if dataclasses.is_dataclass(value):
+            doc = (type(value).__doc__ or "").splitlines()[0]
+            lines += [f"{indent}{f.name}:  # {doc}", yaml_with_docs(value, indent + "  ")]
+        else:
+            plain = json.dumps(to_dict(config)[f.name])
+            lines.append(f"{indent}{f.name}: {plain}  # {f.metadata.get('doc', '')}")
+    return "\n".join(lines)
 
 
 def _is_file(experiment: Any) -> bool:

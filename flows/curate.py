@@ -4,7 +4,8 @@ Prefect shows and schedules; storage is the truth. A task looks at storage, does
 Computed, Resumed or Reused its stage.
 """
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flows import settings
@@ -19,7 +20,7 @@ from prefect.states import Completed, State  # noqa: E402
 from flows.config import curate_config  # noqa: E402
 from flows.stages import CURATE, Choice, choose  # noqa: E402
 from pipelines.runtime import Progress, Result  # noqa: E402
-from siglino_core.config import CurateConfig, Runner  # noqa: E402
+from siglino_core.config import CurateConfig, Runner, to_dict  # noqa: E402
 from siglino_core.errors import ConfigError, DataError, SiglinoError  # noqa: E402
 from siglino_core.store import Run  # noqa: E402
 
@@ -74,15 +75,20 @@ def curate(
     """Curate an image pool into a balanced set.
 
     Args:
-        experiment: a named config (see `siglino config`), or the path of a YAML file.
+        experiment: a named config (see `siglino config`), or the path of a YAML file; empty: the defaults.
         run: folder or URL of the artifacts; the experiment's own if left out.
         overrides: further settings as ``key=value``, e.g. ``sample.target_size=500``.
         from_stage: start there; the stages before it must be finished.
         only: run this stage alone.
         redo: stages to make anew; those after them follow if what they stand on changed.
     """
-    words = [f"experiment={experiment}", *([f'run="{run}"'] if run else []), *(overrides or [])]
+    words = [
+        *([f"experiment={experiment}"] if experiment else []),
+        *([f'run="{run}"'] if run else []),
+        *(overrides or []),
+    ]
     config = curate_config(words)
+    _note(config, experiment, words)
     done: dict[str, Any] = {}
     try:
         for choice in choose(from_stage, only, redo or []):
@@ -91,6 +97,19 @@ def curate(
     finally:
         _leave_ray(config)
     return done
+
+
+def curate_words(words: Sequence[str], *, from_stage: str | None, only: str | None, redo: list[str]) -> dict[str, Any]:
+    """Run the flow in this process from the command line's words."""
+    experiment = next((w.partition("=")[2] for w in words if w.startswith("experiment=")), "")
+    rest = [w for w in words if not w.startswith("experiment=")]
+    return curate(experiment=experiment, overrides=rest, from_stage=from_stage, only=only, redo=redo)
+
+
+def _note(config: CurateConfig, experiment: str, words: list[str]) -> None:
+    """Leave in the run what was asked of it, for the report and for whoever finds the folder."""
+    command = " ".join(["siglino run", *(shlex.quote(w) for w in words)])
+    Run(config.run).note({"experiment": experiment, "command": command, "config": to_dict(config)})
 
 
 def _submit(choice: Choice, config: CurateConfig) -> Result:

@@ -7,6 +7,7 @@ its last one. Level 1 clusters embeddings, level L+1 the centroids of level L.
 import io
 import json
 import math
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -30,7 +31,7 @@ from siglino_core.vectors import from_column, to_column
 
 VERSION = 1
 SLICE = 65_536  # centroids a block, when they are the points of the next level
-SCRATCH = "state/"
+SCRATCH = "state"
 
 
 def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
@@ -53,7 +54,8 @@ def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str =
     if todo.manifest is not None:
         stage.sweep(SCRATCH)
         return Result(state=todo.state, manifest=todo.manifest)
-    resumed = todo.state == "Resumed" or bool(stage.files.sizes(SCRATCH))
+    if stage.files.sizes(SCRATCH):
+        todo = replace(todo, state="Resumed")
 
     center = _center(config, run, blocks, stage, identity.fingerprint)
     levels: list[State] = []
@@ -76,9 +78,9 @@ def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str =
         "steps": {f"level_{i}": state.log for i, state in enumerate(levels, start=1)},
         "center": None if center is None else [float(v) for v in center],
     }
-    finished = stage.finish(identity, todo.shards, facts=facts)
+    finished = stage.finish(identity, todo, facts=facts)
     stage.sweep(SCRATCH)
-    return Result(state="Resumed" if resumed else "Computed", manifest=finished)
+    return Result(state=todo.state, manifest=finished)
 
 
 def plan(config: CurateConfig, rows: int, dim: int) -> Estimate:
@@ -108,7 +110,7 @@ def _center(config: CurateConfig, run: Run, blocks: list[str], stage: Stage, fin
     """The mean embedding of the fitted images, fp64 [D], or None; committed once."""
     if not config.cluster.center:
         return None
-    name = f"{SCRATCH}center.parquet"
+    name = f"{SCRATCH}/center.parquet"
     if name not in stage.files.sizes(SCRATCH):
         work = partial(_sum_shard, run, config.cluster.fit_fraction, config.seed)
         sums = [
@@ -199,7 +201,7 @@ def _where(recipe: Recipe, state: State) -> str:
 
 
 def _state_name(level: int, state: State) -> str:
-    return f"{SCRATCH}level_{level}/{state.phase:03d}-{state.step:05d}{'-done' if state.done else ''}.parquet"
+    return f"{SCRATCH}/level_{level}/{state.phase:03d}-{state.step:05d}{'-done' if state.done else ''}.parquet"
 
 
 def _write_state(stage: Stage, fingerprint: str, level: int, state: State) -> None:
@@ -238,7 +240,7 @@ def _read_state(stage: Stage, fingerprint: str, level: int) -> State | None:
 
 
 def _state_names(stage: Stage, level: int) -> list[str]:
-    return sorted(n for n in stage.files.sizes(f"{SCRATCH}level_{level}"))
+    return sorted(n for n in stage.files.sizes(f"{SCRATCH}/level_{level}"))
 
 
 def _phase(name: str) -> int:

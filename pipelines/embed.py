@@ -50,7 +50,7 @@ def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str =
         progress("embed", done, len(todo.shards), f"{record['rows']} images in {record['shard']}")
     facts = {"encoder": config.embed.encoder, "dim": encoder.dim, "device": device.reason}
     finished = stage.finish(
-        identity, todo.shards, facts=facts, check=lambda n, bad: _too_many(n, bad, config.embed.max_reject_share)
+        identity, todo, facts=facts, check=lambda n, bad: _too_many(n, bad, config.embed.max_reject_share)
     )
     return Result(state=todo.state, manifest=finished)
 
@@ -92,16 +92,13 @@ def _records(
     # core would wait for decoders that can never start.
     encoder_needs: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0} if gpus else {"num_cpus": 1 - DECODE_SHARE}
 
-    class BoundEncoder(ShardEncoder):  # arguments inside the class: Ray warns of those it keeps for a restart
-        def __init__(self) -> None:
-            super().__init__(run, config.embed, config.runtime.device, fingerprint)
-
     with worker_errors():
         dataset = (
             ray.data.from_items([{"shard": name} for name in names], override_num_blocks=len(names))
             .map_batches(decoder, batch_size=1, batch_format="pyarrow", num_cpus=1 if gpus else DECODE_SHARE)
             .map_batches(
-                BoundEncoder,
+                ShardEncoder,
+                fn_constructor_args=(run, config.embed, config.runtime.device, fingerprint),
                 batch_size=1,
                 batch_format="pyarrow",
                 zero_copy_batch=True,

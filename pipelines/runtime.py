@@ -21,7 +21,7 @@ QUIET_ENV = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "DO_NOT_TRACK": "1",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_DEDUP_LOGS": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray Data's own actors make its core print an error that isn't one
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
 

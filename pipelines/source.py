@@ -15,7 +15,7 @@ from siglino_core.errors import DataError
 from siglino_core.pools.location import Location
 from siglino_core.pools.rows import SourceRows
 from siglino_core.pools.sniff import Pool, open_pool, read
-from siglino_core.store import Identity, Manifest, Run, Shard
+from siglino_core.store import Identity, Manifest, Run, Shard, Todo
 
 STAGE = "source"
 VERSION = 1
@@ -60,7 +60,7 @@ def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str =
         for record in map_shards(work, missing, config.runtime, memory=memory):
             done += 1
             progress(STAGE, done, total, f"{record['shard']}: {record['facts']['says']}")
-    manifest = _finish(config.source, pool, run, identity, todo.shards)
+    manifest = _finish(config.source, pool, run, identity, todo)
     return Result(state=todo.state, manifest=manifest)
 
 
@@ -149,7 +149,7 @@ def find_duplicates(run: Run, fingerprint: str, parts: list[str], shard: Shard) 
         return out.commit(rows=0, facts=facts)
 
 
-def _finish(config: SourceConfig, pool: Pool, run: Run, identity: Identity, shards: list[Shard]) -> Manifest:
+def _finish(config: SourceConfig, pool: Pool, run: Run, identity: Identity, todo: Todo) -> Manifest:
     stage = run.stage(STAGE)
     records = stage.commits()
     images = sum(r["rows"] for r in records.values())
@@ -161,8 +161,10 @@ def _finish(config: SourceConfig, pool: Pool, run: Run, identity: Identity, shar
         "bytes": sum(r["facts"].get("bytes", 0) for r in records.values()),
         "duplicates": sum(r["facts"].get("duplicates", 0) for r in records.values()),
     }
-    examples = [e for s in shards if s["name"] in records for e in records[s["name"]]["facts"].get("examples", [])][:3]
-    return stage.finish(identity, shards, facts=facts, check=partial(_check, config, pool.uri, examples))
+    examples = [
+        e for s in todo.shards if s["name"] in records for e in records[s["name"]]["facts"].get("examples", [])
+    ][:3]
+    return stage.finish(identity, todo, facts=facts, check=partial(_check, config, pool.uri, examples))
 
 
 def _check(config: SourceConfig, uri: str, examples: list[str], rows: int, rejects: dict[str, int]) -> None:

@@ -1,14 +1,11 @@
 """How balanced a sample is: effective numbers, the rare half's share, and intervals over seeds."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from siglino_core.hashing import key_of
-
-T_95 = (math.nan, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # two-sided, by degrees of freedom
+from siglino_core.interval import Interval
 
 
 def effective_number(counts: np.ndarray) -> float:
@@ -27,21 +24,6 @@ def rare_half(pool: np.ndarray) -> np.ndarray:
     return rare
 
 
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A mean over seeds with its 95% interval (Student's t)."""
-
-    mean: float
-    half_width: float
-    n: int
-
-    @staticmethod
-    def of(values: Sequence[float]) -> "Interval":
-        n = len(values)
-        spread = float(np.std(values, ddof=1)) * T_95[min(n - 1, len(T_95) - 1)] / math.sqrt(n) if n > 1 else 0.0
-        return Interval(mean=float(np.mean(values)), half_width=spread, n=n)
-
-
 def random_draws(counts: np.ndarray, size: int, seeds: int, seed: int) -> np.ndarray:
     """Label histograms of random samples: int64 [seeds, labels], without touching a row."""
     draws = []
@@ -57,7 +39,7 @@ def random_draws(counts: np.ndarray, size: int, seeds: int, seed: int) -> np.nda
 def compare(
     pool: Mapping[str, int], candidates: Mapping[str, int], ours: Sequence[Mapping[str, int]], size: int, seed: int
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Three samples of one size, each over as many seeds as ``ours`` has: row -> metric -> mean, half_width, n.
+    """Three samples of one size, each over as many seeds as ``ours`` has: row -> metric -> mean, low, high, n.
 
     Args:
         pool: images of each label in the pool; the label "" stands for none and counts only as mass.

@@ -15,10 +15,12 @@ from pipelines.runtime import Estimate, Progress, Result, map_shards, silent
 from pipelines.sample.cells import SEEDS, exchange, near_duplicates, pick
 from pipelines.sample.layout import Layout
 from pipelines.sample.write import write_group
+from pipelines.summary import summarise
 from siglino_core import schema
 from siglino_core.balance import compare
 from siglino_core.config import CurateConfig, shaping
 from siglino_core.errors import ConfigError
+from siglino_core.report.cards import dataset_card
 from siglino_core.sampling import quotas
 from siglino_core.store import Identity, Run, Shard, Stage, Todo
 
@@ -45,7 +47,9 @@ def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str =
     if any(u in final for u in todo.missing):
         _phases(config, run, stage, identity.fingerprint, layout, todo, progress, cluster.facts["center"])
     facts = _facts(config, stage, layout, todo.shards)
-    manifest = stage.finish(identity, final, facts=facts)
+    card = dataset_card(summarise(config, run, facts), config)
+    stage.files.put("images/README.md", card.encode())  # tells paths and times, so it is no part of the digest
+    manifest = stage.finish(identity, todo, shards=final, facts=facts)
     stage.sweep(*SCRATCH)
     return Result(state=todo.state, manifest=manifest)
 

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,10 @@ class Manifest:
     shards: int
     rows: int
     rejects: dict[str, int]
-    seconds: float
+    seconds: float  # of work, summed over shards
+    wall_seconds: float  # by the clock, of the invocation that finished it
+    state: str  # what that invocation found: Computed (nothing) or Resumed (a part)
+    finished: str  # UTC
     files: dict[str, list[Any]]
     facts: dict[str, Any] = field(default_factory=dict)
     software: str = f"siglino {siglino_core.__version__}"
@@ -75,6 +79,7 @@ class Todo:
     shards: list[Shard]
     missing: list[Shard]
     manifest: Manifest | None = None
+    began: float = field(default_factory=time.monotonic)
 
 
 class Run:
@@ -85,6 +90,14 @@ class Run:
 
     def stage(self, name: str) -> "Stage":
         return Stage(Files(f"{self.url}/{name}"), name)
+
+    def about(self) -> dict[str, Any]:
+        """What the last invocation on this run said of itself (`run.json`): experiment, command, config."""
+        return Files(self.url).read_json("run.json") or {}
+
+    def note(self, about: dict[str, Any]) -> None:
+        """Write down what this invocation is."""
+        Files(self.url).put("run.json", _json(about))
 
     def __reduce__(self) -> tuple[type["Run"], tuple[str]]:
         return Run, (self.url,)
@@ -103,6 +116,12 @@ class Stage:
         if found is None:
             return None
         known = {f.name for f in dataclasses.fields(Manifest)}
+        required = {f.name for f in dataclasses.fields(Manifest) if f.default_factory is dataclasses.MISSING}
+        if lacking := required - {"software"} - found.keys():
+            raise StoreError(
+                f"{self.files.url}/manifest.json lacks {', '.join(sorted(lacking))}: another version of this software "
+                f"wrote it. Use --redo {self.name}, or another run=URL."
+            )
         return Manifest(**{k: v for k, v in found.items() if k in known})
 
     def require(self) -> Manifest:
@@ -190,16 +209,20 @@ class Stage:
     def finish(
         self,
         identity: Identity,
-        shards: Sequence[Shard],
+        todo: Todo,
         *,
+        shards: Sequence[Shard] | None = None,
         facts: dict[str, Any] | None = None,
         check: Callable[[int, dict[str, int]], None] | None = None,
     ) -> Manifest:
         """Commit the manifest, once every shard is committed.
 
         Args:
+            todo: what :meth:`begin` returned.
+            shards: those that make up the artifact, if not all that were planned.
             check: called with (rows, rejects by reason) before the commit; it may refuse by raising.
         """
+        shards = todo.shards if shards is None else shards
         commits = self.commits()
         files: dict[str, list[Any]] = {}
         rows, seconds = 0, 0.0
@@ -224,6 +247,9 @@ class Stage:
             rows=rows,
             rejects=dict(sorted(rejects.items())),
             seconds=round(seconds, 3),
+            wall_seconds=round(time.monotonic() - todo.began, 3),
+            state=todo.state,
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
             files=dict(sorted(files.items())),
             facts=facts or {},
         )
@@ -233,7 +259,7 @@ class Stage:
 
     def sweep(self, *prefixes: str) -> None:
         """Drop what only the work itself needed, once the manifest stands. Safe to repeat."""
-        self.files.delete([n for prefix in prefixes for n in self.files.sizes(prefix.rstrip("/"))])
+        self.files.delete([n for prefix in prefixes for n in self.files.sizes(prefix)])
         self.files.tidy()
 
     def erase(self) -> None:

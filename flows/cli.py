@@ -1,0 +1,158 @@
+"""The command `siglino`: plan, run, inspect, report, doctor, config."""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+import siglino_core
+from siglino_core.errors import SiglinoError
+
+EPILOG = """\
+Settings are key=value words: experiment=demo run=s3://bucket/run seed=1 sample.target_size=500
+`siglino config` lists every key with its sentence. Errors exit with 1, wrong usage or config with 2.
+"""
+STAGES = "source, embed, cluster, sample, report"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    console = Console() if sys.stdout.isatty() else Console(width=120)
+    try:
+        return COMMANDS[arguments.command](arguments, console)
+    except SiglinoError as e:
+        if arguments.debug:
+            raise
+        print(f"{type(e).__name__}: {e}", file=sys.stderr)
+        return e.exit_code
+    except BrokenPipeError:  # the reader, e.g. `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("\nInterrupted. What was committed stays: run the same command again to go on.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser = argparse.ArgumentParser(
+        prog="siglino",
+        description="From a raw image pool to a curated, balanced set.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"siglino {siglino_core.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str, *, settings: bool = True) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text, parents=[shared])
+        if settings:
+            sub.add_argument("settings", nargs="*", metavar="key=value", help="experiment=NAME and other settings")
+        return sub
+
+    command("plan", "Say what a run would do and cost, without doing it.")
+    run = command("run", "Curate: do what is missing, from the pool to the report.")
+    run.add_argument("--from", dest="from_stage", metavar="STAGE", help=f"start there ({STAGES})")
+    run.add_argument("--only", metavar="STAGE", help="run this stage alone")
+    run.add_argument(
+        "--redo", action="append", default=[], metavar="STAGE", help="make it anew, and what follows from it"
+    )
+    inspect = command("inspect", "Show a run's stages, rejects, sample, balance and clusters.", settings=False)
+    inspect.add_argument("run", help="folder or URL of the run")
+    report = command("report", "Draw the HTML report of a finished sample again.")
+    report.set_defaults(from_stage=None, only="report", redo=["report"])
+    command("doctor", "Check this machine and the run's store.")
+    command("config", "Print the resolved config, every key with its sentence.")
+    return parser
+
+
+def _run(arguments: argparse.Namespace, console: Console) -> int:
+    from flows import settings
+
+    settings.apply({"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_TO_API_ENABLED": "false"})
+    from flows.config import curate_config
+    from flows.stages import choose
+
+    config = curate_config(arguments.settings)  # judged before anything starts
+    chosen = [c.stage for c in choose(arguments.from_stage, arguments.only, arguments.redo)]
+    from flows.curate import curate_words, listen
+    from flows.display import Display
+
+    experiment = next((w for w in arguments.settings if w.startswith("experiment=")), "no experiment")
+    console.print(f"SigLino {siglino_core.__version__}: {experiment}, run={config.run}", highlight=False)
+    with Display(chosen, console) as display:
+        stop = listen(display)
+        try:
+            done = curate_words(
+                arguments.settings, from_stage=arguments.from_stage, only=arguments.only, redo=arguments.redo
+            )
+        finally:
+            stop()
+    _farewell(config.run, done, console)
+    return 0
+
+
+def _farewell(run: str, done: dict, console: Console) -> None:
+    from siglino_core.store import Run
+
+    sample = Run(run).stage("sample").manifest()
+    lines = [""]
+    if "sample" in done and sample is not None:
+        reasons = sample.facts["reasons"]
+        lines.append(f"Kept {reasons.get('kept', 0):,} of {sum(reasons.values()):,} usable images.")
+        lines.append(f"Training shards  {run}/sample/images")
+    if "report" in done:
+        lines.append(f"Report           {run}/report/curation.html")
+    lines.append(f"Next             siglino inspect {shlex.quote(run)}")
+    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+
+
+def _plan(arguments: argparse.Namespace, console: Console) -> int:
+    from flows.config import curate_config
+    from flows.plan import estimates, show
+
+    config = curate_config(arguments.settings)
+    show(config, estimates(config), console)
+    words = " ".join(shlex.quote(w) for w in arguments.settings)
+    console.print(f"\nNext: siglino run {words}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _inspect(arguments: argparse.Namespace, console: Console) -> int:
+    from flows.inspect import inspect
+
+    inspect(arguments.run.rstrip("/"), console)
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace, console: Console) -> int:
+    from flows.config import curate_config
+    from flows.doctor import doctor
+
+    return 0 if doctor(curate_config(arguments.settings), console) else 1
+
+
+def _config(arguments: argparse.Namespace, console: Console) -> int:
+    from flows.config import curate_config, experiments, yaml_with_docs
+
+    print(yaml_with_docs(curate_config(arguments.settings)))
+    console.print(f"\n# experiments: {', '.join(experiments())}", highlight=False)
+    return 0
+
+
+COMMANDS = {
+    "plan": _plan,
+    "run": _run,
+    "inspect": _inspect,
+    "report": _run,
+    "doctor": _doctor,
+    "config": _config,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

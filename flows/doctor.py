@@ -1,0 +1,83 @@
+"""`siglino doctor`: does this machine, and the run's store, have what a run needs? Each line with its mend."""
+
+import importlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from flows import settings
+from siglino_core.config import CurateConfig
+from siglino_core.device import choose
+from siglino_core.errors import SiglinoError
+from siglino_core.store import Files, Run
+
+
+def doctor(config: CurateConfig, console: Console) -> bool:
+    """Print one line a check; True if all hold."""
+    settings.apply()
+    fine = True
+    for name, check in _checks(config):
+        try:
+            console.print(f"  [green]ok[/]    {name}: {check()}", highlight=False, soft_wrap=True)
+        except Exception as e:
+            fine = False
+            text = str(e) if isinstance(e, SiglinoError) else f"{type(e).__name__}: {e}"
+            console.print(f"  [red]fails[/] {name}: {text}", highlight=False, soft_wrap=True)
+    return fine
+
+
+def _checks(config: CurateConfig) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "device", lambda: choose(config.runtime.device, config.embed.precision.value).reason
+    yield "cpus", lambda: f"{os.cpu_count()}"
+    for package in ("torch", "ray", "pyarrow", "timm", "transformers", "prefect", "faiss"):
+        yield package, lambda p=package: importlib.import_module(p).__version__
+    yield "prefect's API", _prefect_api
+    yield "encoder", lambda: _encoder(config)
+    yield "pool", lambda: _pool(config)
+    yield "store", lambda: _store(Run(config.run))
+    yield "disk", lambda: _disk(config.run)
+
+
+def _prefect_api() -> str:
+    importlib.import_module("prefect.server.api.server")
+    return "imports (FastAPI is one that it works with)"
+
+
+def _encoder(config: CurateConfig) -> str:
+    from siglino_core.teachers import load
+
+    encoder = load(config.embed)
+    return f"{config.embed.encoder}, {encoder.dim} wide, weights {encoder.identity[:12]}"
+
+
+def _pool(config: CurateConfig) -> str:
+    from pipelines import source
+
+    if not config.source.uri:
+        return "source.uri is not set"
+    return source.plan(config, Run(config.run)).note
+
+
+def _store(run: Run) -> str:
+    """Write, list, create once, read and delete a file, as stages do."""
+    files, name = Files(run.url), f".doctor-{uuid.uuid4().hex}"
+    files.put(name, b"siglino")
+    try:
+        assert files.read(name) == b"siglino", "what was written is not what is read"
+        assert not files.create(name, b"other"), "create-only writes overwrite: two runs could take each other's folder"
+    finally:
+        files.delete([name])
+    return f"{run.url}: writes, reads, creates once"
+
+
+def _disk(url: str) -> str:
+    if "://" in url:
+        return "remote"
+    folder = Path(url).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return f"{shutil.disk_usage(folder).free / 1e9:.0f} GB free at {folder}"

@@ -1,0 +1,116 @@
+"""`siglino inspect RUN`: what a person wants to know of a run, from its manifests and a few columns."""
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from flows.plan import size
+from pipelines.report import duckdb_line
+from siglino_core.errors import StoreError
+from siglino_core.store import Manifest, Run
+
+STAGES = ("source", "embed", "cluster", "sample", "report")
+QUANTILES = (0.0, 0.1, 0.5, 0.9, 0.99, 1.0)
+
+
+def inspect(url: str, console: Console) -> None:
+    """Print the run's state.
+
+    Raises:
+        StoreError: there is no run there.
+    """
+    run = Run(url)
+    manifests = {name: run.stage(name).manifest() for name in STAGES}
+    begun = {name: run.stage(name).shards() for name in STAGES if manifests[name] is None}
+    if not any(manifests.values()) and not any(begun.values()):
+        raise StoreError(f"{url}: there is no run here. Start one with: siglino run experiment=demo run={url}")
+    _stages(run, manifests, begun, console)
+    _rejects(manifests, console)
+    sample = manifests["sample"]
+    if sample is not None:
+        _reasons(sample, console)
+        _balance(sample, console)
+        _cluster_sizes(run, sample, console)
+        console.print("\nFurther, in DuckDB:")
+        console.print(duckdb_line(url), style="dim", soft_wrap=True)
+    if manifests["report"] is not None:
+        console.print(f"\nReport: {url}/report/curation.html", highlight=False, soft_wrap=True)
+
+
+def _table(console: Console, title: str, columns: list[str], rows: list[list[str]], left: int = 1) -> None:
+    table = Table(box=None, header_style="dim", padding=(0, 2), title=title, title_justify="left", title_style="bold")
+    for i, name in enumerate(columns):
+        table.add_column(name, justify="left" if i < left else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console.print()
+    console.print(table)
+
+
+def _stages(run: Run, manifests: dict[str, Manifest | None], begun: dict[str, list[dict]], console: Console) -> None:
+    rows: list[list[str]] = []
+    for name, m in manifests.items():
+        if m is not None:
+            stored = size(sum(entry[0] for entry in m.files.values()))
+            rows.append([name, "done", f"{m.rows:,}", f"{m.shards:,}", stored, f"{m.wall_seconds:.1f}", m.digest[:12]])
+        elif begun.get(name):
+            done = len(run.stage(name).commits())
+            rows.append([name, "begun", "", f"{done:,}/{len(begun[name]):,}", "", "", ""])
+        else:
+            rows.append([name, "not begun", "", "", "", "", ""])
+    _table(console, f"Run {run.url}", ["stage", "state", "rows", "shards", "stored", "seconds", "digest"], rows, left=2)
+
+
+def _rejects(manifests: dict[str, Manifest | None], console: Console) -> None:
+    rows = [
+        [name, reason, f"{count:,}"]
+        for name, m in manifests.items()
+        if m
+        for reason, count in sorted(m.rejects.items())
+    ]
+    if rows:
+        _table(console, "Rejects", ["stage", "reason", "images"], rows, left=2)
+
+
+def _reasons(sample: Manifest, console: Console) -> None:
+    reasons = sample.facts["reasons"]
+    total = max(1, sum(reasons.values()))
+    rows = [[r, f"{n:,}", f"{n / total:.1%}"] for r, n in sorted(reasons.items(), key=lambda kv: -kv[1])]
+    _table(console, "Sample, by reason", ["reason", "images", "share"], [*rows, ["in all", f"{total:,}", ""]])
+
+
+def _balance(sample: Manifest, console: Console) -> None:
+    balance = sample.facts["balance"]
+    if not balance:
+        console.print("\nBalance: the pool has no labels, so only clusters can be compared.")
+        return
+    rows = []
+    n = 0
+    for name, metrics in balance.items():
+        cells = [name]
+        for metric, value in metrics.items():
+            n = value["n"]
+            half = (value["high"] - value["mean"]) if value["high"] is not None else 0.0
+            scale, unit = (100, "%") if metric.endswith("share") else (1, "")
+            cells.append(f"{value['mean'] * scale:.1f}{unit} ± {half * scale:.1f}")
+        rows.append(cells)
+    names = [m.replace("_", " ") for m in next(iter(balance.values()))]
+    _table(console, f"Balance: samples of one size, mean and 95% interval over {n} draws", ["sample", *names], rows)
+
+
+def _cluster_sizes(run: Run, sample: Manifest, console: Console) -> None:
+    with run.stage("sample").files.parquet("clusters/part-00000.parquet") as file:
+        table = file.read()
+    rows = []
+    for level in range(1, sample.facts["levels"] + 1):
+        ids = table[f"level_{level}"].to_numpy()
+        for what in ("size", "kept"):
+            sizes = np.bincount(ids, table[what].to_numpy())
+            p = sizes[sizes > 0] / max(1, sizes.sum())
+            effective = float(np.exp(-(p * np.log(p)).sum()))
+            cells = [f"{q:,.0f}" for q in np.quantile(sizes, QUANTILES)]
+            rows.append(
+                [str(level), "pool" if what == "size" else "kept", f"{len(sizes):,}", *cells, f"{effective:,.0f}"]
+            )
+    heads = ["min", "10%", "median", "90%", "99%", "max", "effective"]
+    _table(console, "Cluster sizes, in images", ["level", "of", "clusters", *heads], rows, left=2)

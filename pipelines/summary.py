@@ -1,0 +1,150 @@
+"""A run in numbers, from its manifests alone: what the dataset card and the report have in common."""
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from siglino_core.config import CurateConfig, to_dict
+from siglino_core.interval import Interval
+from siglino_core.report.contract import (
+    Balance,
+    BalanceRow,
+    CurationReport,
+    Drop,
+    Funnel,
+    LabelCounts,
+    LevelSizes,
+    Metric,
+    StageRecord,
+)
+from siglino_core.store import Manifest, Run, Stage
+
+STAGES = ("source", "embed", "cluster", "sample")
+METRICS = (
+    Metric(
+        key="effective_labels",
+        title="effective labels",
+        doc="exp of the entropy of the labels: how many equally frequent labels would be as diverse",
+    ),
+    Metric(
+        key="rare_half_share",
+        title="share of the rare half",
+        doc="share of labelled images whose label is in the rarer half of the label list, by the pool's counts",
+        share=True,
+    ),
+    Metric(key="labels_covered", title="labels covered", doc="labels with at least one image"),
+)
+VARIES = "the draw of images and of the quotas' remainders; embeddings and clusters are this run's"
+SOFTWARE = ("siglino", "torch", "ray", "pyarrow", "timm", "transformers", "prefect")
+
+
+def summarise(config: CurateConfig, run: Run, facts: dict[str, Any]) -> CurationReport:
+    """The report's numbers, without its pictures.
+
+    Args:
+        facts: the sample's (`pipelines.sample`), whose manifest may not be written yet.
+    """
+    manifests = {name: m for name in STAGES if (m := run.stage(name).manifest()) is not None}
+    about = run.about()
+    return CurationReport(
+        run_name=run.url.rstrip("/").rpartition("/")[2],
+        run_url=run.url,
+        experiment=str(about.get("experiment", "")),
+        date=max((m.finished for m in manifests.values()), default=""),
+        seed=config.seed,
+        funnel=_funnel(manifests, facts),
+        levels=tuple(_levels(run.stage("sample"), facts["levels"])),
+        balance=_balance(config, facts["balance"]),
+        labels=_labels(facts["labels"]),
+        reject_counts={**manifests["source"].rejects, **manifests["embed"].rejects},
+        stages=tuple(_record(run, name, m) for name, m in manifests.items()),
+        command=str(about.get("command", "")),
+        config_yaml=_yaml(to_dict(config)),
+        software=_software(),
+    )
+
+
+def _funnel(manifests: dict[str, Manifest], facts: dict[str, Any]) -> Funnel:
+    source, embed, reasons = manifests["source"], manifests["embed"], facts["reasons"]
+    bad = {**source.rejects}
+    for reason, count in embed.rejects.items():
+        bad[reason] = bad.get(reason, 0) + count
+    drops = [Drop(reason="rejected", count=sum(bad.values()), parts=bad)]
+    drops += [Drop(reason=r, count=reasons.get(r, 0)) for r in ("exact_duplicate", "near_duplicate", "over_quota")]
+    return Funnel(
+        pool=source.rows + sum(source.rejects.values()),
+        drops=tuple(drops),
+        kept=reasons.get("kept", 0),
+    )
+
+
+def _levels(sample: Stage, levels: int) -> list[LevelSizes]:
+    """The clusters' sizes at every level, before and after."""
+    with sample.files.parquet("clusters/part-00000.parquet") as file:
+        table = file.read()
+    pool, kept = table["size"].to_numpy(), table["kept"].to_numpy()
+    found = []
+    for level in range(1, levels + 1):
+        ids = table[f"level_{level}"].to_numpy()
+        k = int(ids.max()) + 1
+        count = (np.bincount(ids, weights, k).astype(np.int64) for weights in (pool, kept))
+        found.append(LevelSizes(level=level, pool=next(count), kept=next(count)))
+    return found
+
+
+def _balance(config: CurateConfig, found: dict[str, Any]) -> Balance | None:
+    if not found:
+        return None
+    rows = tuple(
+        BalanceRow(
+            name="ours" if name == "curated" else name,
+            role="ours" if name == "curated" else "baseline",
+            values={metric: Interval(**value) for metric, value in values.items()},
+        )
+        for name, values in found.items()
+    )
+    return Balance(sample_size=config.sample.target_size, metrics=METRICS, rows=rows, varies=VARIES)
+
+
+def _labels(labels: dict[str, list[int]]) -> LabelCounts | None:
+    if not labels:
+        return None
+    pool, kept = zip(*labels.values(), strict=True)
+    return LabelCounts(names=list(labels), pool=pool, kept=kept)
+
+
+def _record(run: Run, name: str, m: Manifest) -> StageRecord:
+    return StageRecord(
+        name=name,
+        state=m.state,
+        rows=m.rows,
+        seconds=m.seconds,
+        wall_seconds=m.wall_seconds,
+        shards=m.shards,
+        fingerprint=m.fingerprint,
+        digest=m.digest,
+        url=f"{run.url}/{name}",
+    )
+
+
+def _yaml(values: dict[str, Any], indent: str = "") -> str:
+    """Nested plain values as YAML; JSON scalars are YAML."""
+    lines = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{key}:", _yaml(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{key}: {json.dumps(value)}")
+    return "\n".join(lines)
+
+
+def _software() -> dict[str, str]:
+    found = {}
+    for name in SOFTWARE:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
