@@ -15,7 +15,8 @@ settings.apply()
 from prefect import flow, get_run_logger, task  # noqa: E402
 from prefect.artifacts import create_markdown_artifact  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402
-from prefect.states import Completed, State  # noqa: E402
+from prefect.client.schemas.objects import State  # noqa: E402
+from prefect.states import Completed  # noqa: E402
 
 from flows.config import curate_config  # noqa: E402
 from flows.stages import CURATE, Choice, choose  # noqa: E402

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+from pipelines.stderr import without
 from siglino_core import errors
 from siglino_core.config import Runner, RuntimeConfig
 from siglino_core.errors import SiglinoError, WorkerError
@@ -21,7 +22,6 @@ QUIET_ENV = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "DO_NOT_TRACK": "1",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray Data's own actors make its core print an error that isn't one
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
 
@@ -152,7 +152,8 @@ def unpack(record: str) -> dict[str, Any]:
 def worker_errors() -> Iterator[None]:
     """What Ray raises of itself (a dead worker, a lost node) becomes a :class:`WorkerError`."""
     try:
-        yield
+        with without(b"constructor arguments in the object store"):  # said of Ray Data's own actors, by Ray
+            yield
     except SiglinoError:
         raise
     except Exception as e:

@@ -188,7 +188,8 @@ def keys(cls: type, prefix: str = "") -> list[str]:
     """Every dotted key of a config class."""
     found: list[str] = []
     for name, kind in typing.get_type_hints(cls).items():
-        found += keys(kind, f"{prefix}{name}.") if dataclasses.is_dataclass(kind) else [f"{prefix}{name}"]
+        nested = isinstance(kind, type) and dataclasses.is_dataclass(kind)
+        found += keys(kind, f"{prefix}{name}.") if nested else [f"{prefix}{name}"]
     return found
 
 
@@ -207,8 +208,8 @@ def build(cls: type[T], values: dict[str, Any]) -> T:
         ConfigError: with every unknown key, wrong type and impossible value, one a line.
     """
     errors: list[str] = []
-    config = _build(cls, values, "", errors, keys(cls))
-    if isinstance(config, CurateConfig):
+    config: Any = _build(cls, values, "", errors, keys(cls))
+    if cls is CurateConfig:
         errors += _impossible(config)
     if errors:
         raise ConfigError("the config does not hold:\n  " + "\n  ".join(errors))
@@ -226,7 +227,7 @@ def _build(cls: Any, values: Any, prefix: str, errors: list[str], known: list[st
         if f.name not in values:
             continue
         kind, value, key = hints[f.name], values[f.name], f"{prefix}{f.name}"
-        if dataclasses.is_dataclass(kind):
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
             made[f.name] = _build(kind, value, f"{key}.", errors, known)
             continue
         try:

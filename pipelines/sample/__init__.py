@@ -99,15 +99,12 @@ def _phases(
 
 def _commit_quotas(config: CurateConfig, run: Run, stage: Stage, fingerprint: str, layout: Layout) -> None:
     """From the clusters' sizes alone: how many images of each are kept, for the sample and for its other draws."""
-    cluster = run.stage("cluster")
-    parents: list[np.ndarray] = []
+    tables: list[pa.Table] = []
     for level in range(1, layout.levels + 1):
-        with cluster.files.parquet(f"centroids_{level}/part-00000.parquet") as file:
-            table = file.read(columns=["parent_id", "size"])
-        if level == 1:
-            size = table["size"].to_numpy()
-        if level < layout.levels:
-            parents.append(table["parent_id"].to_numpy().astype(np.int64))
+        with run.stage("cluster").files.parquet(f"centroids_{level}/part-00000.parquet") as file:
+            tables.append(file.read(columns=["parent_id", "size"]))
+    size = tables[0]["size"].to_numpy()
+    parents = [t["parent_id"].to_numpy().astype(np.int64) for t in tables[:-1]]
     candidates = np.zeros(len(size), np.int64)
     for bucket in range(layout.buckets):
         with stage.files.parquet(f"decisions/bucket-{bucket:05d}.parquet") as file:

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipelines.sample.layout import Layout, bucket_of_cell
 from siglino_core.clustering.dedup import representatives
@@ -53,7 +52,7 @@ def _joined(run: Run, layout: Layout, shard: str) -> tuple[pa.Table, dict[str, i
     embed = read("embed", f"{shard}.parquet", ["image_id", "row", "embedding"])
     wanted = list(dict.fromkeys(["level_1", f"level_{layout.cell_level}", "distance"]))
     places = read("cluster", f"assignments/{shard}.parquet", wanted)
-    counts = pc.value_counts(source["label"].combine_chunks())
+    counts = source["label"].combine_chunks().value_counts()
     labels = {v["values"] or "": v["counts"] for v in counts.to_pylist()}
     seen = source.take(embed["row"])
     n = embed.num_rows
@@ -63,7 +62,7 @@ def _joined(run: Run, layout: Layout, shard: str) -> tuple[pa.Table, dict[str, i
         "shard": pa.array(np.full(n, layout.shards.index(shard), np.int32)),
         "row": embed["row"],
         "image_id": embed["image_id"],
-        "pixels": pc.multiply(seen["width"].cast(pa.int64()), seen["height"].cast(pa.int64())),
+        "pixels": seen["width"].to_numpy().astype(np.int64) * seen["height"].to_numpy(),
         "distance": places["distance"],
         "label": seen["label"],
         "embedding": embed["embedding"],
@@ -92,7 +91,7 @@ def near_duplicates(
     ids = table["image_id"].combine_chunks()
     copy = stands != np.arange(table.num_rows)
     decided = table.select(["shard", "row", "image_id", "level_1", "label", "distance"]).append_column(
-        "duplicate_of", pc.if_else(pa.array(copy), ids.take(pa.array(stands)), pa.scalar(None, pa.string()))
+        "duplicate_of", ids.take(pa.array(stands, mask=~copy))
     )
     with stage.writer(unit["name"], fingerprint) as out:
         out.write(f"decisions/{unit['name']}.parquet", decided, decided.schema)

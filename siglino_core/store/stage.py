@@ -316,7 +316,7 @@ class ShardWriter:
                 self.path(name),
                 schema,
                 compression="zstd",
-                use_dictionary=dictionary or False,
+                use_dictionary=dictionary or False,  # type: ignore[arg-type]  # the stub knows bool alone
                 write_page_index=True,
             ) as writer,
         ):

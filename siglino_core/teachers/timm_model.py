@@ -1,7 +1,7 @@
 """Any timm model as an encoder: pooled features, with the model's own preprocessing."""
 
 import timm
-import timm.data
+from timm.data.config import resolve_model_data_config
 
 from siglino_core.config import EmbedConfig
 from siglino_core.errors import ConfigError
@@ -21,7 +21,7 @@ class TimmEncoder(Encoder):
                 f"embed.encoder=timm:{name}: {type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}. "
                 "Check the name with timm.list_models(), or give embed.weights=FILE."
             ) from e
-        data = timm.data.resolve_model_data_config(model)
+        data = resolve_model_data_config(model)
         super().__init__(
             model,
             Preprocess(size=config.image_size or data["input_size"][-1], crop_share=data["crop_pct"]),
