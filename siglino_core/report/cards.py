@@ -60,7 +60,7 @@ def plain(text: object, limit: int = 120) -> str:
 
 def code(text: object, limit: int = 300) -> str:
     """Text for a code span, without anything that would end it or a table's cell."""
-    return clean(text, limit).replace("`", "'").replace("|", "¦")
+    return clean(text, limit).replace("`", "'").replace("|", "¦") or "–"
 
 
 def fenced(text: str, language: str) -> str:
@@ -139,9 +139,8 @@ def _balance(found: Balance) -> str:
         repeats = max((v.n for v in row.values.values()), default=0)
         rows.append([plain(row.name), *cells, str(repeats)])
     head = [f"sample of {found.sample_size:,}", *(plain(m.title) for m in found.metrics), "repeats"]
-    return (
-        table(head, rows) + f"\n\nMean (95% interval). Between repeats varies: {plain(found.varies.rstrip('. '), 400)}."
-    )
+    varies = plain(found.varies.rstrip(". "), 400)
+    return table(head, rows) + f"\n\nMean (95% interval). Between repeats varies: {varies}."
 
 
 def _columns(levels: int) -> str:

@@ -134,7 +134,7 @@ def fit(x_N: np.ndarray, y_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Whole map units for any coordinates: one scale for both axes, the middle 99% fills the map, outliers clip."""
     if not x_N.size:
         return x_N.astype(np.int64), y_N.astype(np.int64)
-    x_N, y_N = np.nan_to_num(x_N), np.nan_to_num(y_N)
+    x_N, y_N = (np.nan_to_num(a, nan=0.0, posinf=0.0, neginf=0.0) for a in (x_N, y_N))
     (x0, x1), (y0, y1) = (np.quantile(a, [0.005, 0.995]) for a in (x_N, y_N))
     margin = 60
     scale = min((MAP_WIDTH - 2 * margin) / max(x1 - x0, 1e-12), (MAP_HEIGHT - 2 * margin) / max(y1 - y0, 1e-12))

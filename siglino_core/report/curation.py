@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 LIMIT = 8_000_000  # bytes of the page
-BARE_LIMIT = 4_500_000  # of it, what everything but the thumbnails may take
+BARE_LIMIT = 3_500_000  # of it, what everything but the thumbnails may take
 HOVER_SHARE = 0.3  # of the thumbnails' budget, what the map's may take
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -15,7 +15,7 @@ from siglino_core.report.contract import ClusterGrid, CurationReport, MapView, P
 from siglino_core.report.words import clean, number, reason_class, reason_name
 
 MAX_POINTS, MAX_HOVERS, MAX_GRIDS, MAX_TILES, MAX_REASONS = 20_000, 600, 50, 50, 12
-HOVER_BYTES = 1_500_000
+HOVER_BYTES = 1_200_000
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def hover_points(report: CurationReport) -> list[int]:
 
 def said(picture: Picture, limit: int) -> str:
     """What stands under an image: its caption, else its label, else its key or id."""
-    return clean(picture.caption or picture.label or picture.source_key or picture.image_id, limit)
+    return clean((picture.caption or picture.label or picture.source_key or picture.image_id)[: 8 * limit], limit)
 
 
 def embedded(value: object) -> Markup:
@@ -113,15 +113,15 @@ def grids(found: Sequence[ClusterGrid], tiles: Sequence[str | None], limit: int)
     def tile(picture: Picture) -> dict[str, Any]:
         uri = next(left, None)
         text = said(picture, limit)
-        state = "" if uri else "image left out" if picture.data else "no image"
+        state = "" if uri else "image not shown" if picture.data else "no image"
         return {
             "uri": Markup(uri) if uri else "",  # noqa: S704 - our own base64
             "alt": text or "image without a caption",
             "missing": state,
             "text": text,
-            "label": clean(picture.label, 40) if picture.label and picture.caption else "",
+            "label": clean(picture.label, min(40, limit)) if picture.label and picture.caption else "",
             "css": reason_class(picture.reason),
-            "reason": reason_name(picture.reason),
+            "reason": clean(reason_name(picture.reason), max(16, min(40, limit))),
             "note": clean(picture.note, min(80, limit)),
         }
 

@@ -81,21 +81,26 @@ def fit(images: Sequence[bytes | None], budget: int) -> list[str | None]:
         expected = sum(len(thumbnail(d, rung) or "") for d in probe) / len(probe) * sum(1 for d in images if d)
         if expected > budget and rung != LADDER[-1]:
             continue
-        stride = max(1, -(-int(expected) // max(1, budget)))
-        made = _all(images, rung, budget, stride, must=rung == LADDER[-1])
+        share = min(1.0, budget / max(1.0, expected))
+        made = _all(images, rung, budget, share, must=rung == LADDER[-1])
         if made is not None:
             return made
     return [None] * len(images)
 
 
 def _all(
-    images: Sequence[bytes | None], rung: Rung, budget: int, stride: int, *, must: bool
+    images: Sequence[bytes | None], rung: Rung, budget: int, share: float, *, must: bool
 ) -> list[str | None] | None:
-    """Thumbnails of every ``stride``-th image; over budget: None, or with ``must`` no further ones."""
+    """Thumbnails of an even ``share`` of the images; over budget: None, or with ``must`` no further ones."""
     made: list[str | None] = []
+    known: dict[bytes, str | None] = {}  # the same image is encoded once
     total = 0
     for i, data in enumerate(images):
-        found = thumbnail(data, rung) if i % stride == 0 and total < budget else None
+        found = None
+        if data and int((i + 1) * share) > int(i * share) and total < budget:
+            if data not in known:
+                known[data] = thumbnail(data, rung)
+            found = known[data]
         if found is not None and total + len(found) > budget:
             if not must:
                 return None

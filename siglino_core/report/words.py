@@ -1,25 +1,24 @@
 """How the page says numbers, durations, reasons and other people's text."""
 
 import math
-import unicodedata
+import re
 from collections.abc import Iterable
 
 # The reasons that have a colour of their own; any other shares the last.
 KNOWN_REASONS = ("kept", "over_quota", "near_duplicate", "exact_duplicate", "rejected")
+# Control characters but tab and newline, and lone surrogates, which no encoding can write.
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def clean(text: object, limit: int) -> str:
     """One line of at most ``limit`` characters: no control characters, no lone surrogates, an ellipsis where cut."""
-    raw = str(text)[: 4 * limit + 64].encode("utf-8", "replace").decode("utf-8")
-    kept = "".join(" " if c.isspace() else c for c in raw if c.isspace() or unicodedata.category(c) not in ("Cc", "Cs"))
-    line = " ".join(kept.split())
+    line = UNPRINTABLE.sub("", " ".join(str(text)[: 4 * limit + 64].split()))
     return line if len(line) <= limit else line[: max(0, limit - 1)].rstrip() + "…"
 
 
 def block(text: str, limit: int) -> str:
     """Text of several lines, cut to ``limit`` characters with a line that says so."""
-    safe = text[: limit + 1].encode("utf-8", "replace").decode("utf-8")
-    safe = "".join(c for c in safe if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs"))
+    safe = UNPRINTABLE.sub("", text[: limit + 1])
     return safe if len(safe) <= limit else safe[:limit] + f"\n… cut: {len(text):,} characters in all"
 
 

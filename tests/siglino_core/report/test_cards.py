@@ -1,0 +1,69 @@
+"""The dataset card: complete, honest about the licence, and safe with other people's text."""
+
+import re
+
+import pytest
+import yaml
+
+from siglino_core import schema
+from siglino_core.config import ClusterConfig, CurateConfig
+from siglino_core.report.cards import dataset_card, size_category
+from tests.siglino_core.report import samples
+
+CONFIG = CurateConfig(cluster=ClusterConfig(num_clusters=[60, 6]))
+
+
+def front(card: str) -> dict[str, object]:
+    return yaml.safe_load(card.split("---\n")[1])
+
+
+def test_the_card_has_what_a_reader_asks_for() -> None:
+    card = dataset_card(samples.small(), CONFIG)
+    meta = front(card)
+    assert meta["license"] == "unknown"
+    assert meta["size_categories"] == ["n<1K"]
+    assert "The licence of the images is not known." in card
+    for title in ("What it is", "Licence", "How it was made", "Balance", "Columns", "Known limits", "How to make"):
+        assert f"\n## {title}" in card
+    for column in schema.images(2):
+        assert f"| `{column.name}` |" in card
+        assert column.metadata[b"doc"].decode().split(",")[0] in card
+    assert "| ours | 118 (116 to 120) |" in card
+    assert "siglino run experiment=smoke run=runs/demo" in card
+    assert "d" * 32 in card
+
+
+def test_a_given_licence_is_named() -> None:
+    card = dataset_card(samples.small(), CONFIG, licence="cc-by-4.0")
+    assert front(card)["license"] == "cc-by-4.0"
+    assert "is not known" not in card
+
+
+def test_no_labels_and_no_baseline_are_said() -> None:
+    card = dataset_card(samples.without_labels(), CONFIG)
+    assert "Not measured against a baseline." in card
+    assert "The pool has no labels, so balance by meaning was not measured." in card
+
+
+@pytest.mark.parametrize("text", ['a|b `c` <b>d</b> "e": [f](http://g)\n---\n# h', "```\n````\nx", "\ud800\x00é日"])
+def test_other_peoples_text_stays_text(text: str) -> None:
+    card = dataset_card(samples.hostile(text), CONFIG)
+    card.encode()
+    assert isinstance(front(card)["pretty_name"], str)
+    prose = card.split("---\n", 2)[2]
+    prose = re.sub(r"^(`{3,})\w+\n.*?\n\1$", "", prose, flags=re.S | re.M)
+    prose = re.sub(r"(?<!\\)`[^`\n]*`", "", prose)  # code spans are literal
+    assert "<b>" not in prose
+    assert not re.search(r"(?<!\\)\[f(?<!\\)\]\(http", prose)
+    assert len(re.findall(r"^# ", prose, re.M)) == 1
+    for line in prose.splitlines():
+        if line.startswith("| `level_1`"):
+            assert line.count("|") == 4
+
+
+@pytest.mark.parametrize(
+    ("images", "name"),
+    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (200_000_000, "100M<n<1B"), (2 * 10**12, "n>1T")],
+)
+def test_size_categories(images: int, name: str) -> None:
+    assert size_category(images) == name
