@@ -74,9 +74,10 @@ def plan(config: CurateConfig, run: Run) -> Estimate:
     stage = run.stage(STAGE)
     fingerprint = _identity(config.source, pool).fingerprint
     stored = stage.files.read_json("plan.json")
-    ours = stored is not None and stored["fingerprint"] == fingerprint
-    shards = stored["shards"] if ours else _shards(config.source, pool)
-    commits = stage.commits() if ours else {}
+    if stored is not None and stored["fingerprint"] == fingerprint:
+        shards, commits = stored["shards"], stage.commits()
+    else:
+        shards, commits = _shards(config.source, pool), {}
     missing = [s for s in shards if commits.get(s["name"], {}).get("fingerprint") != fingerprint]
     rows = _rows(missing)
     image_bytes = pool.bytes * rows // max(1, _rows(shards)) if config.source.keep is Keep.BYTES else 0
