@@ -246,6 +246,23 @@ def test_a_remote_pool_and_a_remote_run(tmp_path: Path) -> None:
         assert [d for n in result.manifest.files if n.startswith("part-") for d in fetch(table(run, n))] == images
 
 
+def test_a_pool_inside_a_package_is_named_by_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = pictures(4)
+    for place in ("here", "there"):
+        parquet_file(tmp_path / place / "packaged_pool/demo/pool.parquet", {"image": images})
+    digests = set()
+    for place in ("here", "there"):
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(str(tmp_path / place))
+            write_files(tmp_path / place, {"packaged_pool/__init__.py": b""})
+            uri = "package://packaged_pool/demo/pool.parquet"
+            run, result = read(tmp_path, uri, run=f"run-{place}", keep=Keep.POINTER)
+            assert {r["source_uri"] for r in stored(run, result.manifest)} == {uri}
+            assert fetch(table(run, "part-00000.parquet")) == images
+            digests.add(result.manifest.digest)
+    assert len(digests) == 1
+
+
 def test_a_pool_that_changed_behind_its_pointers_is_noticed(tmp_path: Path) -> None:
     pool = write_files(tmp_path / "p", {f"{i}.jpg": d for i, d in enumerate(pictures(3))})
     run, _ = read(tmp_path, pool, keep=Keep.POINTER)
