@@ -41,13 +41,18 @@ def test_img2dataset(tmp_path: Path) -> None:
 def test_hugging_face(tmp_path: Path) -> None:
     features = {"image": {"_type": "Image"}, "label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
     images = [{"bytes": b"1", "path": "a.jpg"}, {"bytes": b"2", "path": None}, {"bytes": None, "path": "c.jpg"}, None]
+    images.append({"bytes": b"5", "path": "e.jpg"})
     parquet_file(
         tmp_path / "train.parquet",
-        {"image": images, "label": [1, 0, 1, -1]},
+        {"image": images, "label": [1, 0, 1, 0, -1]},
         huggingface=json.dumps({"info": {"features": features}}).encode(),
     )
     items = everything(tmp_path)
-    assert described(items) == [("a.jpg", 0, b"1", None, "dog"), ("1", 1, b"2", None, "cat")]
+    assert described(items) == [
+        ("a.jpg", 0, b"1", None, "dog"),
+        ("1", 1, b"2", None, "cat"),
+        ("e.jpg", 4, b"5", None, None),
+    ]
     assert [(i.key, i.reason) for i in items if isinstance(i, Refused)] == [("c.jpg", "no_bytes"), ("3", "no_bytes")]
 
 
