@@ -28,7 +28,7 @@ SOURCE = pa.schema(
         _column("num_bytes", pa.int64(), "length of the encoded image"),
         CAPTION,
         LABEL,
-        _column("bytes", pa.binary(), "encoded image; null when source.store=pointer", nullable=True),
+        _column("bytes", pa.binary(), "encoded image; null when source.keep=pointer", nullable=True),
     ]
 )
 

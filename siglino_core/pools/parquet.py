@@ -15,7 +15,7 @@ from siglino_core.pools.record import Found, Refused, text
 from siglino_core.store import Shard
 from siglino_core.store.files import reported
 
-BATCH_BYTES = 16 << 20  # read at once; a longer image is read alone
+BATCH_BYTES = 4 << 20  # read at once; a longer image is read alone
 FOOTERS_AT_ONCE = 16
 
 

@@ -318,6 +318,7 @@ class ShardWriter:
                 compression="zstd",
                 use_dictionary=dictionary or False,  # type: ignore[arg-type]  # the stub knows bool alone
                 write_page_index=True,
+                write_batch_size=16 if "bytes" in schema.names else 1024,  # how often a page's length is looked at
             ) as writer,
         ):
             yield writer

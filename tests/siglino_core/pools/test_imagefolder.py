@@ -1,0 +1,78 @@
+"""Image folders: labels from folders, captions from the files beside the images."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from siglino_core.config import Format, SourceConfig
+from siglino_core.pools import imagefolder
+from siglino_core.pools.record import Found, Refused
+from siglino_core.pools.sniff import open_pool, read
+from tests.pools import write_files
+
+
+def everything(folder: Path, **settings: Any) -> list[Found | Refused]:
+    config = SourceConfig(uri=str(folder), format=Format.IMAGEFOLDER, **settings)
+    pool = open_pool(config)
+    return [item for shard in pool.plan(config) for item in read(pool.format, pool.location, shard, config)]
+
+
+def described(items: list[Found | Refused]) -> list[tuple[str, str | None, str | None]]:
+    return [(i.key, i.label, i.caption) for i in items if isinstance(i, Found)]
+
+
+def test_labels_and_captions(tmp_path: Path) -> None:
+    write_files(
+        tmp_path,
+        {
+            "root.jpg": b"1",
+            "root.json": json.dumps({"caption": "of the root", "label": "none"}).encode(),
+            "cat/a.jpg": b"2",
+            "cat/a.txt": b" a cat\n",
+            "cat/a.json": b'{"caption": "unused"}',
+            "cat/deep/b.PNG": b"3",
+            "cat/deep/b.json": b'{"TEXT": ["deep", "second"]}',
+            "dog/c.webp": b"4",
+            "dog/c.json": b"[1, 2",
+            "dog/d.txt": b"of no image",
+            "dog/e.heic": b"5",
+        },
+    )
+    assert described(everything(tmp_path)) == [
+        ("cat/a.jpg", "cat", "a cat"),
+        ("cat/deep/b.PNG", "cat", "deep"),
+        ("dog/c.webp", "dog", None),
+        ("dog/e.heic", "dog", None),
+        ("root.jpg", "none", "of the root"),
+    ]
+
+
+def test_columns_that_were_asked_for(tmp_path: Path) -> None:
+    write_files(tmp_path, {"a.jpg": b"1", "a.json": b'{"caption": "x", "alt": "y", "label": 1, "species": 7}'})
+    assert described(everything(tmp_path, caption_column="alt", label_column="species")) == [("a.jpg", "7", "y")]
+
+
+def test_order_is_that_of_the_names_whatever_the_windows(tmp_path: Path) -> None:
+    names = [f"{i % 7}/{i:04d}.jpg" for i in range(100)]
+    write_files(tmp_path, {n: n.encode() for n in names} | {n[:-3] + "txt": n[::-1].encode() for n in names[::3]})
+    for rows in (1, 7, 50, 1000):
+        items = everything(tmp_path, rows_per_shard=rows)
+        assert [i.key for i in items] == sorted(names)
+        for item in items:
+            assert isinstance(item, Found)
+            assert item.data == item.key.encode()
+            assert item.caption == (item.key[::-1] if item.key in names[::3] else None)
+
+
+def test_a_long_file_is_refused_unread(tmp_path: Path) -> None:
+    write_files(tmp_path, {"a.jpg": bytes(11), "b.jpg": bytes(10), "b.txt": b"of b", "a.txt": b"of a"})
+    first, second = everything(tmp_path, max_bytes=10)
+    assert isinstance(first, Refused)
+    assert (first.reason, first.key, first.error) == ("too_many_bytes", "a.jpg", "11 bytes, more than 10")
+    assert isinstance(second, Found)
+    assert second.caption == "of b"
+
+
+def test_shards_hold_as_many_images_as_asked() -> None:
+    files = {f"{i}.jpg": 1 for i in range(10)} | {"0.txt": 5}
+    assert [s["rows"] for s in imagefolder.plan(files, 4)] == [4, 4, 2]

@@ -1,0 +1,134 @@
+"""Tars: samples, and every way in which a tar can be damaged."""
+
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from siglino_core.config import SourceConfig
+from siglino_core.pools import webdataset
+from siglino_core.pools.location import find
+from siglino_core.pools.record import Found, Refused
+from siglino_core.pools.sniff import open_pool
+from tests.pools import tar_bytes, write_files
+
+
+def everything(path: Path, data: bytes, **settings: Any) -> list[Found | Refused]:
+    write_files(path, {"a.tar": data})
+    location, _ = find(str(path))
+    return list(webdataset.read(location, {"file": "a.tar"}, SourceConfig(**settings)))
+
+
+def described(items: list[Found | Refused]) -> list[tuple[str, bytes, str | None, str | None]]:
+    return [(i.key, i.data, i.caption, i.label) for i in items if isinstance(i, Found)]
+
+
+def test_samples(tmp_path: Path) -> None:
+    items = everything(
+        tmp_path,
+        tar_bytes(
+            [
+                ("./a/000.txt", b"before its image "),
+                ("./a/000.JPG", b"1"),
+                ("./a/000.cls", b"42"),
+                ("a/001.png", b"2"),
+                ("a/001.json", b'{"caption": "from json", "label": "dog"}'),
+                ("a/002.left.jpg", b"3"),
+                ("a/002.right.jpg", b"4"),
+                ("a/002.json", b'{"caption": "of both"}'),
+                ("b/002.webp", b"5"),
+                ("b/003.json", b'{"caption": "of no image"}'),
+                ("b/004.npy", b"xx"),
+            ]
+        ),
+    )
+    assert described(items) == [
+        ("a/000", b"1", "before its image", "42"),
+        ("a/001", b"2", "from json", "dog"),
+        ("a/002.left.jpg", b"3", "of both", None),
+        ("a/002.right.jpg", b"4", "of both", None),
+        ("b/002", b"5", None, None),
+    ]
+    data = (tmp_path / "a.tar").read_bytes()
+    assert all(data[i.offset : i.offset + 1] == i.data for i in items if isinstance(i, Found))
+
+
+def test_a_name_that_is_one_for_all_does_not_gather_the_whole_tar(tmp_path: Path) -> None:
+    items = everything(tmp_path, tar_bytes([(f"img.{i:04d}.jpg", b"%d" % i) for i in range(200)]))
+    assert [i.key for i in items] == [f"img.{i:04d}.jpg" for i in range(200)]
+
+
+def test_links_folders_and_long_names(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, kind in (("folder", tarfile.DIRTYPE), ("link.jpg", tarfile.SYMTYPE)):
+            info = tarfile.TarInfo(name)
+            info.type = kind
+            tar.addfile(info)
+        info = tarfile.TarInfo("folder/" + "x" * 200 + "\u00e9.jpg")
+        info.size = 3
+        tar.addfile(info, io.BytesIO(b"abc"))
+    assert described(everything(tmp_path, buffer.getvalue())) == [
+        ("folder/" + "x" * 200 + "\u00e9", b"abc", None, None)
+    ]
+
+
+def test_a_long_member_is_refused_and_the_rest_read(tmp_path: Path) -> None:
+    items = everything(tmp_path, tar_bytes([("1.jpg", bytes(600)), ("2.jpg", b"ok")]), max_bytes=599)
+    assert isinstance(items[0], Refused)
+    assert (items[0].key, items[0].reason) == ("1", "too_many_bytes")
+    assert described(items) == [("2", b"ok", None, None)]
+
+
+WHOLE = tar_bytes([(f"{i}.jpg", bytes([i]) * 700) for i in range(5)])  # 512 + 1024 bytes a member
+SPAN = 1536
+
+
+@pytest.mark.parametrize(
+    ("cut", "images"),
+    [
+        (0, 0),
+        (100, 0),
+        (512, 0),  # after a header
+        (900, 0),  # within the data
+        (SPAN, 1),  # between two members
+        (SPAN + 1, 1),
+        (SPAN + 511, 1),  # within a header
+        (2 * SPAN + 512 + 699, 2),
+        (2 * SPAN + 512 + 700, 3),  # the data is whole, its padding is not
+        (5 * SPAN, 5),  # the end mark is gone
+    ],
+)
+def test_wherever_a_tar_is_cut_its_images_are_read_and_one_reject_names_it(
+    tmp_path: Path, cut: int, images: int
+) -> None:
+    *found, last = everything(tmp_path, WHOLE[:cut])
+    assert isinstance(last, Refused)
+    assert (last.reason, last.key, last.uri) == ("truncated_tar", "a.tar", f"{tmp_path}/a.tar")
+    assert [i.data[0] for i in found if isinstance(i, Found)] == list(range(images)) == list(range(len(found)))
+
+
+def test_damage_within_a_tar_is_another_reason(tmp_path: Path) -> None:
+    damaged = WHOLE[: 2 * SPAN] + b"\x07" * 512 + WHOLE[2 * SPAN + 512 :]
+    *found, last = everything(tmp_path, damaged)
+    assert (len(found), isinstance(last, Refused) and last.reason) == (2, "corrupt_tar")
+    (only,) = everything(tmp_path, b"<html>" * 200)
+    assert isinstance(only, Refused)
+    assert only.reason == "corrupt_tar"
+
+
+def test_an_empty_tar_has_neither_images_nor_rejects(tmp_path: Path) -> None:
+    assert everything(tmp_path, tar_bytes([])) == []
+
+
+def test_the_plan_guesses_rows_from_the_first_tar(tmp_path: Path) -> None:
+    members = [(f"{i}{s}", bytes(5000)) for i in range(300) for s in (".jpg", ".txt")]
+    write_files(tmp_path, {"a.tar": tar_bytes(members), "b.tar": tar_bytes(members[:300]), "c.tar": b"junk"})
+    pool = open_pool(SourceConfig(uri=str(tmp_path)))
+    shards = list(pool.plan(SourceConfig()))
+    assert [s["file"] for s in shards] == ["a.tar", "b.tar", "c.tar"]
+    assert [s["rows"] for s in shards] == [pytest.approx(300, rel=0.03), pytest.approx(150, rel=0.03), 1]
+    write_files(tmp_path, {"0.tar": b"junk"})
+    assert len(list(open_pool(SourceConfig(uri=str(tmp_path))).plan(SourceConfig()))) == 4
