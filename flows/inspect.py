@@ -86,7 +86,8 @@ def _balance(sample: Manifest, console: Console) -> None:
         return
     rows = []
     n = 0
-    for name, metrics in balance.items():
+    for name in ("random", "duplicates removed, then random", "curated"):
+        metrics = balance[name]
         cells = [name]
         for metric, value in metrics.items():
             n = value["n"]

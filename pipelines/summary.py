@@ -72,7 +72,9 @@ def _funnel(manifests: dict[str, Manifest], facts: dict[str, Any]) -> Funnel:
     for reason, count in embed.rejects.items():
         bad[reason] = bad.get(reason, 0) + count
     drops = [Drop(reason="rejected", count=sum(bad.values()), parts=bad)]
-    drops += [Drop(reason=r, count=reasons.get(r, 0)) for r in ("exact_duplicate", "near_duplicate", "over_quota")]
+    drops += [
+        Drop(reason=r, count=reasons.get(r, 0)) for r in ("exact_duplicate", "near_duplicate", "outlier", "over_quota")
+    ]
     return Funnel(
         pool=source.rows + sum(source.rejects.values()),
         drops=tuple(drops),

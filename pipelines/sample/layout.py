@@ -49,6 +49,7 @@ class Layout:
         return [
             *({"name": f"exchange-{g:05d}", "group": g} for g in groups),
             *({"name": f"bucket-{b:05d}", "bucket": b} for b in buckets),
+            *({"name": f"spread-{b:05d}", "bucket": b} for b in buckets),
             {"name": "quotas"},
             {"name": "clusters"},
             *({"name": f"pick-{b:05d}", "bucket": b} for b in buckets),
