@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from siglino_core.balance import CURATED, SAMPLES
 from siglino_core.config import CurateConfig, to_dict
 from siglino_core.interval import Interval
 from siglino_core.report.contract import (
@@ -101,11 +102,11 @@ def _balance(config: CurateConfig, found: dict[str, Any]) -> Balance | None:
         return None
     rows = tuple(
         BalanceRow(
-            name="ours" if name == "curated" else name,
-            role="ours" if name == "curated" else "baseline",
-            values={metric: Interval(**value) for metric, value in values.items()},
+            name="ours" if name == CURATED else name,
+            role="ours" if name == CURATED else "baseline",
+            values={metric: Interval(**value) for metric, value in found[name].items()},
         )
-        for name, values in found.items()
+        for name in SAMPLES
     )
     return Balance(sample_size=config.sample.target_size, metrics=METRICS, rows=rows, varies=VARIES)
 

@@ -39,7 +39,7 @@ def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str =
         inputs={"source": source.digest, "embed": embed.digest, "cluster": cluster.digest},
     )
     layout = Layout.of(run.stage("source").shards(), cluster, embed.facts["dim"])
-    todo = stage.begin(identity, layout.units, redo=redo)
+    todo = stage.begin(identity, lambda: layout.units(spread=config.sample.pick is Pick.SPREAD), redo=redo)
     if todo.manifest is not None:
         stage.sweep(*SCRATCH)
         return Result(state=todo.state, manifest=todo.manifest)
