@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 
+import faiss
 import torch
 
 from siglino_core.errors import ConfigError
@@ -56,6 +57,7 @@ def single_thread() -> None:
     """Compute in one thread from now on: workers are the parallelism, and a sum's order must not depend on threads."""
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+    faiss.omp_set_num_threads(1)
 
 
 def _short(dtype: torch.dtype) -> str:

