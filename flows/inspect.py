@@ -6,6 +6,7 @@ from rich.table import Table
 
 from flows.plan import size
 from pipelines.report import duckdb_line
+from siglino_core.balance import SAMPLES
 from siglino_core.errors import StoreError
 from siglino_core.store import Manifest, Run
 
@@ -86,7 +87,8 @@ def _balance(sample: Manifest, console: Console) -> None:
         return
     rows = []
     n = 0
-    for name, metrics in balance.items():
+    for name in SAMPLES:
+        metrics = balance[name]
         cells = [name]
         for metric, value in metrics.items():
             n = value["n"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from siglino_core.balance import CURATED, SAMPLES
 from siglino_core.config import CurateConfig, to_dict
 from siglino_core.interval import Interval
 from siglino_core.report.contract import (
@@ -72,7 +73,9 @@ def _funnel(manifests: dict[str, Manifest], facts: dict[str, Any]) -> Funnel:
     for reason, count in embed.rejects.items():
         bad[reason] = bad.get(reason, 0) + count
     drops = [Drop(reason="rejected", count=sum(bad.values()), parts=bad)]
-    drops += [Drop(reason=r, count=reasons.get(r, 0)) for r in ("exact_duplicate", "near_duplicate", "over_quota")]
+    drops += [
+        Drop(reason=r, count=reasons.get(r, 0)) for r in ("exact_duplicate", "near_duplicate", "outlier", "over_quota")
+    ]
     return Funnel(
         pool=source.rows + sum(source.rejects.values()),
         drops=tuple(drops),
@@ -99,11 +102,11 @@ def _balance(config: CurateConfig, found: dict[str, Any]) -> Balance | None:
         return None
     rows = tuple(
         BalanceRow(
-            name="ours" if name == "curated" else name,
-            role="ours" if name == "curated" else "baseline",
-            values={metric: Interval(**value) for metric, value in values.items()},
+            name="ours" if name == CURATED else name,
+            role="ours" if name == CURATED else "baseline",
+            values={metric: Interval(**value) for metric, value in found[name].items()},
         )
-        for name, values in found.items()
+        for name in SAMPLES
     )
     return Balance(sample_size=config.sample.target_size, metrics=METRICS, rows=rows, varies=VARIES)
 

@@ -7,6 +7,8 @@ import numpy as np
 from siglino_core.hashing import key_of
 from siglino_core.interval import Interval
 
+SAMPLES = RANDOM, DEDUPLICATED, CURATED = "random", "duplicates removed, then random", "curated"
+
 
 def effective_number(counts: np.ndarray) -> float:
     """exp of the entropy of a histogram: how many equally frequent classes would be as diverse (Hill 1973, order 1)."""
@@ -55,9 +57,9 @@ def compare(
     pool_counts = histogram(pool)
     rare = rare_half(pool_counts[named])
     rows = {
-        "random": random_draws(pool_counts, size, len(ours), seed),
-        "duplicates removed, then random": random_draws(histogram(candidates), size, len(ours), seed + 1),
-        "curated": np.array([histogram(m) for m in ours]),
+        RANDOM: random_draws(pool_counts, size, len(ours), seed),
+        DEDUPLICATED: random_draws(histogram(candidates), size, len(ours), seed + 1),
+        CURATED: np.array([histogram(m) for m in ours]),
     }
     return {
         row: {

@@ -63,6 +63,12 @@ class Engine(StrEnum):
 class Pick(StrEnum):
     RANDOM = "random"
     CLOSEST = "closest"
+    SPREAD = "spread"
+
+
+class Quota(StrEnum):
+    RADIUS = "radius"
+    HIERARCHICAL = "hierarchical"
 
 
 class Shards(StrEnum):
@@ -116,7 +122,7 @@ class ClusterConfig:
     resampling: int = setting(0, "times a level is drawn flat and clustered again (Vo et al. 2024)", ge=0, le=100)
     resampling_iterations: int = setting(5, "Lloyd iterations in each of them", ge=0, le=1000)
     fit_fraction: float = setting(1.0, "share of the pool that is clustered; the rest is only assigned", ge=1e-9, le=1)
-    center: bool = setting(True, "subtract the pool's mean embedding and renormalise before clustering")
+    center: bool = setting(False, "subtract the pool's mean embedding and renormalise before clustering")
     engine: Engine = setting(Engine.EXACT, "how nearest centroids are found")
 
 
@@ -128,13 +134,15 @@ class SampleConfig:
     near_duplicate: float = setting(
         0.95, "cosine of two embeddings (as clustered) above which one goes; 1 keeps all", ge=0, le=1
     )
+    trim: float = setting(0.01, "share dropped as outliers: those farthest from their second neighbour", ge=0, le=0.5)
+    quota: Quota = setting(
+        Quota.RADIUS, "radius: the same spacing everywhere; hierarchical: shares from the top level down (Vo et al.)"
+    )
     quota_power: float = setting(
-        0.0, "0: clusters weigh the same; 1: by size (as random); between: flatter", ge=0, le=1
+        0.0, "hierarchical: clusters claim size ** this; 0 equal, 1 as random, between flatter", ge=0, le=1
     )
-    min_support: int = setting(
-        1, "clusters with fewer images (after duplicates) are outliers: their siblings share the quota", ge=1
-    )
-    pick: Pick = setting(Pick.RANDOM, "which members fill a cluster's quota")
+    min_support: int = setting(1, "hierarchical: clusters with fewer images are drawn at the pool's own rate", ge=1)
+    pick: Pick = setting(Pick.SPREAD, "which members fill a quota; spread takes the farthest apart first")
     shards: Shards = setting(Shards.PARQUET, "format of the training shards")
 
 
@@ -282,6 +290,8 @@ def _impossible(config: CurateConfig) -> list[str]:
         errors.append("cluster.num_clusters: at least one level is needed")
     if any(a <= b for a, b in itertools.pairwise(levels)):
         errors.append(f"cluster.num_clusters: {levels} does not decrease from the finest level up")
+    if config.sample.quota is Quota.RADIUS and config.sample.pick is not Pick.SPREAD:
+        errors.append("sample.quota=radius needs sample.pick=spread (or choose sample.quota=hierarchical)")
     if not config.run:
         errors.append("run: a folder or URL is needed")
     return errors

@@ -1,4 +1,4 @@
-"""Hierarchical balanced sampling: exact quotas, top-down, from sizes alone.
+"""How many images of each cluster are kept, exactly: top-down from sizes, or by one radius for all.
 
 Source: Vo et al. 2024 (arXiv 2405.15613), section 3.4, generalised: a cluster's claim is its size to a power
 (0 = equal claims, the published form; 1 = the pool's own proportions, a random sample).
@@ -6,7 +6,7 @@ Source: Vo et al. 2024 (arXiv 2405.15613), section 3.4, generalised: a cluster's
 C clusters of a level, P clusters of the level above.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -125,3 +125,58 @@ def _within(running: np.ndarray, starts: np.ndarray, group: np.ndarray, *, total
 def _prefix(flag: np.ndarray, starts: np.ndarray, group: np.ndarray) -> np.ndarray:
     """Whether every row of the group up to this one holds the flag."""
     return _within(np.cumsum(~flag), starts, group) == 0
+
+
+def kth_largest(chunks: Callable[[], Iterable[np.ndarray]], k: int) -> float:
+    """The k-th largest of very many non-negative fp32 numbers, exactly, in two passes and 512 kB.
+
+    Args:
+        chunks: starts a pass over the numbers; inf is allowed.
+        k: from 1; +inf is returned for k = 0, and -inf if there are fewer numbers.
+
+    The bits of non-negative floats sort as integers do, so the upper and then the lower 16 bits are counted.
+    """
+    if k <= 0:
+        return float("inf")
+    high = np.zeros(1 << 16, np.int64)
+    for chunk in chunks():
+        high += np.bincount(_bits(chunk) >> 16, minlength=1 << 16)
+    above = np.cumsum(high[::-1])[::-1]  # numbers in this bin or a higher one
+    if above[0] < k:
+        return float("-inf")
+    top = int(np.flatnonzero(above >= k)[-1])
+    left = k - int(above[top] - high[top])
+    low = np.zeros(1 << 16, np.int64)
+    for chunk in chunks():
+        bits = _bits(chunk)
+        low += np.bincount(bits[bits >> 16 == top] & 0xFFFF, minlength=1 << 16)
+    bottom = int(np.flatnonzero(np.cumsum(low[::-1])[::-1] >= left)[-1])
+    return float(np.array([(top << 16) | bottom], np.uint32).view(np.float32)[0])
+
+
+def radius_quotas(
+    chunks: Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]], clusters: int, target: int
+) -> tuple[np.ndarray, float]:
+    """One radius for all clusters: how many members of each join at more than it (`siglino_core.spread`).
+
+    Args:
+        chunks: starts a pass over (cluster int [N], joining distance fp32 [N]) of all that may be kept.
+        clusters: their number.
+        target: images to keep in all, at most as many as there are.
+
+    Returns:
+        int64 [clusters], summing to ``target``, and the radius. Members that join at the radius itself fill up, in
+        the clusters' order.
+    """
+    radius = kth_largest(lambda: (joins for _, joins in chunks()), target)
+    above, level = np.zeros(clusters, np.int64), np.zeros(clusters, np.int64)
+    for cluster, joins in chunks():
+        above += np.bincount(cluster[joins > radius], minlength=clusters)
+        level += np.bincount(cluster[joins == radius], minlength=clusters)
+    left = target - int(above.sum())
+    before = np.cumsum(level) - level
+    return above + np.clip(left - before, 0, level), radius
+
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values, dtype=np.float32).view(np.uint32).astype(np.int64)

@@ -93,7 +93,7 @@ def sample(levels: int) -> pa.Schema:
             _column(
                 "reason",
                 pa.string(),
-                "kept, over_quota, near_duplicate, exact_duplicate, or rejected (by embed)",
+                "kept, over_quota, near_duplicate, outlier, exact_duplicate, or rejected (by embed)",
             ),
             _column("duplicate_of", pa.string(), "image_id of the copy that stands for it", nullable=True),
             *_levels(levels, nullable=True),
@@ -107,7 +107,7 @@ def clusters(levels: int) -> pa.Schema:
         [
             *_levels(levels),
             _column("size", pa.int64(), "embedded images in it"),
-            _column("candidates", pa.int64(), "of those, the ones left when near-duplicates are gone"),
+            _column("candidates", pa.int64(), "of those, the ones left when near-duplicates and outliers are gone"),
             _column("kept", pa.int64(), "of those, the ones in the curated set"),
         ]
     )

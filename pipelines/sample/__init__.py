@@ -1,10 +1,10 @@
 """sample: near-duplicates out, exact quotas top-down, and the kept images as training shards.
 
-Phases, each of committed units: exchange (by shard) -> bucket (near-duplicates, by cluster) -> clusters (quotas, from
-sizes alone) -> pick (by cluster) -> part (by shard). See `layout` for how the work is cut.
+Phases, each of committed units: exchange (by shard) -> bucket (near-duplicates, by cluster) -> spread (the order in
+which a cluster is thinned) -> quotas -> pick (by cluster) -> part (by shard). See `layout` for how the work is cut.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -12,20 +12,20 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.runtime import Estimate, Progress, Result, map_shards, silent
-from pipelines.sample.cells import SEEDS, exchange, near_duplicates, pick
+from pipelines.sample.cells import SEEDS, exchange, near_duplicates, pick, spread, stays
 from pipelines.sample.layout import Layout
 from pipelines.sample.write import write_group
 from pipelines.summary import summarise
 from siglino_core import schema
 from siglino_core.balance import compare
-from siglino_core.config import CurateConfig, shaping
+from siglino_core.config import CurateConfig, Pick, Quota, shaping
 from siglino_core.errors import ConfigError
 from siglino_core.report.cards import dataset_card
-from siglino_core.sampling import quotas
+from siglino_core.sampling import kth_largest, quotas, radius_quotas
 from siglino_core.store import Identity, Run, Shard, Stage, Todo
 
 VERSION = 1
-SCRATCH = ("exchange", "decisions", "picks")
+SCRATCH = ("exchange", "decisions", "spread", "picks")
 
 
 def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
@@ -39,7 +39,7 @@ def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str =
         inputs={"source": source.digest, "embed": embed.digest, "cluster": cluster.digest},
     )
     layout = Layout.of(run.stage("source").shards(), cluster, embed.facts["dim"])
-    todo = stage.begin(identity, layout.units, redo=redo)
+    todo = stage.begin(identity, lambda: layout.units(spread=config.sample.pick is Pick.SPREAD), redo=redo)
     if todo.manifest is not None:
         stage.sweep(*SCRATCH)
         return Result(state=todo.state, manifest=todo.manifest)
@@ -91,14 +91,39 @@ def _phases(
 
     phase("exchange-", partial(exchange, run, fingerprint, layout), "bringing clusters together")
     phase("bucket-", partial(near_duplicates, run, fingerprint, layout, config, middle), "near-duplicates")
+    limit = _outlier_limit(config, stage, layout)
+    if config.sample.pick is Pick.SPREAD:
+        phase("spread-", partial(spread, run, fingerprint, layout, config, middle, limit), "spreading")
     if any(u["name"] in ("quotas", "clusters") for u in todo.missing):
-        _commit_quotas(config, run, stage, fingerprint, layout)
-    phase("pick-", partial(pick, run, fingerprint, layout, config), "filling quotas")
+        _commit_quotas(config, run, stage, fingerprint, layout, limit)
+    phase("pick-", partial(pick, run, fingerprint, layout, config, limit), "filling quotas")
     phase("part-", partial(write_group, run, fingerprint, layout, config), "writing shards")
 
 
-def _commit_quotas(config: CurateConfig, run: Run, stage: Stage, fingerprint: str, layout: Layout) -> None:
-    """From the clusters' sizes alone: how many images of each are kept, for the sample and for its other draws."""
+def _buckets(stage: Stage, layout: Layout, folder: str, columns: list[str]) -> Iterator[pa.Table]:
+    """Some columns of every bucket's file, one bucket in memory at a time."""
+    for bucket in range(layout.buckets):
+        with stage.files.parquet(f"{folder}/bucket-{bucket:05d}.parquet") as file:
+            yield file.read(columns=columns)
+
+
+def _outlier_limit(config: CurateConfig, stage: Stage, layout: Layout) -> float:
+    """The loneliness above which an image is an outlier: ``sample.trim`` of the candidates are lonelier."""
+    if config.sample.trim == 0:
+        return float("inf")
+
+    def lonely() -> Iterator[np.ndarray]:
+        for table in _buckets(stage, layout, "decisions", ["duplicate_of", "loneliness"]):
+            yield table["loneliness"].to_numpy()[table["duplicate_of"].is_null().to_numpy()]
+
+    candidates = sum(len(values) for values in lonely())
+    return kth_largest(lonely, int(candidates * config.sample.trim) + 1)
+
+
+def _commit_quotas(
+    config: CurateConfig, run: Run, stage: Stage, fingerprint: str, layout: Layout, limit: float
+) -> None:
+    """How many images of each cluster are kept, for the sample and for its other draws."""
     tables: list[pa.Table] = []
     for level in range(1, layout.levels + 1):
         with run.stage("cluster").files.parquet(f"centroids_{level}/part-00000.parquet") as file:
@@ -106,28 +131,16 @@ def _commit_quotas(config: CurateConfig, run: Run, stage: Stage, fingerprint: st
     size = tables[0]["size"].to_numpy()
     parents = [t["parent_id"].to_numpy().astype(np.int64) for t in tables[:-1]]
     candidates = np.zeros(len(size), np.int64)
-    for bucket in range(layout.buckets):
-        with stage.files.parquet(f"decisions/bucket-{bucket:05d}.parquet") as file:
-            decided = file.read(columns=["level_1", "duplicate_of"])
-        stays = decided.filter(decided["duplicate_of"].is_null())
-        candidates += np.bincount(stays["level_1"].to_numpy(), minlength=len(size))
+    for table in _buckets(stage, layout, "decisions", ["level_1", "duplicate_of", "loneliness"]):
+        candidates += np.bincount(table["level_1"].to_numpy()[stays(table, limit)], minlength=len(size))
     target, available = config.sample.target_size, int(candidates.sum())
     if target > available:
         raise ConfigError(
-            f"sample.target_size={target}: only {available} images are left when duplicates and rejects are gone. "
-            f"Ask for at most {available}, or raise sample.near_duplicate={config.sample.near_duplicate}."
+            f"sample.target_size={target}: only {available} images are left when duplicates, outliers and rejects are "
+            f"gone. Ask for at most {available}, raise sample.near_duplicate={config.sample.near_duplicate}, "
+            f"or lower sample.trim={config.sample.trim}."
         )
-    draws = [
-        quotas(
-            candidates,
-            parents,
-            target,
-            power=config.sample.quota_power,
-            min_support=config.sample.min_support,
-            seed=config.seed + i,
-        )
-        for i in range(SEEDS)
-    ]
+    draws = [_quotas(config, stage, layout, limit, candidates, parents, i) for i in range(SEEDS)]
     columns: dict[str, Any] = {"level_1": np.arange(len(size), dtype=np.int32)}
     for level, parent in enumerate(parents, start=2):
         columns[f"level_{level}"] = parent.astype(np.int32)[columns[f"level_{level - 1}"]]
@@ -139,6 +152,30 @@ def _commit_quotas(config: CurateConfig, run: Run, stage: Stage, fingerprint: st
     with stage.writer("clusters", fingerprint) as out:
         out.write("clusters/part-00000.parquet", pa.table(columns), schema.clusters(layout.levels))
         out.commit(rows=0)
+
+
+def _quotas(
+    config: CurateConfig,
+    stage: Stage,
+    layout: Layout,
+    limit: float,
+    candidates: np.ndarray,
+    parents: list[np.ndarray],
+    draw: int,
+) -> np.ndarray:
+    """The quotas of one draw: int64 [K1]."""
+    s = config.sample
+    if s.quota is Quota.HIERARCHICAL:
+        seed = config.seed + draw
+        return quotas(candidates, parents, s.target_size, power=s.quota_power, min_support=s.min_support, seed=seed)
+
+    def joining() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        decided = _buckets(stage, layout, "decisions", ["level_1", "duplicate_of", "loneliness"])
+        for table, joins in zip(decided, _buckets(stage, layout, "spread", [f"joins_{draw}"]), strict=True):
+            free = stays(table, limit)
+            yield table["level_1"].to_numpy()[free], joins[0].to_numpy()[free]
+
+    return radius_quotas(joining, len(candidates), s.target_size)[0]
 
 
 def _facts(config: CurateConfig, stage: Stage, layout: Layout, units: list[Shard]) -> dict[str, Any]:

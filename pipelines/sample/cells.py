@@ -13,6 +13,7 @@ from siglino_core.config import CurateConfig, Pick
 from siglino_core.device import single_thread
 from siglino_core.hashing import id_bits, key_of, uniform
 from siglino_core.sampling import choose
+from siglino_core.spread import farthest_first, loneliness
 from siglino_core.store import Run, Shard, Stage
 from siglino_core.vectors import from_column
 
@@ -73,66 +74,125 @@ def _joined(run: Run, layout: Layout, shard: str) -> tuple[pa.Table, dict[str, i
 def near_duplicates(
     run: Run, fingerprint: str, layout: Layout, config: CurateConfig, center: np.ndarray | None, unit: Shard
 ) -> dict[str, Any]:
-    """Decide, cell by cell, which image stands for which; the larger and then the more central one stays."""
+    """Decide, cell by cell, which image stands for which; the larger and then the more central one stays.
+
+    Of those that stay, say how lonely each is in its level-1 cluster.
+    """
     single_thread()
-    stage, bucket = run.stage("sample"), unit["bucket"]
-    table = pa.concat_tables(_row_groups(stage, "exchange", len(layout.groups()), bucket))
-    keys = [("cell", "ascending"), ("pixels", "descending"), ("distance", "ascending"), ("image_id", "ascending")]
-    table = table.sort_by(keys)
+    stage = run.stage("sample")
+    table, points = _cells(stage, layout, unit["bucket"], center)
     cell_N = table["cell"].to_numpy()
     stands = np.arange(table.num_rows)
-    threshold = config.sample.near_duplicate
-    if threshold < 1 and table.num_rows:
-        points = prepare(from_column(table["embedding"]), center).astype(np.float32)
-        points /= np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-6)
-        starts = np.flatnonzero(np.r_[True, cell_N[1:] != cell_N[:-1]])
-        for start, end in zip(starts, np.r_[starts[1:], len(cell_N)], strict=True):
-            stands[start:end] = start + representatives(points[start:end], threshold)
-    ids = table["image_id"].combine_chunks()
+    if config.sample.near_duplicate < 1:
+        for rows in _runs(cell_N):
+            stands[rows] = rows[0] + representatives(points[rows], config.sample.near_duplicate)
     copy = stands != np.arange(table.num_rows)
-    decided = table.select(["shard", "row", "image_id", "level_1", "label", "distance"]).append_column(
-        "duplicate_of", ids.take(pa.array(stands, mask=~copy))
+    lonely = np.zeros(table.num_rows, np.float32)
+    if config.sample.trim > 0:
+        for rows in _members(table["level_1"].to_numpy(), ~copy):
+            lonely[rows] = loneliness(points[rows])
+    ids = table["image_id"].combine_chunks()
+    decided = (
+        table.select(["shard", "row", "image_id", "level_1", "label", "distance"])
+        .append_column("duplicate_of", ids.take(pa.array(stands, mask=~copy)))
+        .append_column("loneliness", pa.array(lonely))
     )
     with stage.writer(unit["name"], fingerprint) as out:
         out.write(f"decisions/{unit['name']}.parquet", decided, decided.schema)
-        return out.commit(rows=0, facts={"near_duplicates": int(copy.sum())})
+        return out.commit(rows=0, facts={"candidates": int((~copy).sum())})
 
 
-def pick(run: Run, fingerprint: str, layout: Layout, config: CurateConfig, unit: Shard) -> dict[str, Any]:
+def spread(
+    run: Run,
+    fingerprint: str,
+    layout: Layout,
+    config: CurateConfig,
+    center: np.ndarray | None,
+    limit: float,
+    unit: Shard,
+) -> dict[str, Any]:
+    """In which order each cluster is thinned: one column of joining distances a draw; outliers are left out."""
+    single_thread()
+    stage, name = run.stage("sample"), f"bucket-{unit['bucket']:05d}"
+    table, points = _cells(stage, layout, unit["bucket"], center)
+    with stage.files.parquet(f"decisions/{name}.parquet") as file:
+        candidate = stays(file.read(columns=["duplicate_of", "loneliness"]), limit)
+    bits = id_bits(table["image_id"].to_pylist())
+    columns: dict[str, np.ndarray] = {}
+    for i in range(SEEDS):
+        joins = columns[f"joins_{i}"] = np.zeros(table.num_rows, np.float32)
+        start_key = uniform(key_of(config.seed + i, "spread"), bits)
+        for rows in _members(table["level_1"].to_numpy(), candidate):
+            joins[rows] = farthest_first(points[rows], int(start_key[rows].argmin()))
+    with stage.writer(unit["name"], fingerprint) as out:
+        out.write(f"spread/{name}.parquet", pa.table(columns), pa.table(columns).schema)
+        return out.commit(rows=0)
+
+
+def stays(decided: pa.Table, limit: float) -> np.ndarray:
+    """Which images may be kept: neither near-duplicates nor outliers."""
+    return decided["duplicate_of"].is_null().to_numpy() & (decided["loneliness"].to_numpy() <= limit)
+
+
+def pick(run: Run, fingerprint: str, layout: Layout, config: CurateConfig, limit: float, unit: Shard) -> dict[str, Any]:
     """Fill every cluster's quota; writes one row group a group of shards, and counts the labels of every draw."""
-    stage = run.stage("sample")
-    with stage.files.parquet(f"decisions/bucket-{unit['bucket']:05d}.parquet") as file:
-        table = file.read().sort_by([("shard", "ascending"), ("row", "ascending")])
+    stage, name = run.stage("sample"), f"bucket-{unit['bucket']:05d}"
+    with stage.files.parquet(f"decisions/{name}.parquet") as file:
+        table = file.read()
+    if config.sample.pick is Pick.SPREAD:
+        with stage.files.parquet(f"spread/{name}.parquet") as file:
+            for column, values in zip(file.schema_arrow.names, file.read().columns, strict=True):
+                table = table.append_column(column, values)
+    table = table.sort_by([("shard", "ascending"), ("row", "ascending")])
     with stage.files.parquet("exchange/quotas.parquet") as file:
         quotas = file.read()
-    candidate = table["duplicate_of"].is_null().to_numpy()
+    candidate = stays(table, limit)
     units, ids = table["level_1"].to_numpy()[candidate], id_bits(table["image_id"].to_pylist())[candidate]
     draws: list[np.ndarray] = []
     for i in range(SEEDS):
-        key = uniform(key_of(config.seed + i, "pick"), ids)
-        if config.sample.pick is Pick.CLOSEST:
-            key = table["distance"].to_numpy()[candidate].astype(np.float64)
+        if config.sample.pick is Pick.SPREAD:
+            key = -table[f"joins_{i}"].to_numpy()[candidate]
+        elif config.sample.pick is Pick.CLOSEST:
+            key = table["distance"].to_numpy()[candidate]
+        else:
+            key = uniform(key_of(config.seed + i, "pick"), ids)
         kept = np.zeros(len(candidate), bool)
         kept[candidate] = choose(units, key, quotas[f"quota_{i}"].to_numpy())
         draws.append(kept)
-    reason = np.where(draws[0], "kept", np.where(candidate, "over_quota", "near_duplicate"))
-    result = pa.table(
-        {
-            "shard": table["shard"],
-            "row": table["row"],
-            "kept": pa.array(draws[0]),
-            "reason": pa.array(reason),
-            "duplicate_of": table["duplicate_of"],
-        }
-    )
+    copy = table["duplicate_of"].is_valid().to_numpy()
+    why = np.select([draws[0], copy, ~candidate], ["kept", "near_duplicate", "outlier"], "over_quota")
+    result = table.select(["shard", "row", "duplicate_of"]).append_column("kept", pa.array(draws[0]))
+    result = result.append_column("reason", pa.array(why))
     group_N = table["shard"].to_numpy() // layout.group_size
     with stage.writer(unit["name"], fingerprint) as out:
         with out.parquet(f"picks/{unit['name']}.parquet", result.schema) as file:
-            present = np.unique(group_N)
-            for rows in np.split(np.arange(len(group_N)), np.searchsorted(group_N, present)[1:]):
+            for rows in _runs(group_N):
                 file.write_table(result.take(rows), row_group_size=1 << 30)
-        facts = {"present": present.tolist(), "labels": _label_counts(table["label"], candidate, draws)}
+        facts = {"present": np.unique(group_N).tolist(), "labels": _label_counts(table["label"], ~copy, draws)}
         return out.commit(rows=0, facts=facts)
+
+
+def _cells(stage: Stage, layout: Layout, bucket: int, center: np.ndarray | None) -> tuple[pa.Table, np.ndarray]:
+    """A bucket's images from every group, cell by cell, the most wanted first, and their unit vectors."""
+    table = pa.concat_tables(_row_groups(stage, "exchange", len(layout.groups()), bucket))
+    keys = [("cell", "ascending"), ("pixels", "descending"), ("distance", "ascending"), ("image_id", "ascending")]
+    table = table.sort_by(keys)
+    points = prepare(from_column(table["embedding"]), center).astype(np.float32)
+    points /= np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-6)
+    return table.drop_columns(["embedding"]), points
+
+
+def _runs(values_N: np.ndarray) -> list[np.ndarray]:
+    """The positions of every run of equal values."""
+    cuts = np.flatnonzero(values_N[1:] != values_N[:-1]) + 1
+    return np.split(np.arange(len(values_N)), cuts) if len(values_N) else []
+
+
+def _members(cluster_N: np.ndarray, mask_N: np.ndarray) -> list[np.ndarray]:
+    """The positions of every cluster's members among the masked rows."""
+    rows = np.flatnonzero(mask_N)
+    rows = rows[np.argsort(cluster_N[rows], kind="stable")]
+    return [rows[run] for run in _runs(cluster_N[rows])]
 
 
 def _label_counts(label: pa.ChunkedArray, candidate: np.ndarray, draws: list[np.ndarray]) -> dict[str, list[int]]:

@@ -1,0 +1,33 @@
+# The two commands of the README, and what they need. Python 3.11 or later, git and make are enough.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check fast bench clean
+
+demo: $(VENV)/.installed  ## Curate the pool that ships with the package into runs/demo
+	$(BIN)/siglino run experiment=demo
+	$(BIN)/siglino inspect runs/demo
+
+test: $(VENV)/.installed check  ## Everything that CI checks
+	$(BIN)/python -m pytest -q
+
+fast: $(VENV)/.installed check  ## The same without what starts Ray, Prefect, S3 or a browser
+	$(BIN)/python -m pytest -q -m "not slow"
+
+check: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed  ## Ratios of the hot paths against named baselines, in one run
+	for b in tests/benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
+
+$(VENV)/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,report,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

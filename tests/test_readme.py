@@ -1,0 +1,94 @@
+"""The README's commands run as they stand there, on the demo's pool, and its claims hold."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SIGLINO = [str(Path(sys.executable).parent / "siglino")]
+
+
+def commands() -> list[str]:
+    """Every `siglino ...` line of the README that is about the demo, in order."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.S)
+    return [line for block in blocks for line in block.splitlines() if re.match(r"siglino .*demo", line)]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A folder in which the README's commands were run one after another; what each printed."""
+    folder = tmp_path_factory.mktemp("readme")
+    printed: dict[str, str] = {}
+    for command in commands():
+        words = [*SIGLINO, *command.split()[1:]]
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=400)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        printed[command] = done.stdout
+    return folder, printed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_commands_run(demo: tuple[Path, dict[str, str]]) -> None:
+    _, printed = demo
+    assert list(printed) == commands()
+    assert len(printed) >= 6
+    run = printed["siglino run experiment=demo"]
+    assert [
+        line.split()[1]
+        for line in run.splitlines()
+        if line.split()[:1] and line.split()[0] in ("source", "embed", "cluster", "sample", "report")
+    ] == ["Computed"] * 5
+    again = printed["siglino run experiment=demo --redo sample sample.target_size=400"]
+    assert re.search(r"embed +Reused", again)
+    assert "Kept 400 of 2,964" in again
+
+
+@pytest.mark.slow
+def test_queries_run(demo: tuple[Path, dict[str, str]]) -> None:
+    folder, _ = demo
+    queries = re.findall(r"```sql\n(.*?)```", README, re.S)[0].replace("'runs/demo", f"'{folder}/runs/demo")
+    reasons, origins = (duckdb.sql(q).fetchall() for q in queries.split(";") if q.strip())
+    assert sum(n for _, n in reasons) == 2964
+    assert dict(reasons)["kept"] == 400
+    assert len(origins) == 10
+
+
+@pytest.mark.slow
+def test_inspect_shows_the_balance_claimed(demo: tuple[Path, dict[str, str]]) -> None:
+    _, printed = demo
+    shown = printed["siglino inspect runs/demo"]
+    labels = {
+        name: float(re.search(rf"^ *{name} +([\d.]+) ±", shown, re.M)[1])  # type: ignore[index]
+        for name in ("random", "duplicates removed, then random", "curated")
+    }
+    assert labels["curated"] > 1.2 * labels["duplicates removed, then random"] > labels["random"]
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (\w+)", README, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_files_of_the_readme_exist() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert links
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+@pytest.mark.slow
+def test_prefect_knows_the_commands() -> None:
+    """The verbs of the Prefect block exist; they are run against a real server in tests/e2e."""
+    prefect = shutil.which("prefect", path=str(Path(sys.executable).parent))
+    assert prefect
+    for words in (["server", "start"], ["work-pool", "create"], ["deploy"], ["worker", "start"], ["deployment", "run"]):
+        assert subprocess.run([prefect, *words, "--help"], capture_output=True, timeout=120).returncode == 0, words
