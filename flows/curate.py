@@ -103,11 +103,12 @@ def curate(
     return done
 
 
-def curate_words(words: Sequence[str], *, from_stage: str | None, only: str | None, redo: list[str]) -> dict[str, Any]:
-    """Run the flow in this process from the command line's words."""
+def curate_words(words: Sequence[str], **stages: Any) -> dict[str, Any]:
+    """Run the flow in this process from the command line's words; ``stages``: from_stage, only, redo."""
     experiment = next((w.partition("=")[2] for w in words if w.startswith("experiment=")), "")
     rest = [w for w in words if not w.startswith("experiment=")]
-    return curate(experiment=experiment, overrides=rest, from_stage=from_stage, only=only, redo=redo)
+    done: Any = curate(experiment=experiment, overrides=rest, **stages)
+    return done
 
 
 def _note(config: CurateConfig, experiment: str, words: list[str]) -> None:
