@@ -130,7 +130,7 @@ def test_slurm_starts_head_and_workers_then_ends_them_with_the_runs_exit_code(sl
     starts = [c for c in calls if c.startswith("ray start")]
     assert ["--head" in c for c in starts] == [True, False]
     assert all("--num-gpus=8" in c and "--num-cpus=96" in c and "--block" in c for c in starts)
-    assert "siglino run experiment=demo runtime.address=auto" in calls
+    assert "siglino run runtime.address=auto experiment=demo" in calls
     assert any(c.startswith("token 64 ") and c.endswith(":6379") for c in calls)
     assert calls.count("gone") == 2
 
