@@ -20,7 +20,7 @@ STAGES = "source, embed, cluster, sample, report"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parsed(argv)
     console = Console() if sys.stdout.isatty() else Console(width=120)
     try:
         return COMMANDS[arguments.command](arguments, console)
@@ -35,6 +35,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted. What was committed stays: run the same command again to go on.", file=sys.stderr)
         return 130
+
+
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Options and settings in any order: argparse gives up on settings that follow an option."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if any(word.startswith("-") for word in rest) or (rest and not hasattr(arguments, "settings")):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.settings += rest
+    return arguments
 
 
 def _parser() -> argparse.ArgumentParser:

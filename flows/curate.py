@@ -18,8 +18,9 @@ from prefect.cache_policies import NO_CACHE  # noqa: E402
 from prefect.client.schemas.objects import State  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
+from flows import logs  # noqa: E402
 from flows.config import curate_config  # noqa: E402
-from flows.stages import CURATE, Choice, choose  # noqa: E402
+from flows.stages import CURATE, Choice, StageName, choose  # noqa: E402
 from pipelines.runtime import Progress, Result  # noqa: E402
 from siglino_core.config import CurateConfig, Runner, to_dict  # noqa: E402
 from siglino_core.errors import ConfigError, DataError, SiglinoError  # noqa: E402
@@ -55,7 +56,8 @@ def _stage_task(name: str) -> Any:
         log_prints=False,
     )
     def run_stage(config: CurateConfig, redo: str) -> State:
-        result = CURATE[name](config, Run(config.run), _tell, redo=redo)
+        progress = _tell if _listeners else logs.ProgressLog()
+        result = CURATE[name](config, Run(config.run), progress, redo=redo)
         return Completed(name=result.state, message=_summary(result), data=result)
 
     return run_stage
@@ -69,9 +71,9 @@ def curate(
     experiment: str = "demo",
     run: str | None = None,
     overrides: list[str] | None = None,
-    from_stage: str | None = None,
-    only: str | None = None,
-    redo: list[str] | None = None,
+    from_stage: StageName | None = None,
+    only: StageName | None = None,
+    redo: list[StageName] | None = None,
 ) -> dict[str, Any]:
     """Curate an image pool into a balanced set.
 
@@ -83,6 +85,7 @@ def curate(
         only: run this stage alone.
         redo: stages to make anew; those after them follow if what they stand on changed.
     """
+    logs.calm()
     words = [
         *([f"experiment={experiment}"] if experiment else []),
         *([f'run="{run}"'] if run else []),
@@ -100,11 +103,12 @@ def curate(
     return done
 
 
-def curate_words(words: Sequence[str], *, from_stage: str | None, only: str | None, redo: list[str]) -> dict[str, Any]:
-    """Run the flow in this process from the command line's words."""
+def curate_words(words: Sequence[str], **stages: Any) -> dict[str, Any]:
+    """Run the flow in this process from the command line's words; ``stages``: from_stage, only, redo."""
     experiment = next((w.partition("=")[2] for w in words if w.startswith("experiment=")), "")
     rest = [w for w in words if not w.startswith("experiment=")]
-    return curate(experiment=experiment, overrides=rest, from_stage=from_stage, only=only, redo=redo)
+    done: Any = curate(experiment=experiment, overrides=rest, **stages)
+    return done
 
 
 def _note(config: CurateConfig, experiment: str, words: list[str]) -> None:
@@ -116,10 +120,7 @@ def _note(config: CurateConfig, experiment: str, words: list[str]) -> None:
 def _submit(choice: Choice, config: CurateConfig) -> Result:
     state = TASKS[choice.stage](config, choice.redo, return_state=True)
     result = state.result()
-    if _listeners:
-        _tell(choice.stage, 1, 1, _summary(result), state=result.state)
-    else:
-        get_run_logger().info("%s: %s, %s", choice.stage, result.state, _summary(result))
+    _tell(choice.stage, 1, 1, _summary(result), state=result.state)
     return result
 
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from pipelines import cluster, embed, report, sample, source
 from pipelines.runtime import Result
 from siglino_core.errors import ConfigError
+
+StageName = Literal["source", "embed", "cluster", "sample", "report"]  # spelt out: Prefect's forms list the choices
 
 CURATE: dict[str, Callable[..., Result]] = {
     "source": source.run,

@@ -1,0 +1,35 @@
+"""What a flow run says where nobody watches a terminal: little, and no traceback for an error of the user's."""
+
+import logging
+import time
+
+from prefect import get_run_logger
+
+from siglino_core.errors import SiglinoError
+
+EVERY = 60.0  # seconds between two lines of progress
+
+
+class ProgressLog:
+    """A :class:`pipelines.runtime.Progress`: a log line a minute, so that short stages say nothing."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
+        if time.monotonic() - self._last >= EVERY:
+            self._last = time.monotonic()
+            get_run_logger().info("%s: %s of %s, %s", stage, f"{done:,}", f"{total:,}", note)
+
+
+def without_tracebacks(record: logging.LogRecord) -> bool:
+    """A logging filter: an error that tells the user what to mend is shown as that alone."""
+    if record.exc_info and isinstance(record.exc_info[1], SiglinoError):
+        record.exc_info = record.exc_text = None
+    return True
+
+
+def calm() -> None:
+    """Keep tracebacks of the user's errors out of this process's flow and task runs; safe to repeat."""
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(without_tracebacks)

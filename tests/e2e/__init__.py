@@ -1,0 +1,1 @@
+"""End to end: the software as its users start it, in processes of its own."""

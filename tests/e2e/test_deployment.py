@@ -1,0 +1,158 @@
+"""`prefect deployment run curate-openlvd`: computed, reused, killed and resumed, one stage alone, a wrong parameter.
+
+The deployment is the one of prefect.yaml but for its experiment: a tiny pool and a tiny DINOv3. The commands are typed
+as a user types them at the repository's root; what they did is read from Prefect's API.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+import yaml
+from transformers import DINOv3ViTConfig, DINOv3ViTModel
+
+from siglino_core.store import Run
+from tests.pools import parquet_file, pictures
+from tests.prefect_server import Server, logs, prefect_server, wait_for_run, work_pool, worker
+
+REPO = Path(__file__).resolve().parents[2]
+STAGES = ["source", "embed", "cluster", "sample", "report"]
+IMAGES, TARGET = 120, 40
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("flow_worker")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the pool, the encoder and the experiment lie, and where the worker starts."""
+    return tmp_path_factory.mktemp("deployment")
+
+
+@pytest.fixture(scope="module")
+def experiment(folder: Path) -> Path:
+    parquet_file(folder / "pool.parquet", {"image": pictures(IMAGES)})
+    torch.manual_seed(0)
+    tiny = DINOv3ViTConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        patch_size=16,
+        image_size=32,
+        num_register_tokens=1,
+    )
+    DINOv3ViTModel(tiny).save_pretrained(folder / "encoder")
+    settings = {
+        "run": "runs/tiny",
+        "source": {"uri": str(folder / "pool.parquet"), "format": "parquet", "rows_per_shard": 24},
+        "embed": {"encoder": f"dinov3:{folder / 'encoder'}", "image_size": 32},
+        "cluster": {"num_clusters": [24, 6]},
+        "sample": {"target_size": TARGET, "near_duplicate": 1},
+        "report": {"map_points": 50, "clusters": 2, "images_per_cluster": 4},
+        "runtime": {"runner": "local"},  # Ray is for the run that is killed
+    }
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(settings))
+    return folder / "tiny.yaml"
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, experiment: Path) -> Iterator[Server]:
+    """A server with the deployment."""
+    project = yaml.safe_load((REPO / "prefect.yaml").read_text())
+    project["deployments"][0]["parameters"] = {"experiment": str(experiment)}
+    (folder / "prefect.yaml").write_text(yaml.safe_dump(project))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(REPO), os.environ.get("PYTHONPATH")))))
+        with prefect_server(folder) as server:
+            work_pool(server, "siglino")
+            server.prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(folder / "prefect.yaml"), cwd=REPO)
+            yield server
+
+
+@pytest.fixture(scope="module")
+def flow_worker(server: Server, folder: Path) -> Iterator[psutil.Process]:
+    with worker(server, "siglino", cwd=folder) as process:
+        yield psutil.Process(process.pid)
+
+
+def start(server: Server, *parameters: str, name: str = "curate-openlvd") -> None:
+    words = [word for parameter in parameters for word in ("-p", parameter)]
+    started = server.prefect("deployment", "run", name, *words, cwd=REPO)
+    assert "Creating flow run for deployment 'curate-openlvd/curate-openlvd'" in started.stdout
+
+
+def ended(server: Server, state: str) -> dict[str, Any]:
+    run = wait_for_run(server, "curate-openlvd", seconds=300)
+    assert run["state"]["type"] == state, logs(server, run)
+    return run
+
+
+def stage_states(server: Server, run: dict[str, Any]) -> dict[str, str]:
+    """Stage by stage, what its task run's state is called."""
+    wanted = {"flow_runs": {"id": {"any_": [run["id"]]}}, "sort": "EXPECTED_START_TIME_ASC"}
+    return {t["name"].rpartition("-")[0]: t["state"]["name"] for t in server.api("/task_runs/filter", wanted)}
+
+
+def test_computed_then_reused_then_one_stage_alone(server: Server, folder: Path) -> None:
+    start(server)
+    first = ended(server, "COMPLETED")
+    assert stage_states(server, first) == dict.fromkeys(STAGES, "Computed")
+    run = Run(str(folder / "runs/tiny"))  # relative to where the worker was started
+    digests = {stage: run.stage(stage).require().digest for stage in STAGES}
+    spoken = [line for line in logs(server, first).partition("---")[0].splitlines() if "Computed" in line]
+    assert len(spoken) == len(STAGES), spoken
+
+    start(server, name="curate-openlvd/curate-openlvd")
+    assert stage_states(server, ended(server, "COMPLETED")) == dict.fromkeys(STAGES, "Reused")
+    assert digests == {stage: run.stage(stage).require().digest for stage in STAGES}
+
+    start(server, "only=sample", 'redo=["sample"]', 'overrides=["sample.target_size=20"]')
+    assert stage_states(server, ended(server, "COMPLETED")) == {"sample": "Computed"}
+    assert run.stage("sample").require().facts["reasons"]["kept"] == 20
+
+
+def test_killed_in_mid_embed_then_resumed(server: Server, flow_worker: psutil.Process, folder: Path) -> None:
+    embed = folder / "runs/killed/embed"
+    parameters = ("run=runs/killed", 'overrides=["source.rows_per_shard=3", "runtime.runner=ray"]')
+    start(server, *parameters)
+    kill_flow_process(flow_worker, once=embed / "commits")
+    crashed = ended(server, "CRASHED")
+    assert stage_states(server, crashed)["source"] == "Computed"
+    kept = {f: f.stat().st_mtime_ns for f in (embed / "commits").iterdir()}
+    assert 0 < len(kept) < IMAGES // 3
+    assert not (embed / "manifest.json").exists()
+
+    start(server, *parameters)
+    expected = {"source": "Reused", "embed": "Resumed", "cluster": "Computed", "sample": "Computed"}
+    assert stage_states(server, ended(server, "COMPLETED")) == {**expected, "report": "Computed"}
+    assert {f: f.stat().st_mtime_ns for f in kept} == kept, "what was committed was done again"
+    assert Run(str(folder / "runs/killed")).stage("embed").require().rows == IMAGES
+
+
+def test_a_wrong_parameter_fails_once_and_says_how_to_mend_it(server: Server) -> None:
+    start(server, "experiment=nonsense")
+    run = ended(server, "FAILED")
+    assert "ConfigError" in run["state"]["message"]
+    assert "experiment=nonsense: there is no such experiment" in run["state"]["message"]
+    assert run["run_count"] == 1
+    assert stage_states(server, run) == {}
+    assert "Traceback" not in logs(server, run).partition("---")[0]
+
+
+def kill_flow_process(worker: psutil.Process, *, once: Path, seconds: float = 180) -> None:
+    """Kill -9 the flow's process and all that it started, its Ray included, as soon as ``once`` holds a file."""
+    deadline = time.monotonic() + seconds
+    while not (once.is_dir() and any(once.glob("*.json"))):
+        assert time.monotonic() < deadline, f"nothing came to {once}"
+        time.sleep(0.005)
+    family = worker.children(recursive=True)
+    assert any("raylet" in process.name() for process in family), family
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()

@@ -1,0 +1,146 @@
+"""infra/ and prefect.yaml: what can be checked without a cluster."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+
+REPO = Path(__file__).resolve().parents[1]
+INFRA = REPO / "infra"
+SCRIPT = INFRA / "slurm/curate.sbatch"
+TEXTS = sorted(p for p in INFRA.rglob("*") if p.is_file())
+
+
+def manifest(name: str) -> Any:
+    return yaml.safe_load((INFRA / "kuberay" / name).read_text())
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda p: str(p.relative_to(INFRA)))
+def test_files_say_what_they_are_and_on_what_they_were_tested(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith("#"), "the first line says what the file is for"
+    assert "Tested: " in text[:2000] or "Tested: " in (path.parent / "README.md").read_text()
+    for secret in ("AWS_SECRET_ACCESS_KEY=", "AKIA", "BEGIN PRIVATE KEY", "password:"):
+        assert secret not in text
+
+
+def test_job_and_cluster_are_the_same_cluster() -> None:
+    cluster, job = manifest("raycluster.yaml"), manifest("rayjob.yaml")
+    assert (cluster["kind"], job["kind"]) == ("RayCluster", "RayJob")
+    spec = cluster["spec"]
+    assert job["spec"]["rayClusterSpec"] == spec
+    assert spec["authOptions"] == {"mode": "token"}
+    head, (workers,) = spec["headGroupSpec"], spec["workerGroupSpecs"]
+    for group in (head, workers):
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        assert {m["name"] for m in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
+        assert container["resources"]["requests"] == container["resources"]["limits"]
+        assert pod["securityContext"]["runAsNonRoot"]
+    gpus = workers["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"]
+    assert gpus == workers["rayStartParams"]["num-gpus"] == "8"
+    assert head["rayStartParams"]["num-cpus"] == "0"
+
+
+def test_the_manifests_commands_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    from flows.cli import _parser
+    from flows.config import curate_config
+
+    words = manifest("rayjob.yaml")["spec"]["entrypoint"].split()
+    arguments = _parser().parse_args(words[1:])
+    assert curate_config(arguments.settings).runtime.address == "auto"
+    version = manifest("raycluster.yaml")["spec"]["rayVersion"]
+    assert version.split(".")[:2] == ray.__version__.split(".")[:2]
+
+
+def test_the_image_runs_without_root_and_without_secrets() -> None:
+    lines = (INFRA / "docker/Dockerfile").read_text().splitlines()
+    assert "FROM python:3.11-slim" in lines
+    assert "USER siglino" in lines
+    installed = next(i for i, line in enumerate(lines) if "pip install" in line)
+    assert lines.index("USER siglino") > installed
+    assert not any(line.startswith("COPY . ") for line in lines)
+
+
+def test_prefect_yaml_names_no_machine_and_its_parameters_hold() -> None:
+    from flows.config import curate_config
+    from flows.curate import curate
+
+    project = yaml.safe_load((REPO / "prefect.yaml").read_text())
+    (deployment,) = project["deployments"]
+    assert deployment["name"] == curate.name == "curate-openlvd"
+    assert deployment["entrypoint"] == "flows.curate.curate"
+    assert deployment["concurrency_limit"] == 1
+    assert deployment["work_pool"] == {"name": "siglino", "job_variables": {"working_dir": "."}}
+    assert project["pull"] == [{"prefect.deployments.steps.set_working_directory": {"directory": "."}}]
+    assert curate.validate_parameters(deployment["parameters"])["experiment"] == "demo"
+    assert curate_config(["experiment=demo"]).run == "runs/demo"
+
+
+def test_the_form_lists_the_stages() -> None:
+    from prefect.utilities.callables import parameter_schema
+
+    from flows.curate import curate
+    from flows.stages import CURATE, StageName
+
+    assert list(get_args(StageName)) == list(CURATE)
+    properties = parameter_schema(curate).model_dump()["properties"]
+    assert all(p["description"] for p in properties.values())
+    assert properties["only"]["anyOf"][0]["enum"] == list(CURATE)
+    assert properties["redo"]["anyOf"][0]["items"]["enum"] == list(CURATE)
+
+
+STAND_INS = {
+    "scontrol": "echo node-a; echo node-b",
+    "srun": 'while [[ $1 == --* ]]; do shift; done; echo "$@" >> "$CALLS"; exec "$@"',
+    "ray": 'if [[ $1 == start ]]; then trap "echo gone >> $CALLS; exit 0" TERM; while :; do sleep 0.1; done; fi',
+    "siglino": 'echo "$RAY_AUTH_MODE ${#RAY_AUTH_TOKEN} $RAY_ADDRESS" >> "$CALLS"; sleep "${WORK:-1}"; exit 3',
+}
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> dict[str, str]:
+    """An environment with stand-ins for Slurm, Ray and our command on two nodes; each says how it was called."""
+    for name, body in STAND_INS.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    return {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "CALLS": str(tmp_path / "calls"),
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NODELIST": "node-[a-b]",
+        "SLURM_GPUS_ON_NODE": "8",
+        "SLURM_CPUS_PER_TASK": "96",
+    }
+
+
+def test_slurm_starts_head_and_workers_then_ends_them_with_the_runs_exit_code(slurm: dict[str, str]) -> None:
+    subprocess.run(["bash", "-n", str(SCRIPT)], check=True)
+    done = subprocess.run([str(SCRIPT), "experiment=demo"], env=slurm, timeout=60, capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr
+    calls = Path(slurm["CALLS"]).read_text().splitlines()
+    starts = [c for c in calls if c.startswith("ray start")]
+    assert ["--head" in c for c in starts] == [True, False]
+    assert all("--num-gpus=8" in c and "--num-cpus=96" in c and "--block" in c for c in starts)
+    assert "siglino run runtime.address=auto experiment=demo" in calls
+    assert any(c.startswith("token 64 ") and c.endswith(":6379") for c in calls)
+    assert calls.count("gone") == 2
+
+
+def test_slurm_heeds_the_signal_at_the_end_of_its_time(slurm: dict[str, str]) -> None:
+    with subprocess.Popen([str(SCRIPT), "experiment=demo"], env={**slurm, "WORK": "300"}) as script:
+        calls, deadline = Path(slurm["CALLS"]), time.monotonic() + 30
+        while not (calls.exists() and "siglino run" in calls.read_text()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        script.send_signal(signal.SIGTERM)
+        assert script.wait(timeout=30) == 143
+    assert calls.read_text().splitlines().count("gone") == 2
