@@ -165,9 +165,9 @@ class Tiny:
         return [f"{key}={value}" for key, value in chosen.items()]
 
     def env(self, **more: str) -> dict[str, str]:
-        """What a child process sees: this code, no settings of the machine's Prefect, Ray or S3."""
+        """What a child process sees: this code, no settings of the machine's Prefect, Ray or S3; "" unsets."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "RAY_", "AWS_", "COVERAGE_"))}
-        return {
+        env = {
             **kept,
             "PYTHONPATH": str(ROOT),
             "PREFECT_HOME": str(self.home),
@@ -180,6 +180,7 @@ class Tiny:
             "COLUMNS": "200",
             **more,
         }
+        return {key: value for key, value in env.items() if value}
 
     @contextmanager
     def start(self, *args: str, log: Path, env: dict[str, str] | None = None, **popen: Any) -> Iterator["Started"]:
