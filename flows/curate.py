@@ -20,6 +20,7 @@ from prefect.states import Completed  # noqa: E402
 
 from flows import logs  # noqa: E402
 from flows.config import curate_config  # noqa: E402
+from flows.plan import refuse_too_small  # noqa: E402
 from flows.stages import CURATE, Choice, StageName, choose  # noqa: E402
 from pipelines.runtime import Progress, Result  # noqa: E402
 from siglino_core.config import CurateConfig, Runner, to_dict  # noqa: E402
@@ -95,7 +96,10 @@ def curate(
     _note(config, experiment, words)
     done: dict[str, Any] = {}
     try:
-        for choice in choose(from_stage, only, redo or []):
+        choices = choose(from_stage, only, redo or [])
+        for choice in choices:
+            if choice.stage != "source":
+                _refuse_too_small(config, [c.stage for c in choices])
             done[choice.stage] = _outcome(_submit(choice, config))
         _publish(config, done)
     finally:
@@ -115,6 +119,13 @@ def _note(config: CurateConfig, experiment: str, words: list[str]) -> None:
     """Leave in the run what was asked of it, for the report and for whoever finds the folder."""
     command = " ".join(["siglino run", *(shlex.quote(w) for w in words)])
     Run(config.run).note({"experiment": experiment, "command": command, "config": to_dict(config)})
+
+
+def _refuse_too_small(config: CurateConfig, stages: Sequence[str]) -> None:
+    """Once the pool's images are counted, refuse a target or clusters that it cannot give."""
+    source = Run(config.run).stage("source").manifest()
+    if source is not None:
+        refuse_too_small(config, source.rows - source.facts["duplicates"], stages=stages)
 
 
 def _submit(choice: Choice, config: CurateConfig) -> Result:

@@ -1,5 +1,6 @@
 """`siglino plan`: what a run would do and cost, priced by the stages' own code, without doing it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rich.console import Console
@@ -39,13 +40,7 @@ def estimates(config: CurateConfig) -> list[Estimate]:
         first = replace(first, device="CPU core")
         rows = first.rows
         per_image = first.bytes / max(1, rows)
-    faults = []
-    if config.sample.target_size > rows:
-        faults.append(f"sample.target_size={config.sample.target_size} is larger than the pool ({rows} images)")
-    if config.cluster.num_clusters[0] > rows * config.cluster.fit_fraction:
-        faults.append(f"cluster.num_clusters={config.cluster.num_clusters} asks for more centroids than images")
-    if faults:
-        raise ConfigError("\n".join(faults))
+    refuse_too_small(config, rows)
     e = embed.plan(config, rows)
     dim = (e.bytes // rows - 36) // 2
     return [
@@ -55,6 +50,26 @@ def estimates(config: CurateConfig) -> list[Estimate]:
         sample.plan(config, rows, dim, per_image),
         report.plan(config, rows),
     ]
+
+
+def refuse_too_small(config: CurateConfig, images: int, *, stages: Sequence[str] = ("cluster", "sample")) -> None:
+    """Refuse what a pool of so many distinct images cannot give, before anything is computed for it.
+
+    Args:
+        stages: those that are to run; what the others would need is not asked.
+
+    Raises:
+        ConfigError: the target or the clusters are more than the pool.
+    """
+    faults = []
+    if "sample" in stages and config.sample.target_size > images:
+        faults.append(f"sample.target_size={config.sample.target_size} is larger than the pool ({images} images)")
+    if "cluster" in stages and config.cluster.num_clusters[0] > images * config.cluster.fit_fraction:
+        faults.append(
+            f"cluster.num_clusters={config.cluster.num_clusters} asks for more centroids than images ({images})"
+        )
+    if faults:
+        raise ConfigError("\n".join(faults))
 
 
 def show(config: CurateConfig, found: list[Estimate], console: Console) -> None:

@@ -232,11 +232,16 @@ def _read_state(stage: Stage, fingerprint: str, level: int) -> State | None:
     return State(
         phase=int(step[0]),
         step=int(step[1]),
-        centroids=from_column(table["centroid"]),
-        anchor=None if anchor is None else from_column(anchor["centroid"]),
+        centroids=_stored_centroids(table),
+        anchor=None if anchor is None else _stored_centroids(anchor),
         log=json.loads(meta["log"]),
         done="done" in step,
     )
+
+
+def _stored_centroids(table: pa.Table) -> np.ndarray:
+    """A step's centroids as an array of our own: torch warns of Arrow's, which cannot be written to."""
+    return from_column(table["centroid"]).copy()
 
 
 def _state_names(stage: Stage, level: int) -> list[str]:
@@ -276,7 +281,7 @@ def _assign_shard(
     stage, name = run.stage("cluster"), shard["name"]
     with run.stage("embed").files.parquet(f"{name}.parquet") as file:
         table = file.read()
-    centroids = from_column(pq.read_table(io.BytesIO(stage.files.read(centroids_name)))["centroid"])
+    centroids = _stored_centroids(pq.read_table(io.BytesIO(stage.files.read(centroids_name))))
     points = prepare(from_column(table["embedding"]), center)
     ids, d2 = nearest(points, torch.from_numpy(centroids).to(choose(device).device))
     columns: dict[str, Any] = {"image_id": table["image_id"], "row": table["row"], "level_1": ids}

@@ -8,7 +8,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,7 +97,11 @@ class Run:
 
     def note(self, about: dict[str, Any]) -> None:
         """Write down what this invocation is."""
-        Files(self.url).put("run.json", _json(about))
+        files = Files(self.url)
+        files.put("run.json", _json(about))
+        if files.local is not None:
+            with suppress(OSError):  # not empty: another invocation is writing its own
+                (files.local / UNFINISHED).rmdir()
 
     def __reduce__(self) -> tuple[type["Run"], tuple[str]]:
         return Run, (self.url,)

@@ -2,6 +2,7 @@
 
 import torch
 from transformers import AutoModel
+from transformers.utils.logging import disable_progress_bar
 
 from siglino_core.config import EmbedConfig, Pooling
 from siglino_core.errors import ConfigError
@@ -15,6 +16,7 @@ class DINOv3(Encoder):
     """``dinov3:<hub id or local folder>``; CLS after the final norm, or the mean of the patches. Safetensors alone."""
 
     def __init__(self, name: str, config: EmbedConfig, device: str, precision: str) -> None:
+        disable_progress_bar()  # it would draw into the run's own display
         try:
             model = AutoModel.from_pretrained(name, use_safetensors=True, trust_remote_code=False)
         except (OSError, ValueError) as e:

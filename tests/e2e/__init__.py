@@ -1,1 +1,1 @@
-"""End to end: the software as its users start it, in processes of its own."""
+"""Whole runs as users start them: killed, starved, misled, deployed, and moved to an object store."""

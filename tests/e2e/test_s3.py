@@ -1,0 +1,76 @@
+"""A run on a real S3 server: killed twice, it ends as on a disk; and each way to be refused is one clear line."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.tiny import STAGES, Tiny, digests, one_message
+from tests.s3_server import S3, s3_server
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        server.create_bucket("curated")
+        yield server
+
+
+def _keys(s3: S3, prefix: str) -> dict[str, str]:
+    """Every object's ETag under a prefix of the bucket."""
+    pages = s3.client().get_paginator("list_objects_v2").paginate(Bucket="curated", Prefix=prefix)
+    return {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
+
+
+def test_two_kills_in_a_bucket_leave_the_same_digests(
+    tiny: Tiny, undisturbed: Path, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = "s3://curated/run"
+    for stage, what, enough in (("embed", "commits/part-", 3), ("sample", "commits/", 4)):
+        with tiny.start("run", *tiny.words(run), env=s3.env, log=tmp_path / f"{stage}.log") as started:
+            assert started.until(lambda p=f"run/{stage}/{what}", n=enough: len(_keys(s3, p)) >= n)
+            started.kill()
+        assert f"run/{stage}/manifest.json" not in _keys(s3, f"run/{stage}")
+    before = _keys(s3, "run/source") | _keys(s3, "run/embed")
+    assert "embed    Reused" in tiny.run(run, runner="ray", env=s3.env)
+    assert {k: v for k, v in _keys(s3, "run/").items() if k in before} == before, "nothing finished is written again"
+    for key, value in s3.env.items():
+        monkeypatch.setenv(key, value)
+    assert digests(run) == digests(undisturbed)
+    names = {key.removeprefix("run/") for key in _keys(s3, "run/")}
+    local = {str(p.relative_to(undisturbed)) for p in undisturbed.rglob("*") if p.is_file()}
+    assert {n for n in names if n.startswith(STAGES)} == {n for n in local if n.startswith(STAGES)}
+
+
+REFUSALS = {
+    "missing bucket": ("s3://nowhere/run", {}, "no such file, folder or bucket"),
+    "wrong secret": ("s3://curated/refused", {"AWS_SECRET_ACCESS_KEY": "wrong"}, "access denied"),
+    "no credentials": (
+        "s3://curated/refused",
+        {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
+        "no credentials found",
+    ),
+    "server down": ("s3://curated/refused", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "cannot be reached"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_refusals_are_one_line(tiny: Tiny, s3: S3, case: str) -> None:
+    run, env, says = REFUSALS[case]
+    nowhere = {"AWS_CONFIG_FILE": str(tiny.home / "none"), "AWS_SHARED_CREDENTIALS_FILE": str(tiny.home / "none")}
+    began = time.monotonic()
+    done = tiny.siglino("run", *tiny.words(run), env={**s3.env, **nowhere, **env})
+    assert done.returncode == 1, done.stdout + done.stderr
+    one_message(done.stderr, "StoreError: ", run, says)
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert time.monotonic() - began < 60, "a store that isn't there must not hang the command"
+
+
+def test_a_pool_that_cannot_be_reached_is_one_line(tiny: Tiny, s3: S3, tmp_path: Path) -> None:
+    env = {**s3.env, "AWS_SECRET_ACCESS_KEY": "wrong"}
+    done = tiny.siglino("run", *tiny.words(tmp_path / "run", "source.uri=s3://curated/pool"), env=env)
+    assert done.returncode == 1
+    one_message(done.stderr, "StoreError: ", "s3://curated/pool")

