@@ -46,10 +46,10 @@ def test_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose().reason == "cpu (no CUDA device), float32"
     assert choose("cpu", "bf16").dtype is torch.bfloat16
     assert choose("cpu").reason == "cpu (asked for), float32"
-    with pytest.raises(ConfigError, match="runtime.device=cuda: torch sees no CUDA device"):
+    with pytest.raises(ConfigError, match=r"runtime\.device=cuda: torch sees no CUDA device"):
         choose("cuda")
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match="runtime.device=mps: torch sees no Metal device"):
+    with pytest.raises(ConfigError, match=r"runtime\.device=mps: torch sees no Metal device"):
         choose("mps")
-    with pytest.raises(ConfigError, match="runtime.device=tpu: not one of auto, cpu, cuda, mps"):
+    with pytest.raises(ConfigError, match=r"runtime\.device=tpu: not one of auto, cpu, cuda, mps"):
         choose("tpu")
