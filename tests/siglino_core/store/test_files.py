@@ -115,23 +115,24 @@ KILLED = """
 import sys
 from siglino_core.store import Files
 files, size = Files(sys.argv[1]), int(sys.argv[2])
-print("go", flush=True)
-for i in range(10**6):
+for i in range(200):
     files.put(f"put-{i % 7}", b"%d" % (i % 10) * size)
     files.create(f"created-{i}", b"%d" % (i % 10) * size)
+    print(i, flush=True)
 """
 
 
 def test_killed_at_any_moment_no_half_file_is_visible(tmp_path: Path) -> None:
     rng = random.Random(1)
-    size = 3_000_000
+    size = 1_000_000
     seen = 0
     for i in range(5):
         files = Files(str(tmp_path / str(i)))
         with subprocess.Popen([sys.executable, "-c", KILLED, files.url, str(size)], stdout=subprocess.PIPE) as child:
             assert child.stdout is not None
-            child.stdout.readline()
-            time.sleep(rng.uniform(0.005, 0.15))
+            for _ in range(rng.randint(1, 3)):
+                child.stdout.readline()
+            time.sleep(rng.uniform(0.0, 0.03))
             child.send_signal(signal.SIGKILL)
         for name, length in files.sizes().items():
             data = files.read(name)

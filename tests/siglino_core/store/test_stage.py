@@ -213,11 +213,11 @@ def test_a_writer_that_raises_leaves_nothing(run: Run) -> None:
         with stage.writer("part-00000", "f") as out:
             with out.parquet("part-00000.parquet", SCHEMA) as file:
                 file.write_table(pa.table({"x": ["text" if text else 1]}))
-                1 / (not inside)
-            1 / 0
+                assert not inside
+            raise AssertionError
 
     for inside in (True, False):
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(AssertionError):
             dies(inside=inside, text=False)
     with pytest.raises(ValueError, match="schema"):
         dies(inside=False, text=True)
@@ -245,11 +245,11 @@ import sys
 from tests.siglino_core.store.test_stage import identity, write
 from siglino_core.store import Run
 stage = Run(sys.argv[1]).stage("embed")
-plan = [{"name": f"part-{i:05d}", "first": i} for i in range(2000)]
+plan = [{"name": f"part-{i:05d}", "first": i} for i in range(300)]
 todo = stage.begin(identity(), lambda: plan)
-print("go", flush=True)
 for shard in todo.missing:
     write(stage, shard)
+    print(shard["name"], flush=True)
 """
 
 
@@ -257,11 +257,12 @@ def test_killed_at_any_moment_every_commit_is_true(tmp_path: Path) -> None:
     rng = random.Random(2)
     run = Run(str(tmp_path))
     done: set[str] = set()
-    for _ in range(4):
+    for _ in range(5):
         with subprocess.Popen([sys.executable, "-c", KILLED, run.url], stdout=subprocess.PIPE) as child:
             assert child.stdout is not None
-            child.stdout.readline()
-            time.sleep(rng.uniform(0.05, 0.3))
+            for _ in range(rng.randint(1, 4)):
+                child.stdout.readline()
+            time.sleep(rng.uniform(0.0, 0.02))
             child.send_signal(signal.SIGKILL)
         commits = run.stage("embed").commits()
         assert done <= commits.keys()
