@@ -1,5 +1,6 @@
 """Quotas: exact, within sizes, water-filled; random only in their remainders."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -118,7 +119,7 @@ def test_two_billion_images() -> None:
 
 def tree(rng: np.random.Generator, counts: Sequence[int]) -> list[np.ndarray]:
     """A parent for each cluster of each level but the top; some parents may get none."""
-    return [rng.integers(0, above, below) for below, above in zip(counts, counts[1:], strict=False)]
+    return [rng.integers(0, above, below) for below, above in itertools.pairwise(counts)]
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,5 +1,7 @@
 """k-means in steps: it descends, its seeds are distinct, and it goes on from any state to the same bits."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -94,7 +96,7 @@ def test_lloyd_never_raises_the_objective(seeding: Seeding) -> None:
     state = fit(points, recipe(12, seeding, iterations=15))[-1]
     inertia = [entry["inertia"] for entry in state.log]
     assert len(inertia) == 15
-    assert all(b <= a + 1e-6 for a, b in zip(inertia, inertia[1:], strict=False))
+    assert all(b <= a + 1e-6 for a, b in itertools.pairwise(inertia))
     assert inertia[-1] < inertia[0]
     assert state.log[-1]["shift"] < state.log[0]["shift"]
     assert [e["iteration"] for e in state.log] == list(range(15))
