@@ -211,7 +211,7 @@ def _write_state(stage: Stage, fingerprint: str, level: int, state: State) -> No
     table = pa.table({"centroid": to_column(state.centroids)}).replace_schema_metadata(log)
     name = _state_name(level, state)
     stage.files.put(name, _parquet_bytes(table))
-    before = [n for n in _state_names(stage, level) if n < name]
+    before = [n for n in _state_names(stage, level) if n != name]
     anchors = [n for n in before if _phase(n) == state.phase - 1]
     stage.files.delete(set(before) - set(anchors[-1:]))
 
@@ -240,7 +240,8 @@ def _read_state(stage: Stage, fingerprint: str, level: int) -> State | None:
 
 
 def _state_names(stage: Stage, level: int) -> list[str]:
-    return sorted(n for n in stage.files.sizes(f"{SCRATCH}/level_{level}"))
+    names = stage.files.sizes(f"{SCRATCH}/level_{level}")
+    return sorted(names, key=lambda n: n.removesuffix(".parquet"))  # a step, and then the same step done
 
 
 def _phase(name: str) -> int:
