@@ -279,7 +279,7 @@ def _assign_shard(
         table = file.read()
     centroids = from_column(pq.read_table(io.BytesIO(stage.files.read(centroids_name)))["centroid"])
     points = prepare(from_column(table["embedding"]), center)
-    ids, d2 = nearest(points, torch.from_numpy(centroids).to(choose(device).device))
+    ids, d2 = nearest(points, torch.tensor(centroids).to(choose(device).device))
     columns: dict[str, Any] = {"image_id": table["image_id"], "row": table["row"], "level_1": ids}
     for level, parent in enumerate(parents, start=2):
         ids = parent[ids]
