@@ -259,7 +259,7 @@ def _parents(below: State, above: State) -> np.ndarray:
     assert below.centroids is not None
     assert above.centroids is not None
     points = below.centroids.astype(np.float16)
-    upper = torch.from_numpy(above.centroids)
+    upper = torch.tensor(above.centroids)
     return np.concatenate([nearest(points[i : i + SLICE], upper)[0] for i in range(0, len(points), SLICE)])
 
 
