@@ -211,7 +211,7 @@ def _write_state(stage: Stage, fingerprint: str, level: int, state: State) -> No
     table = pa.table({"centroid": to_column(state.centroids)}).replace_schema_metadata(log)
     name = _state_name(level, state)
     stage.files.put(name, _parquet_bytes(table))
-    before = [n for n in _state_names(stage, level) if n < name]
+    before = [n for n in _state_names(stage, level) if n != name]
     anchors = [n for n in before if _phase(n) == state.phase - 1]
     stage.files.delete(set(before) - set(anchors[-1:]))
 
@@ -245,7 +245,8 @@ def _stored_centroids(table: pa.Table) -> np.ndarray:
 
 
 def _state_names(stage: Stage, level: int) -> list[str]:
-    return sorted(n for n in stage.files.sizes(f"{SCRATCH}/level_{level}"))
+    names = stage.files.sizes(f"{SCRATCH}/level_{level}")
+    return sorted(names, key=lambda n: n.removesuffix(".parquet"))  # a step, and then the same step done
 
 
 def _phase(name: str) -> int:
@@ -263,7 +264,7 @@ def _parents(below: State, above: State) -> np.ndarray:
     assert below.centroids is not None
     assert above.centroids is not None
     points = below.centroids.astype(np.float16)
-    upper = torch.from_numpy(above.centroids)
+    upper = torch.tensor(above.centroids)
     return np.concatenate([nearest(points[i : i + SLICE], upper)[0] for i in range(0, len(points), SLICE)])
 
 
@@ -283,7 +284,7 @@ def _assign_shard(
         table = file.read()
     centroids = _stored_centroids(pq.read_table(io.BytesIO(stage.files.read(centroids_name))))
     points = prepare(from_column(table["embedding"]), center)
-    ids, d2 = nearest(points, torch.from_numpy(centroids).to(choose(device).device))
+    ids, d2 = nearest(points, torch.tensor(centroids).to(choose(device).device))
     columns: dict[str, Any] = {"image_id": table["image_id"], "row": table["row"], "level_1": ids}
     for level, parent in enumerate(parents, start=2):
         ids = parent[ids]

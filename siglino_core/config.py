@@ -240,7 +240,7 @@ def _build(cls: Any, values: Any, prefix: str, errors: list[str], known: list[st
             continue
         try:
             made[f.name] = _convert(kind, value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             errors.append(f"{key}: {value!r} is not {_says(kind)}")
             continue
         errors += [f"{key}: {v!r} {fault}" for v in _items(made[f.name]) if (fault := _range_fault(v, f.metadata))]
@@ -257,6 +257,8 @@ def _convert(kind: Any, value: Any) -> Any:
     if kind is int and (
         isinstance(value, bool) or not isinstance(value, int | float | str) or float(value) != int(float(value))
     ):
+        raise TypeError
+    if kind is float and isinstance(value, bool):
         raise TypeError
     if kind is str and not isinstance(value, str | int | float):
         raise TypeError

@@ -89,8 +89,9 @@ def quotas(
     free = np.where(outlier & (min_support > 1), 0, sizes).astype(np.int64)
 
     levels = [free]
-    for parent in parents:
-        levels.append(np.bincount(parent, levels[-1], minlength=int(parent.max()) + 1).astype(np.int64))
+    counts = [*(len(p) for p in parents[1:]), int(parents[-1].max()) + 1] if parents else []
+    for parent, count in zip(parents, counts, strict=True):  # the last clusters of a level may have nothing under them
+        levels.append(np.bincount(parent, levels[-1], minlength=count).astype(np.int64))
     budget = np.array([target - int(fixed.sum())], np.int64)
     for depth in range(len(levels) - 1, -1, -1):
         parent = parents[depth] if depth < len(parents) else np.zeros(len(levels[depth]), np.int64)

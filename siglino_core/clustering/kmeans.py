@@ -107,17 +107,27 @@ def _enter(points: Points, recipe: Recipe, state: State) -> None:
 def _seed(points: Points, recipe: Recipe, state: State, index: int, size: int) -> State:
     first = 0 if state.centroids is None else len(state.centroids)
     key = key_of(recipe.seed, "seeding", recipe.level, state.phase, index)
-    drawn = points.draw(key, size, weighted=first > 0)
-    if len(drawn.ids_M) < size:
+    seeds = _distinct(points, key, size, weighted=first > 0)
+    if len(seeds) < size:
         raise DataError(
-            f"level {recipe.level} asks for {recipe.k} centroids, but only {first + len(drawn.ids_M)} distinct "
+            f"level {recipe.level} asks for {recipe.k} centroids, but only {first + len(seeds)} distinct "
             f"points take part. Lower cluster.num_clusters[{recipe.level - 1}], or raise cluster.fit_fraction."
         )
-    seeds = drawn.points_MD.astype(np.float32)
     if first + size < recipe.k:
         points.absorb(seeds, first)
     centroids = seeds if state.centroids is None else np.concatenate([state.centroids, seeds])
     return replace(state, step=index + 1, centroids=centroids)
+
+
+def _distinct(points: Points, key: int, size: int, *, weighted: bool) -> np.ndarray:
+    """The first ``size`` different points of a draw, fp32 [M, D]; fewer if there are no more."""
+    m = size
+    while True:
+        drawn = points.draw(key, m, weighted=weighted).points_MD
+        _, first = np.unique(drawn, axis=0, return_index=True)
+        if len(first) >= size or len(drawn) < m:
+            return drawn[np.sort(first)[:size]].astype(np.float32)
+        m *= 2  # points that repeat took places
 
 
 def _lloyd(points: Points, state: State, iteration: int) -> State:

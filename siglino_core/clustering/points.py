@@ -167,7 +167,7 @@ class Blocks:
         return {index: b.label_N for index, b in self._blocks.items()}
 
     def _on_device(self, vectors: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.asarray(vectors, dtype=np.float32)).to(self._device)
+        return torch.from_numpy(np.require(vectors, np.float32, "W")).to(self._device)  # torch warns of read-only ones
 
 
 class _Block:

@@ -71,7 +71,7 @@ class Files:
     @cached_property
     def local(self) -> Path | None:
         """The folder as a path if it lies on this machine's file system, else None."""
-        return Path(self.url.removeprefix("file://")).absolute() if is_local(self.url) else None
+        return Path(self.url.removeprefix("file://")).expanduser().absolute() if is_local(self.url) else None
 
     def path(self, name: str) -> str:
         """The full fsspec path of ``name``."""

@@ -195,11 +195,10 @@ class Stage:
         """The commit record of every shard whose files are as long as it says."""
         sizes = self.files.sizes() if sizes is None else sizes
         texts = self.files.read_many([n for n in sizes if n.startswith("commits/")])
-        records = [json.loads(text) for text in texts.values()]
         return {
             record["shard"]: record
-            for record in records
-            if all(sizes.get(name) == entry[0] for name, entry in record["files"].items())
+            for record in map(_parsed, texts.values())
+            if record and all(sizes.get(name) == entry[0] for name, entry in record["files"].items())
         }
 
     def records(self, shards: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -269,7 +268,7 @@ class Stage:
     def erase(self) -> None:
         """Delete the stage: the manifest and commits first and the plan last, so that a kill leaves no lie."""
         names = self.files.sizes()
-        first = [n for n in names if n == "manifest.json" or n.startswith("commits/")]
+        first = [n for n in ("manifest.json",) if n in names] + [n for n in names if n.startswith("commits/")]
         rest = [n for n in names if n not in {*first, "plan.json"}]
         self.files.delete([*first, *rest, "plan.json"])
         self.files.tidy()
@@ -356,6 +355,14 @@ class ShardWriter:
 
 def _json(value: object) -> bytes:
     return json.dumps(value, indent=1, sort_keys=True, default=str).encode()
+
+
+def _parsed(commit: bytes) -> dict[str, Any] | None:
+    """A commit record; None if the disk lost a part of it, so that its shard is done again."""
+    try:
+        return json.loads(commit)
+    except ValueError:
+        return None
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Encoder:
     @torch.inference_mode()
     def encode(self, pixels_BHW3: np.ndarray) -> np.ndarray:
         """Unit-length features, fp32 [B, dim]; a row that isn't finite stays so, for the caller to reject."""
-        x = torch.from_numpy(pixels_BHW3).to(self.device.device).permute(0, 3, 1, 2).float()
+        x = torch.tensor(pixels_BHW3).to(self.device.device).permute(0, 3, 1, 2).float()
         x = ((x - self._mean) / self._std).to(self.device.dtype)
         return torch.nn.functional.normalize(self.features(x).float(), dim=-1).cpu().numpy()
 

