@@ -9,7 +9,16 @@ import numpy as np
 import pyarrow as pa
 
 from siglino_core import schema
-from siglino_core.config import ClusterConfig, CurateConfig, Runner, RuntimeConfig, SampleConfig, SourceConfig
+from siglino_core.config import (
+    ClusterConfig,
+    CurateConfig,
+    Pick,
+    Quota,
+    Runner,
+    RuntimeConfig,
+    SampleConfig,
+    SourceConfig,
+)
 from siglino_core.store import Identity, Run, Stage
 from siglino_core.vectors import to_column
 
@@ -52,11 +61,11 @@ def pool(n: int = 240, classes: int = 12, seed: int = 0, near: int = 40, labelle
 
 
 def config(**sections: Any) -> CurateConfig:
-    """Small levels, one process; sections are their config's fields."""
+    """Small levels, one process, centred, the published quotas; sections are their config's fields."""
     made = {
         "source": SourceConfig(uri="by hand"),
-        "cluster": ClusterConfig(num_clusters=[20, 6, 2]),
-        "sample": SampleConfig(target_size=60),
+        "cluster": ClusterConfig(num_clusters=[20, 6, 2], center=True),
+        "sample": SampleConfig(target_size=60, trim=0.0, quota=Quota.HIERARCHICAL, pick=Pick.RANDOM),
         "runtime": RuntimeConfig(runner=Runner.LOCAL),
     }
     for name, value in sections.items():

@@ -15,11 +15,13 @@ import pytest
 from pipelines import cluster, sample
 from pipelines.sample import layout
 from siglino_core import schema
-from siglino_core.config import CurateConfig, Pick, Runner, RuntimeConfig, Shards
+from siglino_core.config import CurateConfig, Pick, Quota, Runner, RuntimeConfig, Shards
 from siglino_core.errors import ConfigError
 from siglino_core.sampling import quotas
 from siglino_core.store import Manifest, Run
 from tests.stages import Pool, config, pool, table, write
+
+RADIUS = {"quota": Quota.RADIUS, "pick": Pick.SPREAD, "trim": 0.05}
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +65,8 @@ def check(run: Run, of: Pool, cfg: CurateConfig, manifest: Manifest) -> list[dic
             assert row["duplicate_of"] == row["image_id"]
             assert i in of.copies
         if row["reason"] == "near_duplicate":
-            assert by_id[row["duplicate_of"]]["reason"] in ("kept", "over_quota")  # what stands for it is in the race
+            stands = by_id[row["duplicate_of"]]["reason"]
+            assert stands in ("kept", "over_quota", "outlier")  # what stands for it is no copy itself
             a, b = vectors[row["image_id"]] - center, vectors[row["duplicate_of"]] - center
             assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) >= cfg.sample.near_duplicate - 2e-3
     clusters = table(run, "sample", "clusters/")
@@ -71,7 +74,7 @@ def check(run: Run, of: Pool, cfg: CurateConfig, manifest: Manifest) -> list[dic
     for name, held in (
         ("kept", ("kept",)),
         ("candidates", ("kept", "over_quota")),
-        ("size", ("kept", "over_quota", "near_duplicate")),
+        ("size", ("kept", "over_quota", "near_duplicate", "outlier")),
     ):
         counted = Counter(r["level_1"] for r in rows if r["reason"] in held)
         assert clusters[name].to_pylist() == [counted[k] for k in range(clusters.num_rows)]
@@ -135,18 +138,22 @@ def test_balance_and_labels_count_what_is_there(run: Run) -> None:
     ],
     ids=["groups of several shards", "a shard a group", "one group"],
 )
-def test_groups_and_buckets_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: dict) -> None:
-    cfg = config()
+@pytest.mark.parametrize("recipe", [{}, RADIUS], ids=["hierarchical", "radius"])
+def test_groups_and_buckets_change_no_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: dict, recipe: dict
+) -> None:
+    cfg = config(sample=recipe)
     found = []
     for name in ("plain", "cut"):
         run = clustered(tmp_path / name, cfg, rows_per_shard=cut["rows_per_shard"])
         if name == "cut":
             monkeypatch.setattr(layout, "BUCKET", cut["bucket"])
-            of = layout.Layout.of
-            size = -(-240 // cut["rows_per_shard"] // cut["groups"])
-            monkeypatch.setattr(
-                layout.Layout, "of", staticmethod(lambda *a: dataclasses.replace(of(*a), group_size=max(1, size)))
-            )
+            size = max(1, -(-240 // cut["rows_per_shard"] // cut["groups"]))
+
+            def cut_small(*a: Any, of: Any = layout.Layout.of, size: int = size) -> layout.Layout:
+                return dataclasses.replace(of(*a), group_size=size)
+
+            monkeypatch.setattr(layout.Layout, "of", staticmethod(cut_small))
         manifest = sample.run(cfg, run).manifest
         check(run, pool(), cfg, manifest)
         files = {n: e[1] for n, e in manifest.files.items()}
@@ -156,6 +163,25 @@ def test_groups_and_buckets_change_no_byte(tmp_path: Path, monkeypatch: pytest.M
     plain, cut_up = found
     assert plain[:3] == cut_up[:3]
     assert cut_up[3] > plain[3] == 1
+
+
+def test_radius_keeps_the_same_spacing_everywhere(run: Run) -> None:
+    cfg, of = config(sample={**RADIUS, "near_duplicate": 0.99}), pool()
+    result = sample.run(cfg, run)
+    rows = check(run, of, cfg, result.manifest)
+    candidates = sum(r["reason"] in ("kept", "over_quota", "outlier") for r in rows)
+    assert sum(r["reason"] == "outlier" for r in rows) == int(0.05 * candidates)
+    x = of.vectors - of.vectors[of.embedded()].mean(0)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    apart, covered = [], []
+    for cluster_id in {r["level_1"] for r in rows if r["kept"]}:
+        mine = [i for i, r in enumerate(rows) if r["level_1"] == cluster_id]
+        kept = [i for i in mine if rows[i]["kept"]]
+        left = [i for i in mine if rows[i]["reason"] == "over_quota"]
+        d2 = ((x[kept][:, None] - x[kept][None]) ** 2).sum(2)
+        apart += d2[np.triu_indices(len(kept), 1)].tolist()
+        covered += ((x[left][:, None] - x[kept][None]) ** 2).sum(2).min(1).tolist() if left else []
+    assert min(apart) >= max(covered) - 4e-3  # the radius lies between: what stays is farther apart than what goes
 
 
 def test_the_shards_of_source_do_not_change_what_is_kept(tmp_path: Path) -> None:
@@ -280,8 +306,9 @@ def test_groups_stay_few(shards: int, size: int) -> None:
     assert found.group_size == size
     assert [n for g in found.groups() for n in g] == [s["name"] for s in names[:-1]]
     assert shards * 1000 / manifest.facts["levels"][found.cell_level - 1] <= layout.CELL or found.cell_level == 1
-    units = [u["name"] for u in found.units()]
-    assert len(set(units)) == len(units) == 2 * len(found.groups()) + 2 * found.buckets + 2
+    for spread in (False, True):
+        units = [u["name"] for u in found.units(spread=spread)]
+        assert len(set(units)) == len(units) == 2 * len(found.groups()) + (2 + spread) * found.buckets + 2
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """Quotas: exact, within sizes, water-filled; random only in their remainders."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siglino_core.hashing import key_of
-from siglino_core.sampling import choose, quotas, share
+from siglino_core.sampling import choose, kth_largest, quotas, radius_quotas, share
 
 sizes_and_budget = st.tuples(
     st.lists(st.one_of(st.integers(0, 12), st.integers(0, 10**6)), min_size=1, max_size=40), st.floats(0, 1)
@@ -198,3 +198,32 @@ def test_choose_takes_the_lowest_keys_of_each_cluster(rows: list[tuple[int, int]
 def test_choose_with_more_quota_than_rows_and_with_none() -> None:
     assert choose(np.array([1, 1]), np.array([0.2, 0.1]), np.array([5, 9])).tolist() == [True, True]
     assert choose(np.empty(0, np.int64), np.empty(0), np.array([5])).tolist() == []
+
+
+@given(
+    st.lists(st.lists(st.floats(0, 4, width=32) | st.just(float("inf")), max_size=20), min_size=1, max_size=5),
+    st.integers(0, 120),
+)
+def test_kth_largest_is_exact(parts: list[list[float]], k: int) -> None:
+    values = np.sort(np.array([v for part in parts for v in part], np.float32))[::-1]
+    wanted = np.inf if k == 0 else values[k - 1] if k <= len(values) else -np.inf
+    assert kth_largest(lambda: (np.array(p, np.float32) for p in parts), k) == wanted
+
+
+@given(st.integers(1, 6), st.integers(1, 80), st.integers(0, 2**31), st.floats(0, 1))
+def test_radius_quotas_keep_the_target_and_the_farthest(clusters: int, n: int, seed: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    cluster, joins = rng.integers(0, clusters, n), rng.integers(0, 9, n).astype(np.float32)  # many ties
+    joins[rng.random(n) < 0.1] = np.inf
+    target = int(share * n)
+    cut = rng.integers(0, n + 1)
+
+    def chunks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        yield cluster[:cut], joins[:cut]
+        yield cluster[cut:], joins[cut:]
+
+    quota, radius = radius_quotas(chunks, clusters, target)
+    assert quota.sum() == target
+    for c in range(clusters):
+        mine = joins[cluster == c]
+        assert (mine > radius).sum() <= quota[c] <= (mine >= radius).sum()

@@ -1,0 +1,67 @@
+"""Farthest-first order and loneliness, against brute force."""
+
+import numpy as np
+import pytest
+
+from siglino_core import spread
+from siglino_core.spread import farthest_first, loneliness
+
+
+def unit(m: int, d: int = 8, seed: int = 0) -> np.ndarray:
+    x = np.random.default_rng(seed).standard_normal((m, d)).astype(np.float32)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def brute(x: np.ndarray, start: int) -> list[tuple[int, float]]:
+    """(member, joining distance) in the order in which they join."""
+    order, d2 = [(start, np.inf)], ((x[:, None] - x[None]) ** 2).sum(2)
+    near = d2[start].copy()
+    while len(order) < len(x):
+        near[[i for i, _ in order]] = -1
+        at = int(near.argmax())
+        order.append((at, float(near[at])))
+        near = np.minimum(near, d2[at])
+    return order
+
+
+@pytest.mark.parametrize("products_at_once", [True, False])
+def test_farthest_first_is_the_traversal(monkeypatch: pytest.MonkeyPatch, products_at_once: bool) -> None:
+    x = unit(60)
+    if not products_at_once:
+        monkeypatch.setattr(spread, "MOST", 59)
+    joins = farthest_first(x, 7)
+    assert joins[7] == np.inf
+    for member, distance in brute(x, 7)[1:59]:
+        assert joins[member] == pytest.approx(distance, abs=1e-5)
+
+
+def test_a_prefix_is_apart_and_covers_the_rest() -> None:
+    x = unit(200, seed=1)
+    joins = farthest_first(x, 0)
+    radius = np.sort(joins)[-40]
+    kept, left = joins >= radius, joins < radius
+    d2 = ((x[:, None] - x[None]) ** 2).sum(2)
+    assert d2[np.ix_(kept, kept)][~np.eye(40, dtype=bool)].min() >= radius - 1e-5
+    assert d2[np.ix_(left, kept)].min(1).max() <= radius + 1e-5
+
+
+def test_copies_join_last_at_no_distance() -> None:
+    x = np.concatenate([unit(5), unit(5)])
+    joins = farthest_first(x, 0)
+    assert np.sort(joins)[:5] == pytest.approx(0, abs=1e-6)
+    assert (np.sort(joins)[5:] > 1e-3).all()
+
+
+def test_one_member() -> None:
+    assert farthest_first(unit(1), 0).tolist() == [np.inf]
+
+
+def test_loneliness_is_the_second_neighbour_s_distance() -> None:
+    x = unit(1500, 6, 2)  # more than one block
+    d2 = np.sort(((x[:, None] - x[None]) ** 2).sum(2), axis=1)
+    assert loneliness(x) == pytest.approx(d2[:, 2], abs=1e-5)
+
+
+@pytest.mark.parametrize("m", [1, 2])
+def test_too_few_to_have_a_second_neighbour(m: int) -> None:
+    assert loneliness(unit(m)).tolist() == [4.0] * m
