@@ -60,7 +60,7 @@ class State:
 
 
 def steps(points: Points, recipe: Recipe, state: State | None = None) -> Iterator[State]:
-    """Yield the state after every step, from ``state`` (or the start) to the one that is ``done``.
+    """Yield the state after every step worth committing, from ``state`` (or the start) to the one that is ``done``.
 
     Raises:
         DataError: there are fewer distinct points than centroids asked for.
@@ -82,7 +82,9 @@ def steps(points: Points, recipe: Recipe, state: State | None = None) -> Iterato
                     points.absorb(state.centroids[first : first + size], first)
                 continue
             state = _seed(points, recipe, state, index, size)
-            yield state
+            n = index + 1
+            if size > 1 or n == len(rounds) or n & (n - 1) == 0:  # one seed at a time: when their number doubled
+                yield state
         iterations = recipe.resampling_iterations if phase else recipe.iterations
         for iteration in range(max(0, state.step - len(rounds)), iterations):
             state = _lloyd(points, state, iteration)
