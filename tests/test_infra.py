@@ -100,8 +100,14 @@ def test_the_form_lists_the_stages() -> None:
 STAND_INS = {
     "scontrol": "echo node-a; echo node-b",
     "srun": 'while [[ $1 == --* ]]; do shift; done; echo "$@" >> "$CALLS"; exec "$@"',
-    "ray": 'if [[ $1 == start ]]; then trap "echo gone >> $CALLS; exit 0" TERM; while :; do sleep 0.1; done; fi',
-    "siglino": 'echo "$RAY_AUTH_MODE ${#RAY_AUTH_TOKEN} $RAY_ADDRESS" >> "$CALLS"; sleep "${WORK:-1}"; exit 3',
+    "ray": """[[ $1 == start ]] || exit 0
+trap 'echo gone >> "$CALLS"; exit 0' TERM
+echo up >> "$CALLS"
+while :; do sleep 0.1; done""",
+    "siglino": """until [[ $(grep -c ^up "$CALLS") == 2 ]]; do sleep 0.05; done
+echo "works $RAY_AUTH_MODE ${#RAY_AUTH_TOKEN} $RAY_ADDRESS" >> "$CALLS"
+sleep "${WORK:-0}"
+exit 3""",
 }
 
 
@@ -131,14 +137,14 @@ def test_slurm_starts_head_and_workers_then_ends_them_with_the_runs_exit_code(sl
     assert ["--head" in c for c in starts] == [True, False]
     assert all("--num-gpus=8" in c and "--num-cpus=96" in c and "--block" in c for c in starts)
     assert "siglino run runtime.address=auto experiment=demo" in calls
-    assert any(c.startswith("token 64 ") and c.endswith(":6379") for c in calls)
+    assert any(c.startswith("works token 64 ") and c.endswith(":6379") for c in calls)
     assert calls.count("gone") == 2
 
 
 def test_slurm_heeds_the_signal_at_the_end_of_its_time(slurm: dict[str, str]) -> None:
     with subprocess.Popen([str(SCRIPT), "experiment=demo"], env={**slurm, "WORK": "300"}) as script:
         calls, deadline = Path(slurm["CALLS"]), time.monotonic() + 30
-        while not (calls.exists() and "siglino run" in calls.read_text()):
+        while not (calls.exists() and "works" in calls.read_text()):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         script.send_signal(signal.SIGTERM)
