@@ -1,6 +1,8 @@
 """infra/ and prefect.yaml: what can be checked without a cluster."""
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import time
@@ -58,6 +60,31 @@ def test_the_manifests_commands_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     assert curate_config(arguments.settings).runtime.address == "auto"
     version = manifest("raycluster.yaml")["spec"]["rayVersion"]
     assert version.split(".")[:2] == ray.__version__.split(".")[:2]
+
+
+@pytest.mark.parametrize("path", ["docs/operations.md", "infra/prefect/README.md", "infra/kuberay/README.md"])
+def test_the_notes_commands_and_settings_exist(path: str) -> None:
+    from prefect.utilities.callables import parameter_schema
+
+    from flows.cli import _parsed
+    from flows.config import curate_config
+    from flows.curate import curate
+
+    commands = [
+        shlex.split(line, comments=True)
+        for block in re.findall(r"```(?:sh|bash)\n(.*?)```", (REPO / path).read_text(), re.S)
+        for line in block.splitlines()
+    ]
+    for program, *words in filter(None, commands):
+        if program == "siglino":
+            arguments = _parsed(words)
+            curate_config(getattr(arguments, "settings", []))
+        elif program == "kubectl" and "-f" in words and words[-1].endswith(".yaml"):
+            assert (REPO / words[-1]).is_file()
+        elif words[:2] == ["deployment", "run"]:
+            given = [w.partition("=")[0] for w in words if "=" in w]
+            assert set(given) <= parameter_schema(curate).properties.keys()
+            assert words[2].rpartition("/")[2] == curate.name
 
 
 def test_the_image_runs_without_root_and_without_secrets() -> None:
