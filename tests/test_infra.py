@@ -1,6 +1,8 @@
 """infra/ and prefect.yaml: what can be checked without a cluster."""
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import time
@@ -60,6 +62,31 @@ def test_the_manifests_commands_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     assert version.split(".")[:2] == ray.__version__.split(".")[:2]
 
 
+@pytest.mark.parametrize("path", ["docs/operations.md", "infra/prefect/README.md", "infra/kuberay/README.md"])
+def test_the_notes_commands_and_settings_exist(path: str) -> None:
+    from prefect.utilities.callables import parameter_schema
+
+    from flows.cli import _parsed
+    from flows.config import curate_config
+    from flows.curate import curate
+
+    commands = [
+        shlex.split(line, comments=True)
+        for block in re.findall(r"```(?:sh|bash)\n(.*?)```", (REPO / path).read_text(), re.S)
+        for line in block.splitlines()
+    ]
+    for program, *words in filter(None, commands):
+        if program == "siglino":
+            arguments = _parsed(words)
+            curate_config(getattr(arguments, "settings", []))
+        elif program == "kubectl" and "-f" in words and words[-1].endswith(".yaml"):
+            assert (REPO / words[-1]).is_file()
+        elif words[:2] == ["deployment", "run"]:
+            given = [w.partition("=")[0] for w in words if "=" in w]
+            assert set(given) <= parameter_schema(curate).properties.keys()
+            assert words[2].rpartition("/")[2] == curate.name
+
+
 def test_the_image_runs_without_root_and_without_secrets() -> None:
     lines = (INFRA / "docker/Dockerfile").read_text().splitlines()
     assert "FROM python:3.11-slim" in lines
@@ -100,8 +127,14 @@ def test_the_form_lists_the_stages() -> None:
 STAND_INS = {
     "scontrol": "echo node-a; echo node-b",
     "srun": 'while [[ $1 == --* ]]; do shift; done; echo "$@" >> "$CALLS"; exec "$@"',
-    "ray": 'if [[ $1 == start ]]; then trap "echo gone >> $CALLS; exit 0" TERM; while :; do sleep 0.1; done; fi',
-    "siglino": 'echo "$RAY_AUTH_MODE ${#RAY_AUTH_TOKEN} $RAY_ADDRESS" >> "$CALLS"; sleep "${WORK:-1}"; exit 3',
+    "ray": """[[ $1 == start ]] || exit 0
+trap 'echo gone >> "$CALLS"; exit 0' TERM
+echo up >> "$CALLS"
+while :; do sleep 0.1; done""",
+    "siglino": """until [[ $(grep -c ^up "$CALLS") == 2 ]]; do sleep 0.05; done
+echo "works $RAY_AUTH_MODE ${#RAY_AUTH_TOKEN} $RAY_ADDRESS" >> "$CALLS"
+sleep "${WORK:-0}"
+exit 3""",
 }
 
 
@@ -128,17 +161,17 @@ def test_slurm_starts_head_and_workers_then_ends_them_with_the_runs_exit_code(sl
     assert done.returncode == 3, done.stderr
     calls = Path(slurm["CALLS"]).read_text().splitlines()
     starts = [c for c in calls if c.startswith("ray start")]
-    assert ["--head" in c for c in starts] == [True, False]
+    assert sorted("--head" in c for c in starts) == [False, True]
     assert all("--num-gpus=8" in c and "--num-cpus=96" in c and "--block" in c for c in starts)
     assert "siglino run runtime.address=auto experiment=demo" in calls
-    assert any(c.startswith("token 64 ") and c.endswith(":6379") for c in calls)
+    assert any(c.startswith("works token 64 ") and c.endswith(":6379") for c in calls)
     assert calls.count("gone") == 2
 
 
 def test_slurm_heeds_the_signal_at_the_end_of_its_time(slurm: dict[str, str]) -> None:
     with subprocess.Popen([str(SCRIPT), "experiment=demo"], env={**slurm, "WORK": "300"}) as script:
         calls, deadline = Path(slurm["CALLS"]), time.monotonic() + 30
-        while not (calls.exists() and "siglino run" in calls.read_text()):
+        while not (calls.exists() and "works" in calls.read_text()):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         script.send_signal(signal.SIGTERM)
