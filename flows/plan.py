@@ -31,7 +31,7 @@ def estimates(config: CurateConfig) -> list[Estimate]:
             rows=rows,
             bytes=rows * (stored + source.POINTER_BYTES),
             device="CPU core",
-            device_hours=rows * source.SECONDS_PER_IMAGE / 3600,
+            device_hours=rows * source.SECONDS_PER_IMAGE[config.source.verify] / 3600,
             note=f"{rows:,} images as configured, not listed",
         )
     else:
