@@ -6,6 +6,7 @@ import json
 import os
 import tarfile
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,11 +143,9 @@ def test_groups_and_buckets_change_no_byte(tmp_path: Path, monkeypatch: pytest.M
         run = clustered(tmp_path / name, cfg, rows_per_shard=cut["rows_per_shard"])
         if name == "cut":
             monkeypatch.setattr(layout, "BUCKET", cut["bucket"])
-            of = layout.Layout.of
-            size = -(-240 // cut["rows_per_shard"] // cut["groups"])
-            monkeypatch.setattr(
-                layout.Layout, "of", staticmethod(lambda *a: dataclasses.replace(of(*a), group_size=max(1, size)))
-            )
+            size = max(1, -(-240 // cut["rows_per_shard"] // cut["groups"]))
+            regrouped = partial(_regrouped, layout.Layout.of, size)
+            monkeypatch.setattr(layout.Layout, "of", staticmethod(regrouped))
         manifest = sample.run(cfg, run).manifest
         check(run, pool(), cfg, manifest)
         files = {n: e[1] for n, e in manifest.files.items()}
@@ -156,6 +155,10 @@ def test_groups_and_buckets_change_no_byte(tmp_path: Path, monkeypatch: pytest.M
     plain, cut_up = found
     assert plain[:3] == cut_up[:3]
     assert cut_up[3] > plain[3] == 1
+
+
+def _regrouped(of: Any, size: int, *args: Any) -> layout.Layout:
+    return dataclasses.replace(of(*args), group_size=size)
 
 
 def test_the_shards_of_source_do_not_change_what_is_kept(tmp_path: Path) -> None:
