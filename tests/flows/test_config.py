@@ -138,7 +138,8 @@ def test_faults_in_a_yaml_file_of_one_s_own(tmp_path: Path) -> None:
     assert "unknown key cluster.n_clusters (did you mean cluster.num_clusters?)" in text
     assert "sample.target_size: 'x' is not a whole number" in text
     assert "none.yaml" in said(f"experiment={tmp_path}/none.yaml")
-    for broken in ("a: [1", "- 1\n- 2\n", "just words", "run: ${nope}"):
+    assert "unknown key just words" in said(own(tmp_path, "just words"))
+    for broken in ("a: [1", "- 1\n- 2\n", "run: ${nope}"):
         assert f"experiment={tmp_path}/own.yaml cannot be composed: " in said(own(tmp_path, broken))
 
 
