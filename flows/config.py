@@ -11,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from siglino_core.config import CurateConfig, build, did_you_mean, keys, to_dict
 from siglino_core.errors import ConfigError
@@ -40,13 +41,16 @@ def curate_config(overrides: list[str]) -> CurateConfig:
         with initialize_config_dir(str(CONF), version_base=None):
             composed = compose("curate", overrides=[*chosen, *values])
             if experiment is not None and _is_file(experiment):
-                composed = OmegaConf.merge(compose("curate"), OmegaConf.load(experiment))
+                composed = compose("curate")
+                OmegaConf.set_struct(composed, False)  # unknown keys are for the core to name, all at once
+                composed = OmegaConf.merge(composed, OmegaConf.load(experiment))
                 for o in parsed:
                     if o.key_or_group != "experiment":
                         OmegaConf.update(composed, o.key_or_group, o.value())
         plain: Any = OmegaConf.to_container(composed, resolve=True)
-    except (HydraException, OmegaConfBaseException, OSError) as e:
-        raise ConfigError(f"the config cannot be composed: {str(e).splitlines()[0]}") from e
+    except (HydraException, OmegaConfBaseException, OSError, YAMLError, TypeError, ValueError) as e:
+        what = f"experiment={experiment}" if experiment is not None and _is_file(experiment) else "the config"
+        raise ConfigError(f"{what} cannot be composed: {str(e).splitlines()[0]}") from e
     return build(CurateConfig, plain)
 
 

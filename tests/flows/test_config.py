@@ -1,0 +1,153 @@
+"""From words to a config: experiments compose, every type can be overridden, and faults come all at once."""
+
+import json
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from flows.config import curate_config, experiments, yaml_with_docs
+from siglino_core.config import CurateConfig, Keep, Runner, Seeding, build, keys, to_dict
+from siglino_core.errors import ConfigError
+
+
+def said(*words: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        curate_config(list(words))
+    return str(caught.value)
+
+
+def test_no_words_are_the_defaults() -> None:
+    assert curate_config([]) == CurateConfig()
+
+
+@pytest.mark.parametrize("name", experiments())
+def test_every_experiment_composes_and_says_what_it_is(name: str) -> None:
+    found = curate_config([f"experiment={name}"])
+    assert found != CurateConfig()
+    assert found.run == f"runs/{name}"
+    head = (Path(__file__).parents[2] / f"flows/conf/experiment/{name}.yaml").read_text().splitlines()
+    assert head[0] == "# @package _global_"
+    assert [line.split()[1] for line in head[1:3]] == ["What:", "Hardware:"] or "What:" in head[1]
+    assert any("# Command:" in line for line in head)
+
+
+def test_experiments_stand_on_each_other() -> None:
+    demo, smoke = curate_config(["experiment=demo"]), curate_config(["experiment=smoke"])
+    assert (smoke.source, smoke.cluster, smoke.sample) == (demo.source, demo.cluster, demo.sample)
+    assert (demo.runtime.runner, smoke.runtime.runner) == (Runner.RAY, Runner.LOCAL)
+    assert curate_config(["experiment=openlvd"]).cluster.num_clusters == [20_000_000, 500_000, 50_000, 20_000]
+
+
+def test_overrides_of_every_type() -> None:
+    found = curate_config(
+        [
+            "experiment=demo",
+            "seed=7",
+            "cluster.num_clusters=[30,5]",
+            "cluster.center=false",
+            "cluster.seeding=kmeans++",
+            "cluster.fit_fraction=1e-3",
+            "source.keep=pointer",
+            "source.max_reject_share=.5",
+            "source.image_column=null_or_not",
+            "run=s3://bucket/a-b_c/run",
+        ]
+    )
+    assert (found.seed, found.cluster.num_clusters, found.cluster.center) == (7, [30, 5], False)
+    assert (found.cluster.seeding, found.cluster.fit_fraction) == (Seeding.KMEANS_PP, 1e-3)
+    assert (found.source.keep, found.source.max_reject_share) == (Keep.POINTER, 0.5)
+    assert (found.source.image_column, found.run) == ("null_or_not", "s3://bucket/a-b_c/run")
+    assert found.embed == curate_config(["experiment=demo"]).embed
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ('run="a b, c=d"', "a b, c=d"),
+        ("run='[x]'", "[x]"),
+        ('run="it\'s {here}"', "it's {here}"),
+        ("run=/data/2024-01-01", "/data/2024-01-01"),
+        ("run=2024", "2024"),
+        ("run=C:/x", "C:/x"),
+        ('run="~/x"', "~/x"),
+        ("run=a\\,b", "a,b"),
+        ('run=""', None),
+    ],
+)
+def test_quoting(word: str, value: str | None) -> None:
+    if value is None:
+        assert "run: a folder or URL is needed" in said(word)
+    else:
+        assert curate_config([word]).run == value
+
+
+def test_the_last_word_counts_in_any_order() -> None:
+    assert curate_config(["seed=1", "experiment=demo", "seed=2"]).seed == 2
+    assert curate_config(["sample.target_size=5", "experiment=demo"]).sample.target_size == 5
+
+
+def test_every_fault_of_the_command_at_once() -> None:
+    text = said("experiment=dmo", "+cluster.num_clusters=[5]", "~seed", "sample.target_sise=3", "a b", "nothing")
+    assert text.splitlines()[0] == "the command does not hold:"
+    for part in (
+        "experiment=dmo: there is no such experiment (did you mean demo?): demo, openlvd, smoke",
+        "'+cluster.num_clusters=[5]': every key exists already; write cluster.num_clusters=[5]",
+        "'~seed': every key exists already",
+        "unknown key sample.target_sise (did you mean sample.target_size?)",
+        "'a b' is not key=value",
+        "'nothing' is not key=value",
+    ):
+        assert part in text
+    assert len(text.splitlines()) == 7
+
+
+def test_an_unknown_key_is_unknown_with_a_plus_too() -> None:
+    assert "unknown key cluster.n_clusters (did you mean cluster.num_clusters?)" in said("+cluster.n_clusters=[5]")
+
+
+def test_values_are_judged_by_the_core() -> None:
+    text = said("seed=-1", "cluster.num_clusters=[1,2]", "source.keep=all")
+    assert "seed: -1 is below 0" in text
+    assert "does not decrease" in text
+    assert "source.keep: 'all' is not one of bytes, pointer" in text
+    for word in ("seed=1,2", "seed=range(1,3)", "seed=null", "seed=[1]", "seed={a:1}", "cluster=5"):
+        assert said(word)
+
+
+def own(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "own.yaml"
+    path.write_text(text)
+    return f"experiment={path}"
+
+
+def test_a_yaml_file_of_one_s_own(tmp_path: Path) -> None:
+    word = own(tmp_path, "run: here\ncluster:\n  num_clusters: [40, 8, 2]\n  seeding: random\nseed: 3\n")
+    found = curate_config([word])
+    assert (found.run, found.seed, found.cluster.num_clusters) == ("here", 3, [40, 8, 2])
+    assert found.cluster.seeding is Seeding.RANDOM
+    assert found.sample == CurateConfig().sample
+    found = curate_config(["seed=9", word, "cluster.num_clusters=[7]", 'run="a b"'])
+    assert (found.seed, found.cluster.num_clusters, found.run) == (9, [7], "a b")
+    assert curate_config([own(tmp_path, "")]) == CurateConfig()
+
+
+def test_faults_in_a_yaml_file_of_one_s_own(tmp_path: Path) -> None:
+    text = said(own(tmp_path, "sed: 1\ncluster: {n_clusters: [5]}\nsample: {target_size: x}\n"))
+    assert "unknown key sed (did you mean seed?)" in text
+    assert "unknown key cluster.n_clusters (did you mean cluster.num_clusters?)" in text
+    assert "sample.target_size: 'x' is not a whole number" in text
+    assert "none.yaml" in said(f"experiment={tmp_path}/none.yaml")
+    assert "unknown key just words" in said(own(tmp_path, "just words"))
+    for broken in ("a: [1", "- 1\n- 2\n", "run: ${nope}"):
+        assert f"experiment={tmp_path}/own.yaml cannot be composed: " in said(own(tmp_path, broken))
+
+
+def test_the_printed_config_is_the_config_with_a_sentence_a_key() -> None:
+    found = curate_config(["experiment=demo", "run='odd: # \"name'"])
+    text = yaml_with_docs(found)
+    assert build(CurateConfig, OmegaConf.to_container(OmegaConf.create(text))) == found  # type: ignore[arg-type]
+    lines = [line for line in text.splitlines() if line.strip()]
+    assert all(line.rpartition("  # ")[2].strip() for line in lines)
+    assert len(lines) == len(keys(CurateConfig)) + sum(isinstance(v, dict) for v in to_dict(found).values())
+    assert json.dumps(found.run) in text

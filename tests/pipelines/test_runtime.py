@@ -1,0 +1,91 @@
+"""Work over shards: in order, errors as data, and a dead worker in words."""
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+from pipelines.runtime import map_shards, pack, parallelism, unpack, worker_errors
+from siglino_core.config import Runner, RuntimeConfig
+from siglino_core.errors import ConfigError, DataError, SiglinoError, StoreError, WorkerError
+
+LOCAL = RuntimeConfig(runner=Runner.LOCAL)
+
+
+def shards(n: int) -> list[dict[str, Any]]:
+    return [{"name": f"s{i}", "i": i} for i in range(n)]
+
+
+def work(shard: dict[str, Any]) -> dict[str, Any]:
+    if shard.get("fail"):
+        raise DataError(f"{shard['name']} is bad")
+    if shard.get("die"):
+        os._exit(1)
+    return {"shard": shard["name"], "i": shard["i"]}
+
+
+def test_local_is_lazy_and_in_order() -> None:
+    done: list[str] = []
+    stream = map_shards(lambda s: (done.append(s["name"]), {"shard": s["name"]})[1], shards(3), LOCAL)
+    assert done == []
+    assert next(iter(stream)) == {"shard": "s0"}
+    assert done == ["s0"]
+    assert [r["shard"] for r in map_shards(work, shards(4), LOCAL)] == ["s0", "s1", "s2", "s3"]
+    assert list(map_shards(work, [], RuntimeConfig())) == []  # and no Ray for nothing
+    assert parallelism(LOCAL) == 1
+
+
+def test_local_errors_are_raised_as_they_are() -> None:
+    with pytest.raises(DataError, match="s1 is bad"):
+        list(map_shards(work, [shards(1)[0], {"name": "s1", "fail": True}], LOCAL))
+
+
+@pytest.mark.parametrize("kind", [ConfigError, DataError, StoreError, WorkerError, SiglinoError])
+def test_our_errors_travel_as_data(kind: type[SiglinoError]) -> None:
+    def fails(*_: Any) -> dict[str, Any]:
+        raise kind("what and the mend: ä")
+
+    packed = pack(fails, 1)
+    assert json.loads(packed)["error"] == kind.__name__
+    with pytest.raises(kind, match="what and the mend: ä") as caught:
+        unpack(packed)
+    assert type(caught.value) is kind
+    assert unpack(pack(lambda a, b: {"sum": a + b}, 1, 2)) == {"sum": 3}
+
+
+def test_foreign_errors_are_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        pack(lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    with pytest.raises(ZeroDivisionError), worker_errors():
+        raise ZeroDivisionError
+    with pytest.raises(DataError, match="ours"), worker_errors():
+        raise DataError("ours")
+
+
+def test_what_ray_raises_becomes_a_worker_error() -> None:
+    died = type("ActorDiedError", (Exception,), {"__module__": "ray.exceptions"})
+    for said in ("The actor died\nwith a long story", ""):
+        with pytest.raises(WorkerError, match=r"failed .ActorDiedError: .*stays: run the same") as e, worker_errors():
+            raise died(said)
+        assert "long story" not in str(e.value)
+
+
+def test_errors_have_the_exit_codes_of_the_command() -> None:
+    assert [e.exit_code for e in (ConfigError, DataError, StoreError, WorkerError)] == [2, 1, 1, 1]
+
+
+@pytest.mark.slow
+def test_ray() -> None:
+    import ray
+
+    config = RuntimeConfig(workers=2, cpus=2)
+    try:
+        found = list(map_shards(work, shards(7), config))
+        assert sorted(r["i"] for r in found) == list(range(7))
+        assert parallelism(config) == 2
+        assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+        with pytest.raises(DataError, match="s9 is bad"):
+            list(map_shards(work, [*shards(3), {"name": "s9", "fail": True}], config))
+    finally:
+        ray.shutdown()
