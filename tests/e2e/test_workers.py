@@ -1,4 +1,4 @@
-"""The same bytes, whoever does the work: one worker, two workers, Ray or this process."""
+"""The same bytes, whoever does the work; and no deadlock on one, two or four CPUs."""
 
 from pathlib import Path
 
@@ -10,12 +10,13 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    ("runner", "workers", "batch"), [("ray", 1, 7), ("ray", 2, 0), ("local", 0, 0)], ids=["one", "two", "local"]
+    ("workers", "cpus", "batch"), [(1, 1, 7), (2, 2, 0), (0, 4, 0)], ids=["one", "two", "four CPUs, as many as fit"]
 )
 def test_workers_change_no_byte(
-    tiny: Tiny, undisturbed: Path, tmp_path: Path, runner: str, workers: int, batch: int
+    tiny: Tiny, undisturbed: Path, tmp_path: Path, workers: int, cpus: int, batch: int
 ) -> None:
     run = tmp_path / "run"
-    tiny.run(run, f"runtime.workers={workers}", f"embed.batch_size={batch}", runner=runner)
+    settings = (f"runtime.workers={workers}", f"runtime.cpus={cpus}", f"embed.batch_size={batch}")
+    tiny.run(run, *settings, runner="ray")
     assert digests(run) == digests(undisturbed)
     assert contents(run) == contents(undisturbed)
