@@ -10,7 +10,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.runtime import Estimate, Progress, Result, parallelism, silent, start_ray, unpack, worker_errors
+from pipelines.runtime import (
+    Estimate,
+    Progress,
+    Result,
+    parallelism,
+    silent,
+    start_ray,
+    unpack,
+    worker_device,
+    worker_errors,
+)
+from pipelines.runtime import gpus as gpus_of
 from pipelines.runtime import pack as packed
 from siglino_core import schema
 from siglino_core.config import CurateConfig, EmbedConfig, Runner, shaping
@@ -32,7 +43,7 @@ def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str =
     source, stage = run.stage("source"), run.stage("embed")
     manifest = source.require()
     encoder = load(config.embed, "cpu", config.embed.precision.value)
-    device = choose(config.runtime.device, config.embed.precision.value)
+    device = worker_device(config.runtime, config.embed.precision.value)
     identity = Identity(
         stage="embed",
         version=VERSION,
@@ -85,8 +96,7 @@ def _records(
         yield from (encoder.commit(decoder.decoded(name)) for name in names)
         return
     ray = start_ray(config.runtime)
-    on_gpu = choose(config.runtime.device).device != "cpu"
-    gpus = int(ray.cluster_resources().get("GPU", 0)) if on_gpu else 0
+    gpus = gpus_of(config.runtime) if worker_device(config.runtime).device != "cpu" else 0
     actors = min(len(names), config.runtime.workers or gpus or parallelism(config.runtime))
     # On the CPU an encoder takes most of a core and leaves room for one decoder beside it: a pool that held every
     # core would wait for decoders that can never start.

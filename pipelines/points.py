@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.runtime import parallelism, start_ray, worker_errors
+from pipelines.runtime import gpus, parallelism, start_ray, worker_device, worker_errors
 from siglino_core.clustering.points import Blocks, Candidates, Moments, Points
 from siglino_core.config import Runner, RuntimeConfig
 from siglino_core.device import choose, single_thread
@@ -31,11 +31,12 @@ class RayPoints(Points):
 
     def __init__(self, load: Load, blocks: int, config: RuntimeConfig) -> None:
         self._ray = start_ray(config)
-        device = choose(config.device).device
-        n = min(blocks, parallelism(config))
+        device = worker_device(config).device
+        on_gpus = gpus(config) if device == "cuda" else 0
+        n = min(blocks, on_gpus or parallelism(config))  # an actor more than there are GPUs would never start
         # No CPU is reserved: the actors compute only while the stage asks them, and it runs nothing beside them.
         options: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": "SPREAD"}
-        if device == "cuda":
+        if on_gpus:
             options["num_gpus"] = 1
         actor = self._ray.remote(Worker).options(**options)
         self._actors = [actor.remote(load, list(range(i, blocks, n)), device) for i in range(n)]

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from pipelines.stderr import without
 from siglino_core import errors
 from siglino_core.config import Runner, RuntimeConfig
+from siglino_core.device import Device, choose
 from siglino_core.errors import SiglinoError, WorkerError
 from siglino_core.store import Manifest, Shard
 
@@ -90,6 +91,20 @@ def parallelism(config: RuntimeConfig) -> int:
         return 1
     ray = start_ray(config)
     return config.workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def gpus(config: RuntimeConfig) -> int:
+    """How many GPUs Ray has to give."""
+    return 0 if config.runner is Runner.LOCAL else int(start_ray(config).cluster_resources().get("GPU", 0))
+
+
+def worker_device(config: RuntimeConfig, precision: str = "auto") -> Device:
+    """The device that workers compute on: a head without GPUs drives workers that have them, so one is asked."""
+    if config.device == "cpu" or not gpus(config):
+        return choose(config.device, precision)
+    ray = start_ray(config)
+    with worker_errors():
+        return ray.get(ray.remote(num_cpus=0, num_gpus=1)(choose).remote(config.device, precision))
 
 
 def map_shards(

@@ -1,0 +1,56 @@
+"""Where the work computes, when the driver's machine is not the workers': Ray with GPUs that it only believes in."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from pipelines import points, runtime
+from siglino_core.config import RuntimeConfig
+from siglino_core.device import Device
+
+pytestmark = pytest.mark.slow
+CONFIG = RuntimeConfig(cpus=4)
+
+
+def found(device: str) -> Device:
+    return Device(device=device, dtype=torch.float32, batch_size=1, reason=f"seen by {os.getpid()}")
+
+
+class Holder:
+    """An actor in the place of `points.Worker`."""
+
+    def __init__(self, load: Any, blocks: list[int], device: str) -> None:
+        self._blocks = blocks
+
+    def call(self, method: str) -> int:
+        return len(self._blocks)
+
+
+@pytest.fixture(scope="module")
+def two_gpus() -> Iterator[None]:
+    import ray
+
+    ray.init(address="local", num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_a_worker_with_a_gpu_is_asked_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = os.getpid()
+    monkeypatch.setattr(runtime, "choose", lambda device, precision: found("cuda" if os.getpid() != here else "cpu"))
+    assert runtime.gpus(CONFIG) == 2
+    assert runtime.worker_device(CONFIG).device == "cuda"
+    assert runtime.worker_device(RuntimeConfig(device="cpu")).device == "cpu"
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_no_more_actors_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(points, "worker_device", lambda config: found("cuda"))
+    monkeypatch.setattr(points, "Worker", Holder)
+    held = points.RayPoints(lambda i: None, 5, CONFIG)  # type: ignore[arg-type,return-value]
+    assert held._all("count") == [3, 2]
+    held.close()
