@@ -21,7 +21,8 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int] | Non
     ("capability", "memory", "precision", "dtype", "batch"),
     [
         ((9, 0), 80, "auto", torch.bfloat16, 512),
-        ((8, 0), 40, "fp32", torch.float32, 512),
+        ((8, 0), 40, "auto", torch.bfloat16, 512),
+        ((8, 6), 40, "fp32", torch.float32, 512),
         ((7, 5), 16, "auto", torch.float32, 256),
         ((7, 5), 8, "bf16", torch.bfloat16, 64),
     ],

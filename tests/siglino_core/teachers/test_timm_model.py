@@ -58,6 +58,8 @@ def test_its_own_size_and_crop(tmp_path: Path, weights: dict[str, torch.Tensor])
 def test_faults_name_the_encoder_and_the_mend(tmp_path: Path, weights: dict[str, torch.Tensor]) -> None:
     path = tmp_path / "w.safetensors"
     safetensors.torch.save_file({k: v for k, v in weights.items() if not k.startswith("layer1.")}, path)
-    for name, file in ((NAME, path), (NAME, tmp_path / "none.safetensors"), ("no_such_model", path)):
+    more = tmp_path / "more.safetensors"
+    safetensors.torch.save_file({**weights, "layer9.weight": weights["fc.bias"].clone()}, more)
+    for name, file in ((NAME, path), (NAME, more), (NAME, tmp_path / "none.safetensors"), ("no_such_model", path)):
         with pytest.raises(ConfigError, match=rf"embed\.encoder=timm:{name}: .*Check the name with timm\.list_models"):
             load(config(file, name))
