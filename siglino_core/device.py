@@ -40,7 +40,7 @@ def choose(wanted: str = "auto", precision: str = "auto") -> Device:
     if name != "cuda":
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         why = "asked for" if wanted != "auto" else "no CUDA device"
-        return Device(device=name, dtype=dtype, batch_size=32, reason=f"{name} ({why}), {_short(dtype)}")
+        return Device(device=name, dtype=dtype, batch_size=8, reason=f"{name} ({why}), {_short(dtype)}")
     native = torch.cuda.get_device_capability() >= (8, 0)
     dtype = torch.float32 if precision == "fp32" or (precision == "auto" and not native) else torch.bfloat16
     memory = torch.cuda.get_device_properties(0).total_memory >> 30
