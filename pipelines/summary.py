@@ -53,7 +53,7 @@ def summarise(config: CurateConfig, run: Run, facts: dict[str, Any]) -> Curation
         run_name=run.url.rstrip("/").rpartition("/")[2],
         run_url=run.url,
         experiment=str(about.get("experiment", "")),
-        date=max((m.finished for m in manifests.values()), default=""),
+        date=max((m.finished for m in manifests.values()), default="")[:16].replace("T", " ") + " UTC",
         seed=config.seed,
         funnel=_funnel(manifests, facts),
         levels=tuple(_levels(run.stage("sample"), facts["levels"])),

@@ -108,7 +108,9 @@ class EmbedConfig:
     pooling: Pooling = setting(Pooling.CLS, "DINOv3: the class token, or the mean of the patches")
     image_size: int = setting(0, "pixels a side; 0: the encoder's own", ge=0, le=2048)
     precision: Precision = setting(Precision.AUTO, "auto: bf16 where the device is fast in it, else fp32")
-    batch_size: int = setting(
+    batch_size: int = setting(  # another one may move an embedding's last bit
+        0, "images a forward pass; 0: from the device", ge=0, le=65536, shapes=False
+    )
         0, "images a forward pass; 0: from the device (may move an embedding's last bit)", ge=0, le=65536, shapes=False
     )
     max_reject_share: float = setting(0.2, "a larger share of rejects is an error", ge=0, le=1, shapes=False)

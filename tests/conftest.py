@@ -1,4 +1,4 @@
-"""How the tests are dealt to two processes: a file stays together, and so do the whole runs that share their fixtures."""
+"""How the tests are dealt to two processes: a file stays together, and so do the runs that share fixtures."""
 
 from pathlib import Path
 
