@@ -111,8 +111,6 @@ class EmbedConfig:
     batch_size: int = setting(  # another one may move an embedding's last bit
         0, "images a forward pass; 0: from the device", ge=0, le=65536, shapes=False
     )
-        0, "images a forward pass; 0: from the device (may move an embedding's last bit)", ge=0, le=65536, shapes=False
-    )
     max_reject_share: float = setting(0.2, "a larger share of rejects is an error", ge=0, le=1, shapes=False)
 
 
