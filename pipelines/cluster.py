@@ -8,7 +8,7 @@ import io
 import json
 import math
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from siglino_core.config import CurateConfig, shaping
 from siglino_core.device import choose, single_thread
 from siglino_core.errors import DataError
 from siglino_core.hashing import id_bits, key_of, uniform
-from siglino_core.store import Identity, Run, Shard, Stage
+from siglino_core.store import Files, Identity, Run, Shard, Stage
 from siglino_core.vectors import from_column, to_column
 
 VERSION = 1
@@ -69,7 +69,7 @@ def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str =
     work = partial(
         _assign_shard, run, identity.fingerprint, config.runtime.device, center, _state_name(1, levels[0]), parents
     )
-    for record in map_shards(work, missing, config.runtime):
+    for record in map_shards(work, missing, config.runtime, on_gpu=True):
         done += 1
         progress("cluster", done, len(blocks), f"assigned {record['shard']}")
     facts = _commit_centroids(stage, identity.fingerprint, blocks, levels, parents)
@@ -268,6 +268,13 @@ def _parents(below: State, above: State) -> np.ndarray:
     return np.concatenate([nearest(points[i : i + SLICE], upper)[0] for i in range(0, len(points), SLICE)])
 
 
+@lru_cache(maxsize=1)
+def _centroids_once(url: str, name: str, fingerprint: str) -> np.ndarray:
+    """A finished level's centroids: a worker assigns many shards to the same ones and reads them once."""
+    assert fingerprint, "part of the key: another config has other centroids under the same name"
+    return _stored_centroids(pq.read_table(io.BytesIO(Files(url).read(name))))
+
+
 def _assign_shard(
     run: Run,
     fingerprint: str,
@@ -282,7 +289,7 @@ def _assign_shard(
     stage, name = run.stage("cluster"), shard["name"]
     with run.stage("embed").files.parquet(f"{name}.parquet") as file:
         table = file.read()
-    centroids = _stored_centroids(pq.read_table(io.BytesIO(stage.files.read(centroids_name))))
+    centroids = _centroids_once(stage.files.url, centroids_name, fingerprint)
     points = prepare(from_column(table["embedding"]), center)
     ids, d2 = nearest(points, torch.tensor(centroids).to(choose(device).device))
     columns: dict[str, Any] = {"image_id": table["image_id"], "row": table["row"], "level_1": ids}

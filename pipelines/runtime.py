@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -69,6 +70,7 @@ def start_ray(config: RuntimeConfig) -> Any:
     import ray.data
 
     if not ray.is_initialized():
+        _reachable(config.address)
         local = {"num_cpus": config.cpus or None, "include_dashboard": False} if config.address == "local" else {}
         try:
             ray.init(address=config.address, log_to_driver=False, logging_level=logging.ERROR, **local)
@@ -83,6 +85,17 @@ def start_ray(config: RuntimeConfig) -> Any:
     for name in ("ray.data", "ray.data._internal", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return ray
+
+
+def _reachable(address: str) -> None:
+    """Refuse an address where nothing listens: Ray itself would try for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # local, auto: Ray knows at once
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as e:
+        raise WorkerError(f"runtime.address={address}: no Ray cluster answers there ({e})") from e
 
 
 def parallelism(config: RuntimeConfig) -> int:
@@ -113,12 +126,14 @@ def map_shards(
     config: RuntimeConfig,
     *,
     memory: int | None = None,
+    on_gpu: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Yield ``work(shard)`` for every shard, in the order in which they end.
 
     Args:
         work: commits the shard in storage and returns its commit record; must pickle.
         memory: bytes that one unit of work needs, so that Ray starts no more of them than fit.
+        on_gpu: give each unit a GPU, where the config and the cluster have them.
 
     Raises:
         SiglinoError: as raised by ``work``.
@@ -130,14 +145,16 @@ def map_shards(
         yield from map(work, shards)
         return
     ray = start_ray(config)
+    devices = gpus(config) if on_gpu and worker_device(config).device == "cuda" else 0
+    needs: dict[str, Any] = {"num_gpus": 1} if devices else {"num_cpus": 1}
     with worker_errors():
         items = [{"shard": json.dumps(shard)} for shard in shards]
         dataset = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
             partial(_call, work),
             batch_size=1,
-            num_cpus=1,
             memory=memory,
-            concurrency=min(parallelism(config), len(items)),
+            concurrency=min(devices or parallelism(config), len(items)),
+            **needs,
         )
         for row in dataset.iter_rows():
             yield unpack(row["record"])
