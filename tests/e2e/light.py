@@ -30,7 +30,9 @@ def curate_words(words: Sequence[str], *, from_stage: str | None, only: str | No
     for choice in choose(from_stage, only, redo):
         result = CURATE[choice.stage](config, Run(config.run), redo=choice.redo)
         for tell in _listeners:
-            tell(choice.stage, 1, 1, f"{result.state}\t{result.manifest.rows:,} rows")
+            tell(
+                choice.stage, 1, 1, f"{result.state}\t{result.manifest.rows:,} rows in {result.manifest.shards} shards"
+            )
         done[choice.stage] = {"state": result.state}
     return done
 

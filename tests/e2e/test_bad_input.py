@@ -70,7 +70,7 @@ def test_a_target_that_duplicates_make_impossible(tiny: Tiny, run: Path) -> None
         "--redo",
         "sample",
         *tiny.words(run, "sample.target_size=244"),
-        says=("sample.target_size=244", "are left when duplicates and rejects are gone", "Ask for at most"),
+        says=("sample.target_size=244", "are left when duplicates, outliers and rejects are gone", "Ask for at most"),
     )
 
 
