@@ -24,10 +24,11 @@ class TimmEncoder(Encoder):
                 "Check the name with timm.list_models(), or give embed.weights=FILE."
             ) from e
         data = resolve_model_data_config(model)
+        size = config.image_size or data["input_size"][-1]
         super().__init__(
             model,
-            Preprocess(size=config.image_size or data["input_size"][-1], crop_share=data["crop_pct"]),
-            dim=int(model.num_features),  # type: ignore[arg-type]
+            Preprocess(size=size, crop_share=data["crop_pct"]),
+            dim=_width(model, size),
             mean=data["mean"],
             std=data["std"],
             device=device,
@@ -42,3 +43,9 @@ def _load(model: torch.nn.Module, path: str) -> None:
     own = model.state_dict()
     weights = {k: v for k, v in load_state_dict(path).items() if k in own or not k.startswith(heads)}
     model.load_state_dict(weights, strict=True)
+
+
+@torch.inference_mode()
+def _width(model: torch.nn.Module, size: int) -> int:
+    """How wide the features are: asked of the network, since some have a layer behind ``num_features``."""
+    return model.eval()(torch.zeros(1, 3, size, size)).shape[-1]

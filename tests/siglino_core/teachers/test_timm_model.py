@@ -63,3 +63,14 @@ def test_faults_name_the_encoder_and_the_mend(tmp_path: Path, weights: dict[str,
     for name, file in ((NAME, path), (NAME, more), (NAME, tmp_path / "none.safetensors"), ("no_such_model", path)):
         with pytest.raises(ConfigError, match=rf"embed\.encoder=timm:{name}: .*Check the name with timm\.list_models"):
             load(config(file, name))
+
+
+def test_the_width_is_that_of_what_comes_out(tmp_path: Path) -> None:
+    """MobileNetV3 has a layer behind its ``num_features``: 576 wide inside, 1024 outside."""
+    torch.manual_seed(0)
+    model = timm.create_model("mobilenetv3_small_100", num_classes=0)
+    safetensors.torch.save_file(model.state_dict(), tmp_path / "w.safetensors")
+    encoder = load(config(tmp_path / "w.safetensors", "mobilenetv3_small_100", image_size=64))
+    features = encoder.encode(np.zeros((1, 64, 64, 3), np.uint8))
+    assert features.shape == (1, encoder.dim)
+    assert encoder.dim != model.num_features
