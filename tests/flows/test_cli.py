@@ -80,7 +80,7 @@ def test_config_prints_what_it_resolved(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["config", "experiment=demo", "seed=5"]) == 0
     out = capsys.readouterr().out
     assert "\nseed: 5  # every random choice follows from it\n" in out
-    assert "# experiments: demo, openlvd, smoke" in out
+    assert "# experiments: demo, openlvd, published, smoke" in out
 
 
 def test_the_plan_prices_openlvd_without_the_pool(capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,7 +114,7 @@ def test_the_plan_of_a_listed_pool_does_nothing(tmp_path: Path, capsys: pytest.C
         estimates(curate_config([*words, "sample.target_size=21", "cluster.num_clusters=[30]"]))
     assert str(caught.value) == (
         "sample.target_size=21 is larger than the pool (20 images)\n"
-        "cluster.num_clusters=[30] asks for more centroids than images"
+        "cluster.num_clusters=[30] asks for more centroids than images (20)"
     )
 
 
