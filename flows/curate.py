@@ -20,8 +20,8 @@ from prefect.states import Completed  # noqa: E402
 
 from flows import logs  # noqa: E402
 from flows.config import curate_config  # noqa: E402
-from flows.plan import refuse_too_small  # noqa: E402
-from flows.stages import CURATE, Choice, StageName, choose  # noqa: E402
+from flows.limits import refuse_too_small  # noqa: E402
+from flows.stages import CURATE, Choice, StageName, choose, run_stage  # noqa: E402
 from pipelines.runtime import Progress, Result  # noqa: E402
 from siglino_core.config import CurateConfig, Runner, to_dict  # noqa: E402
 from siglino_core.errors import ConfigError, DataError, SiglinoError  # noqa: E402
@@ -56,12 +56,11 @@ def _stage_task(name: str) -> Any:
         retry_condition_fn=_retryable,
         log_prints=False,
     )
-    def run_stage(config: CurateConfig, redo: str) -> State:
-        progress = _tell if _listeners else logs.ProgressLog()
-        result = CURATE[name](config, Run(config.run), progress, redo=redo)
+    def stage(config: CurateConfig, redo: str) -> State:
+        result = run_stage(name, config, _tell if _listeners else logs.ProgressLog(), redo)
         return Completed(name=result.state, message=_summary(result), data=result)
 
-    return run_stage
+    return stage
 
 
 TASKS = {name: _stage_task(name) for name in CURATE}

@@ -50,8 +50,8 @@ def _prefect_api() -> str:
 def _encoder(config: CurateConfig) -> str:
     from siglino_core.teachers import load
 
-    encoder = load(config.embed)
-    return f"{config.embed.encoder}, {encoder.dim} wide, weights {encoder.identity[:12]}"
+    card = load(config.embed).card
+    return f"{config.embed.encoder}, {card.dim} wide, weights {card.identity[:12]}"
 
 
 def _pool(config: CurateConfig) -> str:

@@ -4,8 +4,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from flows.plan import size
-from pipelines.report import duckdb_line
+from flows.words import size
+from pipelines.summary import duckdb_line
 from siglino_core.balance import SAMPLES
 from siglino_core.errors import StoreError
 from siglino_core.store import Manifest, Run

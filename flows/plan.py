@@ -1,15 +1,15 @@
 """`siglino plan`: what a run would do and cost, priced by the stages' own code, without doing it."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from rich.console import Console
 from rich.table import Table
 
+from flows.limits import refuse_too_small
+from flows.words import hours, size
 from pipelines import cluster, embed, report, sample, source
 from pipelines.runtime import Estimate
 from siglino_core.config import CurateConfig, Keep
-from siglino_core.errors import ConfigError
 from siglino_core.store import Run
 
 WEB_IMAGE = 60_000  # bytes of a web image at LAION's usual 256..512 px, when the pool can't be listed
@@ -52,26 +52,6 @@ def estimates(config: CurateConfig) -> list[Estimate]:
     ]
 
 
-def refuse_too_small(config: CurateConfig, images: int, *, stages: Sequence[str] = ("cluster", "sample")) -> None:
-    """Refuse what a pool of so many distinct images cannot give, before anything is computed for it.
-
-    Args:
-        stages: those that are to run; what the others would need is not asked.
-
-    Raises:
-        ConfigError: the target or the clusters are more than the pool.
-    """
-    faults = []
-    if "sample" in stages and config.sample.target_size > images:
-        faults.append(f"sample.target_size={config.sample.target_size} is larger than the pool ({images} images)")
-    if "cluster" in stages and config.cluster.num_clusters[0] > images * config.cluster.fit_fraction:
-        faults.append(
-            f"cluster.num_clusters={config.cluster.num_clusters} asks for more centroids than images ({images})"
-        )
-    if faults:
-        raise ConfigError("\n".join(faults))
-
-
 def show(config: CurateConfig, found: list[Estimate], console: Console) -> None:
     """The estimates as a table, and their sum."""
     table = Table(box=None, header_style="dim", padding=(0, 2))
@@ -96,17 +76,3 @@ def show(config: CurateConfig, found: list[Estimate], console: Console) -> None:
     console.print(
         "Estimates from constants measured on one core or published for the device; yours will differ.", style="dim"
     )
-
-
-def size(n: float) -> str:
-    """Bytes for people."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if n < 1000:
-            return f"{n:.3g} {unit}"
-        n /= 1000
-    return f"{n:,.0f} PB"
-
-
-def hours(h: float) -> str:
-    """Hours for people, with the digits that mean something."""
-    return f"{h:,.0f}" if h >= 100 else f"{h:.1f}" if h >= 1 else f"{h:.2g}"

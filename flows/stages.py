@@ -1,22 +1,22 @@
 """The stages of the curation in their order, and which of them one invocation runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from importlib import import_module
+from typing import Literal, get_args
 
-from pipelines import cluster, embed, report, sample, source
-from pipelines.runtime import Result
+from pipelines.runtime import Progress, Result
+from siglino_core.config import CurateConfig
 from siglino_core.errors import ConfigError
+from siglino_core.store import Run
 
 StageName = Literal["source", "embed", "cluster", "sample", "report"]  # spelt out: Prefect's forms list the choices
+CURATE: tuple[str, ...] = get_args(StageName)
 
-CURATE: dict[str, Callable[..., Result]] = {
-    "source": source.run,
-    "embed": embed.run,
-    "cluster": cluster.run,
-    "sample": sample.run,
-    "report": report.run,
-}
+
+def run_stage(name: str, config: CurateConfig, progress: Progress, redo: str) -> Result:
+    """Run one stage. Its module is imported now: torch takes seconds, which a wrong word should not cost."""
+    return import_module(f"pipelines.{name}").run(config, Run(config.run), progress, redo=redo)
 
 
 @dataclass(frozen=True, kw_only=True)

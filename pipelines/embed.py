@@ -4,8 +4,9 @@ Reads `source`, writes one shard of embeddings for each of its shards, and a rej
 """
 
 import io
+import platform
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,12 +28,15 @@ from siglino_core import schema
 from siglino_core.config import CurateConfig, EmbedConfig, Runner, shaping
 from siglino_core.device import choose, single_thread
 from siglino_core.duplicates import duplicate_rows
-from siglino_core.errors import DataError
+from siglino_core.errors import DataError, SiglinoError
 from siglino_core.images import BadImage, decode
 from siglino_core.lineage import image_rows
 from siglino_core.store import Identity, Run, Shard
-from siglino_core.teachers import Encoder, Preprocess, load
+from siglino_core.teachers import Card, Preprocess, describe, load
 from siglino_core.vectors import to_column
+
+if TYPE_CHECKING:
+    from siglino_core.teachers.base import Encoder
 
 VERSION = 1
 DECODE_SHARE = 0.25  # of a CPU, reserved for a decoder beside an encoder that computes on the CPU
@@ -42,12 +46,12 @@ def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str =
     """Embed every image of `source` that is not an exact duplicate."""
     source, stage = run.stage("source"), run.stage("embed")
     manifest = source.require()
-    encoder = load(config.embed, "cpu", config.embed.precision.value)
+    card = describe(config.embed)
     device = worker_device(config.runtime, config.embed.precision.value)
     identity = Identity(
         stage="embed",
         version=VERSION,
-        config={**shaping(config.embed), "weights_hash": encoder.identity, "precision": str(device.dtype)[6:]},
+        config={**shaping(config.embed), "weights_hash": card.identity, "precision": str(device.dtype)[6:]},
         inputs={"source": manifest.digest},
     )
     parts = [{"name": s["name"]} for s in source.shards() if s["name"].startswith("part-")]
@@ -56,10 +60,10 @@ def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str =
     progress("embed", done, len(todo.shards), device.reason)
     if todo.manifest is not None:
         return Result(state=todo.state, manifest=todo.manifest)
-    for record in _records(config, run, identity.fingerprint, encoder.preprocess, todo.missing):
+    for record in _records(config, run, identity.fingerprint, card, todo.missing):
         done += 1
         progress("embed", done, len(todo.shards), f"{record['rows']} images in {record['shard']}")
-    facts = {"encoder": config.embed.encoder, "dim": encoder.dim, "device": device.reason}
+    facts = {"encoder": config.embed.encoder, "dim": card.dim, "device": device.reason}
     finished = stage.finish(
         identity, todo, facts=facts, check=lambda n, bad: _too_many(n, bad, config.embed.max_reject_share)
     )
@@ -85,14 +89,14 @@ def plan(config: CurateConfig, rows: int) -> Estimate:
 
 
 def _records(
-    config: CurateConfig, run: Run, fingerprint: str, preprocess: Preprocess, missing: list[Shard]
+    config: CurateConfig, run: Run, fingerprint: str, card: Card, missing: list[Shard]
 ) -> Iterator[dict[str, Any]]:
-    decoder = Decoder(run, config, preprocess)
+    decoder = Decoder(run, config, card.preprocess)
     names = [shard["name"] for shard in missing]
     if not names:
         return
     if config.runtime.runner is Runner.LOCAL:
-        encoder = ShardEncoder(run, config.embed, config.runtime.device, fingerprint)
+        encoder = ShardEncoder(run, config.embed, config.runtime.device, fingerprint, card)
         yield from (encoder.commit(decoder.decoded(name)) for name in names)
         return
     ray = start_ray(config.runtime)
@@ -108,7 +112,7 @@ def _records(
             .map_batches(decoder, batch_size=1, batch_format="pyarrow", num_cpus=1 if gpus else DECODE_SHARE)
             .map_batches(
                 ShardEncoder,
-                fn_constructor_args=(run, config.embed, config.runtime.device, fingerprint),
+                fn_constructor_args=(run, config.embed, config.runtime.device, fingerprint, card),
                 batch_size=1,
                 batch_format="pyarrow",
                 zero_copy_batch=True,
@@ -178,11 +182,22 @@ class Decoder:
 class ShardEncoder:
     """An actor: holds the encoder, turns one shard's pixels into embeddings, and commits them."""
 
-    def __init__(self, run: Run, config: EmbedConfig, device: str, fingerprint: str) -> None:
+    def __init__(self, run: Run, config: EmbedConfig, device: str, fingerprint: str, card: Card) -> None:
+        self._stage, self._fingerprint, self._card = run.stage("embed"), fingerprint, card
+        self._encoder: Encoder | SiglinoError
         if choose(device).device == "cpu":
             single_thread()
-        self._stage, self._fingerprint = run.stage("embed"), fingerprint
-        self._encoder = load(config, choose(device).device, config.precision.value)
+        try:
+            self._encoder = load(config, choose(device).device, config.precision.value)
+        except SiglinoError as e:  # said with the first shard: out of a constructor Ray would wrap it
+            self._encoder = e
+            return
+        if self._encoder.card != card:
+            self._encoder = DataError(
+                f"embed.encoder={config.encoder}: the weights on {platform.node()} are not those that the run began "
+                f"with ({self._encoder.card.identity[:12]}, not {card.identity[:12]}). Give every node the same."
+            )
+            return
         self._batch = config.batch_size or self._encoder.device.batch_size
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -194,8 +209,10 @@ class ShardEncoder:
 
     def commit(self, decoded: dict[str, Any]) -> dict[str, Any]:
         """Embed and commit a shard; returns its commit record."""
+        if isinstance(self._encoder, SiglinoError):
+            raise self._encoder
         meta = decoded["meta"]
-        shard, size = meta["shard"], self._encoder.preprocess.size
+        shard, size = meta["shard"], self._card.preprocess.size
         pixels = np.frombuffer(decoded["pixels"], np.uint8).reshape(-1, size, size, 3)
         vectors = _encoded(self._encoder, pixels, self._batch)
         finite = np.isfinite(vectors).all(1)
@@ -214,14 +231,14 @@ class ShardEncoder:
         for reject in rejects:
             counts[reject["reason"]] = counts.get(reject["reason"], 0) + 1
         with self._stage.writer(shard, self._fingerprint) as out:
-            out.write(f"{shard}.parquet", table, schema.embed(self._encoder.dim), row_group_size=16384)
+            out.write(f"{shard}.parquet", table, schema.embed(self._card.dim), row_group_size=16384)
             out.write(f"rejects/{shard}.parquet", pa.Table.from_pylist(rejects, schema.REJECTS), schema.REJECTS)
             return out.commit(rows=table.num_rows, rejects=counts)
 
 
-def _encoded(encoder: Encoder, pixels: np.ndarray, batch: int) -> np.ndarray:
+def _encoded(encoder: "Encoder", pixels: np.ndarray, batch: int) -> np.ndarray:
     parts = [encoder.encode(pixels[i : i + batch]) for i in range(0, len(pixels), batch)]
-    return np.concatenate(parts) if parts else np.empty((0, encoder.dim), np.float32)
+    return np.concatenate(parts) if parts else np.empty((0, encoder.card.dim), np.float32)
 
 
 def _too_many(rows: int, rejects: dict[str, int], limit: float) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.runtime import Estimate, Progress, Result, silent
-from pipelines.summary import summarise
+from pipelines.summary import duckdb_line, summarise
 from siglino_core.clustering.points import prepare
 from siglino_core.config import CurateConfig, ReportConfig, shaping
 from siglino_core.hashing import id_bits, key_of, uniform
@@ -141,15 +141,6 @@ def _pictured(config: CurateConfig, run: Run, seen: _Seen, report: CurationRepor
         grids=tuple(grids),
         rejects=tuple(_rejects(run, run.stage("source").shards())),
         queries=(Query(title="what happened to the pool", sql=duckdb_line(run.url)),),
-    )
-
-
-def duckdb_line(url: str) -> str:
-    """A query that goes on from what `inspect` shows."""
-    return (  # text to copy; nothing here runs it
-        f"SELECT reason, count(*) AS images FROM '{url}/sample/*.parquet' GROUP BY reason ORDER BY images DESC;"
-        f"\nSELECT s.image_id, source_uri, source_key FROM '{url}/sample/*.parquet' s "
-        f"JOIN '{url}/source/*.parquet' USING (image_id) WHERE kept LIMIT 10;"
     )
 
 

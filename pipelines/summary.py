@@ -151,3 +151,12 @@ def _software() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def duckdb_line(url: str) -> str:
+    """A query that goes on from what `inspect` shows."""
+    return (  # text to copy; nothing here runs it
+        f"SELECT reason, count(*) AS images FROM '{url}/sample/*.parquet' GROUP BY reason ORDER BY images DESC;"
+        f"\nSELECT s.image_id, source_uri, source_key FROM '{url}/sample/*.parquet' s "
+        f"JOIN '{url}/source/*.parquet' USING (image_id) WHERE kept LIMIT 10;"
+    )

@@ -1,12 +1,14 @@
 """Which device computes, in which precision, and why."""
 
 import os
+import sys
 from dataclasses import dataclass
-
-import faiss
-import torch
+from typing import TYPE_CHECKING
 
 from siglino_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +16,7 @@ class Device:
     """A choice and its reason, in words for `siglino doctor` and logs."""
 
     device: str
-    dtype: torch.dtype
+    dtype: "torch.dtype"
     batch_size: int
     reason: str
 
@@ -27,6 +29,8 @@ def choose(wanted: str = "auto", precision: str = "auto") -> Device:
     Raises:
         ConfigError: the device or the precision that was asked for isn't there.
     """
+    import torch  # here, since most processes of a run choose no device
+
     if wanted not in ("auto", "cpu", "cuda", "mps"):
         raise ConfigError(f"runtime.device={wanted}: not one of auto, cpu, cuda, mps")
     cuda = torch.cuda.is_available()
@@ -55,10 +59,12 @@ def choose(wanted: str = "auto", precision: str = "auto") -> Device:
 
 def single_thread() -> None:
     """Compute in one thread from now on: workers are the parallelism, and a sum's order must not depend on threads."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    torch.set_num_threads(1)
-    faiss.omp_set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # for a library that is imported later
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+    if faiss := sys.modules.get("faiss"):
+        faiss.omp_set_num_threads(1)
 
 
-def _short(dtype: torch.dtype) -> str:
+def _short(dtype: "torch.dtype") -> str:
     return str(dtype).removeprefix("torch.")

@@ -1,73 +1,48 @@
-"""What an encoder is: how it wants its pixels, how it turns them into one vector an image, and which weights it has."""
+"""What an encoder does: pixels in, one vector an image out."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from PIL import Image
 
 from siglino_core.device import choose
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preprocess:
-    """From an RGB image to uint8 pixels [size, size, 3]; small and picklable, so that decoders need no weights.
-
-    ``fit``: ``crop`` scales the short side to ``size / crop_share`` and cuts the centre out; ``squash`` scales both
-    sides to ``size`` and loses nothing but the aspect.
-    """
-
-    size: int
-    fit: str = "crop"
-    crop_share: float = 1.0
-
-    def __call__(self, image: Image.Image) -> np.ndarray:
-        if self.fit == "squash":
-            return np.asarray(image.resize((self.size, self.size), Image.Resampling.BICUBIC))
-        w, h = image.size
-        side = min(w, h) * self.crop_share
-        left, top = (w - side) / 2, (h - side) / 2
-        box = (left, top, left + side, top + side)
-        return np.asarray(image.resize((self.size, self.size), Image.Resampling.BICUBIC, box=box))
+from siglino_core.teachers.card import Card
 
 
 class Encoder:
     """A frozen network: uint8 pixels [B, H, W, 3] in, unit-length fp32 features [B, dim] out.
 
-    ``identity`` is a hash of the weights: two encoders of one identity give the same features.
+    Args:
+        features: normalised pixels [B, 3, H, W] to features [B, dim]; the network itself if left out.
+        mean, std: of the pixels' channels, 0 to 1.
     """
 
     def __init__(
         self,
         model: torch.nn.Module,
-        preprocess: Preprocess,
+        card: Card,
         *,
-        dim: int,
         mean: tuple[float, ...],
         std: tuple[float, ...],
         device: str,
         precision: str,
+        features: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
-        chosen = choose(device, precision)
-        self.identity = weights_hash(model)
-        self.preprocess = preprocess
-        self.dim = dim
-        self.device = chosen
-        self._model = model.eval().requires_grad_(False).to(chosen.device, chosen.dtype)
-        self._mean = torch.tensor(mean, device=chosen.device).view(1, 3, 1, 1) * 255
-        self._std = torch.tensor(std, device=chosen.device).view(1, 3, 1, 1) * 255
-
-    def features(self, pixels_B3HW: torch.Tensor) -> torch.Tensor:
-        """Normalised pixels to features [B, dim]; what a subclass says of its network."""
-        return self._model(pixels_B3HW)
+        self.card = card
+        self.device = choose(device, precision)
+        self._features = features or model
+        # Pixels come channels last, and convolutions are faster so: 1.2 to 1.4 times on a CPU.
+        model.eval().requires_grad_(False).to(self.device.device, self.device.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._mean = torch.tensor(mean, device=self.device.device).view(1, 3, 1, 1) * 255
+        self._std = torch.tensor(std, device=self.device.device).view(1, 3, 1, 1) * 255
 
     @torch.inference_mode()
     def encode(self, pixels_BHW3: np.ndarray) -> np.ndarray:
         """Unit-length features, fp32 [B, dim]; a row that isn't finite stays so, for the caller to reject."""
         x = torch.tensor(pixels_BHW3).to(self.device.device).permute(0, 3, 1, 2).float()
         x = ((x - self._mean) / self._std).to(self.device.dtype)
-        return torch.nn.functional.normalize(self.features(x).float(), dim=-1).cpu().numpy()
+        return torch.nn.functional.normalize(self._features(x).float(), dim=-1).cpu().numpy()
 
 
 def weights_hash(model: torch.nn.Module) -> str:

@@ -95,8 +95,8 @@ def _plain_worker(config: CurateConfig, names: list[str], marks: multiprocessing
             rows = np.arange(file.metadata.num_rows)
         waiting, vectors = [], []
         for _, image in image_rows(stage, name, rows):
-            picture = decode(image["bytes"], max_pixels=1 << 27, max_bytes=1 << 27, draft=encoder.preprocess.size)
-            waiting.append(encoder.preprocess(picture))
+            picture = decode(image["bytes"], max_pixels=1 << 27, max_bytes=1 << 27, draft=encoder.card.preprocess.size)
+            waiting.append(encoder.card.preprocess(picture))
             if len(waiting) == batch:
                 vectors.append(encoder.encode(np.stack(waiting)))
                 waiting = []

@@ -11,9 +11,8 @@ from typing import Any
 
 from flows import cli
 from flows.config import curate_config
-from flows.stages import CURATE, choose
-from pipelines.runtime import Progress
-from siglino_core.store import Run
+from flows.stages import choose, run_stage
+from pipelines.runtime import Progress, silent
 
 _listeners: list[Progress] = []
 
@@ -28,7 +27,7 @@ def curate_words(words: Sequence[str], *, from_stage: str | None, only: str | No
     config = curate_config(list(words))
     done: dict[str, Any] = {}
     for choice in choose(from_stage, only, redo):
-        result = CURATE[choice.stage](config, Run(config.run), redo=choice.redo)
+        result = run_stage(choice.stage, config, silent, choice.redo)
         for tell in _listeners:
             tell(
                 choice.stage, 1, 1, f"{result.state}\t{result.manifest.rows:,} rows in {result.manifest.shards} shards"

