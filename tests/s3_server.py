@@ -67,7 +67,7 @@ def s3_server(tmp: Path, *, startup_seconds: float = 90) -> Iterator[S3]:
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    ports = _free_ports(("master", "volume", "filer", "s3"))
+    ports, reserved = _free_ports(("master", "volume", "filer", "s3"))
     url = f"http://127.0.0.1:{ports['s3']}"
     command = [
         weed,
@@ -113,6 +113,7 @@ def s3_server(tmp: Path, *, startup_seconds: float = 90) -> Iterator[S3]:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        reserved.close()
 
 
 def _wait(server: S3, process: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
@@ -132,16 +133,21 @@ def _wait(server: S3, process: subprocess.Popen[bytes], log: Path, seconds: floa
         time.sleep(0.2)
 
 
-def _free_ports(roles: tuple[str, ...]) -> dict[str, int]:
-    """A free port for each role whose gRPC port, by SeaweedFS's rule 10000 higher, is free as well."""
+def _free_ports(roles: tuple[str, ...]) -> tuple[dict[str, int], ExitStack]:
+    """A free port for each role whose gRPC port, by SeaweedFS's rule 10000 higher, is free as well.
+
+    SeaweedFS takes seconds to bind them all. Until the stack is closed each is held by a UDP socket of its number, so
+    that servers of other test processes take others; all lie below what the system deals out by itself.
+    """
     found: dict[str, int] = {}
-    with ExitStack() as held:
-        for port in range(20_000 + os.getpid() % 10_000, 50_000):
-            pair = [held.enter_context(socket.socket()) for _ in range(2)]
-            with suppress(OSError):
-                for offset, probe in zip((0, 10_000), pair, strict=True):
-                    probe.bind(("127.0.0.1", port + offset))
-                found[roles[len(found)]] = port
-            if len(found) == len(roles):
-                return found
+    reserved = ExitStack()
+    for port in range(20_000, 22_700):
+        mine = reserved.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+        with ExitStack() as probes, suppress(OSError):
+            mine.bind(("127.0.0.1", port))
+            for offset in (0, 10_000):
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
+            found[roles[len(found)]] = port
+        if len(found) == len(roles):
+            return found, reserved
     raise AssertionError("no free ports")
