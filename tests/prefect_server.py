@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -23,12 +22,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
+from tests.process import running
 
 PREFECT = Path(sys.executable).with_name("prefect")
 FINAL_STATES = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -104,7 +103,7 @@ def prefect_server(tmp: Path, *, startup_seconds: float = 120) -> Iterator[Serve
         "no_proxy": "127.0.0.1,localhost",
     }
     log = home / "server.log"
-    with _process([str(PREFECT), "server", "start"], cwd=home, env=env, log=log) as process:
+    with running([str(PREFECT), "server", "start"], cwd=home, env=env, log=log) as process:
         deadline = time.monotonic() + startup_seconds
         while not _healthy(url):
             if process.poll() is not None or time.monotonic() > deadline:
@@ -126,7 +125,7 @@ def worker(
 
     Workers run with Prefect's plugins off, as ours do everywhere.
     """
-    with _process(
+    with running(
         [str(PREFECT), "worker", "start", "--pool", pool, "--type", "process"],
         cwd=cwd,
         env={**server.env, "PREFECT_PLUGINS_ENABLED": "false", **(env or {})},
@@ -159,41 +158,6 @@ def logs(server: Server, run: Mapping[str, Any]) -> str:
 def _process_logs(server: Server) -> str:
     tails = ((log.name, log.read_text()[-4000:]) for log in sorted(server.home.glob("*.log")))
     return "\n".join(f"--- {name}\n{tail}" for name, tail in tails)
-
-
-@contextmanager
-def _process(command: list[str], *, cwd: Path, env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in a group of its own, with its output in `log`; it and its descendants end with the block.
-
-    A worker gives every flow run a session of its own, which no signal to the worker's group reaches: hence
-    the list of descendants.
-    """
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        descendants: list[psutil.Process] = []
-        with suppress(psutil.NoSuchProcess):
-            descendants = psutil.Process(process.pid).children(recursive=True)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=30)
-        with suppress(ProcessLookupError):  # what outlived the leader, or did not heed SIGTERM
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        for survivor in psutil.wait_procs(descendants, timeout=5)[1]:
-            with suppress(psutil.NoSuchProcess):
-                survivor.kill()
 
 
 def _free_port() -> int:

@@ -8,9 +8,7 @@ with s3_server(tmp_path) as s3:
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.process import running
 
 ACCESS_KEY, SECRET_KEY = "siglino", "siglino-secret"
 
@@ -96,24 +96,10 @@ def s3_server(tmp: Path, *, startup_seconds: float = 90) -> Iterator[S3]:
         "no_proxy": "127.0.0.1,localhost",
     }
     log = folder / "weed.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
+    with reserved, running(command, cwd=folder, log=log, patience=0) as process:
         server = S3(url=url, env=env)
         _wait(server, process, log, startup_seconds)
         yield server
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        reserved.close()
 
 
 def _wait(server: S3, process: subprocess.Popen[bytes], log: Path, seconds: float) -> None:

@@ -13,11 +13,10 @@ from typing import Any
 
 import psutil
 import pytest
-import torch
 import yaml
-from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
 from siglino_core.store import Run
+from tests.e2e.tiny import write_encoder
 from tests.pools import parquet_file, pictures
 from tests.prefect_server import Server, logs, prefect_server, wait_for_run, work_pool, worker
 
@@ -37,21 +36,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def experiment(folder: Path) -> Path:
     parquet_file(folder / "pool.parquet", {"image": pictures(IMAGES)})
-    torch.manual_seed(0)
-    tiny = DINOv3ViTConfig(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        patch_size=16,
-        image_size=32,
-        num_register_tokens=1,
-    )
-    DINOv3ViTModel(tiny).save_pretrained(folder / "encoder")
     settings = {
         "run": "runs/tiny",
         "source": {"uri": str(folder / "pool.parquet"), "format": "parquet", "rows_per_shard": 24},
-        "embed": {"encoder": f"dinov3:{folder / 'encoder'}", "image_size": 32},
+        "embed": {"encoder": f"dinov3:{write_encoder(folder / 'encoder')}", "image_size": 32},
         "cluster": {"num_clusters": [24, 6]},
         "sample": {"target_size": TARGET, "near_duplicate": 1},
         "report": {"map_points": 50, "clusters": 2, "images_per_cluster": 4},
