@@ -10,7 +10,7 @@ demo: $(VENV)/.installed  ## Curate the pool that ships with the package into ru
 	$(BIN)/siglino inspect runs/demo
 
 test: $(VENV)/.installed check  ## Everything that CI checks
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --durations 12
+	$(BIN)/python -m pytest -q -n 2 --dist loadscope --durations 12
 
 fast: $(VENV)/.installed check  ## The same without what starts Ray, Prefect, S3 or a browser
 	$(BIN)/python -m pytest -q -m "not slow"

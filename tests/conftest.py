@@ -1,15 +1,28 @@
-"""How the tests are dealt to two processes: a file stays together, and so do the runs that share fixtures."""
+"""How the tests are dealt to processes: a file stays together, and so do the runs that share fixtures."""
 
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-SHARED = "e2e"  # tests of this folder share one pool and one undisturbed run
-APART = ("test_deployment",)  # but for those that start a server of their own
+SHARED = "tests/e2e/"  # tests of this folder share one pool and one undisturbed run
+APART = ("tests/e2e/test_deployment.py",)  # but for those that start a server of their own
+LONGEST = ("tests/e2e/", "tests/test_readme.py")  # dealt first, so that none of them is what all wait for
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        path = Path(item.path)
-        together = path.parent.name == SHARED and path.stem not in APART
-        item.add_marker(pytest.mark.xdist_group(SHARED if together else str(path)))
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of `--dist loadscope`, with scopes of ours. (Marks of `loadgroup` go unheeded with pytest 9.2.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFixtures(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            return SHARED if path.startswith(SHARED) and path not in APART else path
+
+    config.option.loadscopereorder = False  # by number of tests; ours is by time
+    return ByFixtures(config, log)

@@ -2,7 +2,7 @@
 
 with s3_server(tmp_path) as s3:
     s3.create_bucket("bucket")
-    subprocess.run([...], env={**os.environ, **s3.env})  # what boto3, s3fs, pyarrow and Ray read
+    subprocess.run([...], env={**os.environ, **s3.env})  # what botocore, s3fs, pyarrow and Ray read
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class S3:
     env: dict[str, str]
 
     def client(self) -> Any:
-        """A boto3 client of the server's one identity, which tries once."""
-        import boto3
+        """A botocore client of the server's one identity, which tries once."""
         from botocore.config import Config
+        from botocore.session import Session
 
-        return boto3.client(
+        return Session().create_client(
             "s3",
             endpoint_url=self.url,
             aws_access_key_id=ACCESS_KEY,

@@ -145,6 +145,27 @@ def test_a_wrong_parameter_fails_once_and_says_how_to_mend_it(server: Server) ->
     assert "Traceback" not in "".join(said(server, run, until="Engine execution exited"))
 
 
+def test_the_bare_name_changes_nothing_else_in_prefect(server: Server) -> None:
+    """Unknown and shared names fail as they do without the plugin; other commands say nothing of it."""
+    off = {"PREFECT_PLUGINS_ENABLED": "false"}
+    refusal = "Invalid deployment name format"
+
+    def refused(name: str, **env: str) -> str:
+        failed = server.prefect("deployment", "run", name, cwd=REPO, env=env, check=False)
+        assert failed.returncode == 1, failed.stdout
+        return failed.stdout + failed.stderr
+
+    assert f"ValueError: {refusal}: no-such-thing. Expected format:" in refused("no-such-thing")
+    assert "Deployment 'curate-openlvd/no-such-thing' not found!" in refused("curate-openlvd/no-such-thing")
+    assert refusal in refused("curate-openlvd", **off), "without the plugin Prefect takes it: the plugin can go"
+    namesake = server.api("/flows/", {"name": "another"})
+    second = server.api("/deployments/", {"name": "curate-openlvd", "flow_id": namesake["id"]})
+    assert f"{refusal}: curate-openlvd" in refused("curate-openlvd"), "two bear the name, and one was started"
+    server.api(f"/deployments/{second['id']}", method="DELETE")
+    with_plugin, without = (server.prefect("version", cwd=REPO, env=env) for env in ({}, off))
+    assert (with_plugin.stdout, with_plugin.stderr) == (without.stdout, without.stderr)
+
+
 def kill_flow_process(worker: psutil.Process, *, once: Path, seconds: float = 180) -> None:
     """Kill -9 the flow's process and all that it started, its Ray included, as soon as ``once`` holds a file."""
     deadline = time.monotonic() + seconds

@@ -1,13 +1,11 @@
-"""The bare deployment name: how it is resolved, and that nothing but that changes in Prefect."""
+"""The bare deployment name: how it is resolved. With a real server: tests/e2e/test_deployment.py."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +16,6 @@ from prefect.client import orchestration
 from prefect.client.schemas import filters
 
 from flows import prefect_plugin
-from tests.prefect_server import Server, logs, prefect_server, wait_for_run, work_pool, worker
 
 REPO = Path(__file__).resolve().parents[2]
 REFUSAL = "Invalid deployment name format"
@@ -170,82 +167,3 @@ def test_the_plugin_imports_light_and_without_prefects_plugin_api() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], cwd=REPO, check=True, timeout=120)
-
-
-@pytest.fixture
-def as_installed(tmp_path: Path) -> dict[str, str]:
-    """An environment in which this checkout is installed, as far as Prefect's search for plugins can tell.
-
-    The entry point is the one that pyproject.toml declares; another install of the project is overlaid.
-    """
-    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
-    metadata = tmp_path / "site" / "siglino-0.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: siglino\nVersion: 0\n")
-    declared = project["entry-points"]["prefect.plugins"].items()
-    lines = "".join(f"{name} = {module}\n" for name, module in declared)
-    (metadata / "entry_points.txt").write_text(f"[prefect.plugins]\n{lines}")
-    return {"PYTHONPATH": os.pathsep.join((str(metadata.parent), str(REPO)))}
-
-
-TINY_FLOW = """
-from pathlib import Path
-from prefect import flow
-
-@flow
-def tiny(n: int = 1) -> None:
-    Path("ran").write_text(str(n))
-"""
-
-TINY_PROJECT = """
-name: tiny
-pull:
-  - prefect.deployments.steps.set_working_directory:
-      directory: "{{ $TINY_PROJECT }}"
-deployments:
-  - name: bare-name
-    entrypoint: tiny.py:tiny
-    parameters: {n: 2}
-    work_pool: {name: tiny-pool}
-"""
-
-
-@pytest.mark.slow
-def test_deployment_run_takes_the_bare_name(tmp_path: Path, as_installed: dict[str, str]) -> None:
-    project = tmp_path / "project"
-    project.mkdir()
-    (project / "tiny.py").write_text(TINY_FLOW)
-    (project / "prefect.yaml").write_text(TINY_PROJECT)
-    with prefect_server(tmp_path) as server:
-        work_pool(server, "tiny-pool")
-        server.prefect("--no-prompt", "deploy", "--all", cwd=project, env={"TINY_PROJECT": str(project)})
-        with worker(server, "tiny-pool", cwd=tmp_path):
-            started = server.prefect("deployment", "run", "bare-name", "--param", "n=3", cwd=REPO, env=as_installed)
-            assert "Creating flow run for deployment 'tiny/bare-name'" in started.stdout
-            run = wait_for_run(server, "bare-name")
-            assert run["state"]["type"] == "COMPLETED", logs(server, run)
-        assert (project / "ran").read_text() == "3"
-        _the_rest_of_prefect_is_as_it_was(server, as_installed)
-
-
-def _the_rest_of_prefect_is_as_it_was(server: Server, as_installed: dict[str, str]) -> None:
-    """Unknown and shared names fail as they do without the plugin; other commands say nothing of it."""
-    off = {**as_installed, "PREFECT_PLUGINS_ENABLED": "false"}
-    for name, message in (
-        ("no-such-thing", f"ValueError: {REFUSAL}: no-such-thing. Expected format:"),
-        ("tiny/no-such-thing", "Deployment 'tiny/no-such-thing' not found!"),
-    ):
-        for env in (as_installed, off):
-            failed = server.prefect("deployment", "run", name, cwd=REPO, env=env, check=False)
-            assert failed.returncode == 1
-            assert message in failed.stdout + failed.stderr
-    refused = server.prefect("deployment", "run", "bare-name", cwd=REPO, env=off, check=False)
-    assert refused.returncode == 1, "without the plugin Prefect takes the bare name: the plugin can go"
-    namesake = server.api("/flows/", {"name": "another"})
-    server.api("/deployments/", {"name": "bare-name", "flow_id": namesake["id"]})
-    refused = server.prefect("deployment", "run", "bare-name", cwd=REPO, env=as_installed, check=False)
-    assert refused.returncode == 1, "two deployments bear the name, and one of them was started"
-    assert f"{REFUSAL}: bare-name" in refused.stderr
-    for command in (("version",), ("deployment", "ls")):
-        with_plugin, without = (server.prefect(*command, cwd=REPO, env=env) for env in (as_installed, off))
-        assert (with_plugin.stdout, with_plugin.stderr) == (without.stdout, without.stderr)
