@@ -16,6 +16,7 @@ from prefect import flow, get_run_logger, task  # noqa: E402
 from prefect.artifacts import create_markdown_artifact  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402
 from prefect.client.schemas.objects import State  # noqa: E402
+from prefect.settings import get_current_settings  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
 from flows import logs  # noqa: E402
@@ -24,7 +25,7 @@ from flows.limits import refuse_too_small  # noqa: E402
 from flows.stages import CURATE, Choice, StageName, choose, run_stage  # noqa: E402
 from pipelines.runtime import Progress, Result  # noqa: E402
 from siglino_core.config import CurateConfig, Runner, to_dict  # noqa: E402
-from siglino_core.errors import ConfigError, DataError, SiglinoError  # noqa: E402
+from siglino_core.errors import ConfigError, DataError, SiglinoError, WorkerError  # noqa: E402
 from siglino_core.store import Run  # noqa: E402
 
 _listeners: list[Progress] = []  # who is told of progress in this process: the CLI's display, or nobody
@@ -110,7 +111,16 @@ def curate_words(words: Sequence[str], **stages: Any) -> dict[str, Any]:
     """Run the flow in this process from the command line's words; ``stages``: from_stage, only, redo."""
     experiment = next((w.partition("=")[2] for w in words if w.startswith("experiment=")), "")
     rest = [w for w in words if not w.startswith("experiment=")]
-    done: Any = curate(experiment=experiment, overrides=rest, **stages)
+    try:
+        done: Any = curate(experiment=experiment, overrides=rest, **stages)
+    except RuntimeError as e:
+        if "ephemeral" not in str(e):
+            raise
+        raise WorkerError(
+            "Prefect's embedded API did not start. If another version of Prefect has used this home, its database "
+            f"({get_current_settings().home}/prefect.db) cannot be read by this one: set PREFECT_HOME to a new folder, "
+            "or PREFECT_API_URL to a server. `prefect server start` says more."
+        ) from e
     return done
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,14 @@ from tests.process import running
 ACCESS_KEY, SECRET_KEY = "siglino", "siglino-secret"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class S3:
     """A running server: its endpoint, and the environment that points any S3 client at it."""
 
     url: str
     env: dict[str, str]
 
+    @cached_property
     def client(self) -> Any:
         """A botocore client of the server's one identity, which tries once."""
         from botocore.config import Config
@@ -49,7 +51,7 @@ class S3:
 
     def create_bucket(self, name: str) -> str:
         """A new bucket's URL."""
-        self.client().create_bucket(Bucket=name)
+        self.client.create_bucket(Bucket=name)
         return f"s3://{name}"
 
 
@@ -109,7 +111,7 @@ def _wait(server: S3, process: subprocess.Popen[bytes], log: Path, seconds: floa
     deadline = time.monotonic() + seconds
     while True:
         with suppress(BotoCoreError, ClientError):
-            client = server.client()
+            client = server.client
             if not client.list_buckets()["Buckets"]:
                 client.create_bucket(Bucket="probe")
             client.put_object(Bucket="probe", Key="probe", Body=b"probe")

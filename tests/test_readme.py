@@ -1,5 +1,6 @@
 """The README's commands run as they stand there, on the demo's pool, and its claims hold."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -25,9 +26,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]
     """A folder in which the README's commands were run one after another; what each printed."""
     folder = tmp_path_factory.mktemp("readme")
     printed: dict[str, str] = {}
+    env = {**os.environ, "PREFECT_HOME": str(folder / "prefect")}  # the machine's may be another version's
     for command in commands():
         words = [*SIGLINO, *command.split()[1:]]
-        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=400)
+        done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=400)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         printed[command] = done.stdout

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from siglino_core.store import Run
-from tests.e2e.tiny import Tiny, contents, count, digests, leftovers, one_message
+from tests.e2e.tiny import EMBEDDED, Tiny, contents, count, digests, leftovers, one_message
 
 pytestmark = pytest.mark.slow
 
@@ -130,6 +130,17 @@ def test_a_file_where_the_run_should_be(tiny: Tiny, tmp_path: Path) -> None:
 def test_a_stranger_where_a_stage_should_be(tiny: Tiny, run: Path) -> None:
     (run / "embed/plan.json").write_text("this is not ours")
     _refused(tiny, FAILED, "run", *tiny.words(run), says=("StoreError", "embed/plan.json", "damaged"))
+
+
+def test_a_prefect_that_does_not_start(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "prefect.db").write_text("another version's")
+    home = {"PREFECT_HOME": str(tmp_path), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "1"}
+    done = tiny.siglino("run", *tiny.words(tmp_path / "run"), env={**EMBEDDED, **home})
+    assert done.returncode == FAILED, done.stdout
+    one_message(
+        done.stderr, "WorkerError", "embedded API did not start", str(tmp_path), "PREFECT_HOME", "PREFECT_API_URL"
+    )
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
 def test_a_shard_cut_short_is_made_again_alone(tiny: Tiny, run: Path, undisturbed: Path) -> None:

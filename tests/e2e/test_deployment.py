@@ -119,8 +119,7 @@ def test_computed_then_reused_then_one_stage_alone(server: Server, folder: Path)
 
 def test_killed_in_mid_embed_then_resumed(server: Server, flow_worker: psutil.Process, folder: Path) -> None:
     embed = folder / "runs/killed/embed"
-    parameters = ("run=runs/killed", 'overrides=["source.rows_per_shard=6", "runtime.runner=ray"]')
-    start(server, *parameters)
+    start(server, "run=runs/killed", 'overrides=["source.rows_per_shard=6", "runtime.runner=ray"]')
     kill_flow_process(flow_worker, once=embed / "commits")
     crashed = ended(server, "CRASHED")
     assert stage_states(server, crashed)["source"] == "Computed"
@@ -128,7 +127,7 @@ def test_killed_in_mid_embed_then_resumed(server: Server, flow_worker: psutil.Pr
     assert 0 < len(kept) < IMAGES // 6
     assert not (embed / "manifest.json").exists()
 
-    start(server, *parameters)
+    start(server, "run=runs/killed", 'overrides=["source.rows_per_shard=6"]')
     expected = {"source": "Reused", "embed": "Resumed", "cluster": "Computed", "sample": "Computed"}
     assert stage_states(server, ended(server, "COMPLETED")) == {**expected, "report": "Computed"}
     assert {f: f.stat().st_mtime_ns for f in kept} == kept, "what was committed was done again"

@@ -22,7 +22,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 
 def _keys(s3: S3, prefix: str) -> dict[str, str]:
     """Every object's ETag under a prefix of the bucket."""
-    pages = s3.client().get_paginator("list_objects_v2").paginate(Bucket="curated", Prefix=prefix)
+    pages = s3.client.get_paginator("list_objects_v2").paginate(Bucket="curated", Prefix=prefix)
     return {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
 
 
@@ -32,8 +32,7 @@ def test_two_kills_in_a_bucket_leave_the_same_digests(
     run = "s3://curated/run"
     for stage, what, enough in (("embed", "commits/part-", 3), ("sample", "commits/", 4)):
         with tiny.start("run", *tiny.words(run), env=s3.env, log=tmp_path / f"{stage}.log") as started:
-            assert started.until(lambda p=f"run/{stage}/{what}", n=enough: len(_keys(s3, p)) >= n)
-            started.kill()
+            assert started.kill_when(lambda p=f"run/{stage}/{what}", n=enough: len(_keys(s3, p)) >= n)
         assert f"run/{stage}/manifest.json" not in _keys(s3, f"run/{stage}")
     before = _keys(s3, "run/source") | _keys(s3, "run/embed")
     assert "embed    Reused" in tiny.run(run, runner="ray", env=s3.env)

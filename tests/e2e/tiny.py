@@ -261,6 +261,23 @@ class Started:
             time.sleep(0.01)
         return True
 
+    def kill_when(self, happened: Callable[[], bool], *, seconds: float = 120) -> bool:
+        """SIGKILL the family when a condition holds; False if the command ended first.
+
+        The condition is looked at while the process stands still: what it saw is what the kill leaves. Of a run on
+        Ray only the driver stands still.
+        """
+        deadline = time.monotonic() + seconds
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, f"it did not happen in {seconds} s:\n{self.log.read_text()[-4000:]}"
+            os.kill(self.process.pid, signal.SIGSTOP)
+            if happened():
+                self.kill()
+                return True
+            os.kill(self.process.pid, signal.SIGCONT)
+            time.sleep(0.1)  # more than a look takes, or it would stand still most of the time
+        return False
+
     def wait(self, seconds: float = 240) -> tuple[int, str]:
         """The exit code and all that was printed."""
         return self.process.wait(seconds), self.log.read_text(errors="replace")

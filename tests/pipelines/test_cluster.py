@@ -13,7 +13,7 @@ import pytest
 from pipelines import cluster
 from pipelines.runtime import Result
 from siglino_core import schema
-from siglino_core.config import CurateConfig, Runner, RuntimeConfig, Seeding
+from siglino_core.config import CurateConfig, Seeding
 from siglino_core.errors import ConfigError, DataError
 from siglino_core.hashing import id_bits, key_of, uniform
 from siglino_core.store import Run
@@ -250,20 +250,3 @@ def test_the_plan_grows_with_the_work() -> None:
     assert small.bytes > 10_000 * 40
     paper = config(cluster={"num_clusters": [20_000_000, 500_000], "iterations": 50, "fit_fraction": 0.4})
     assert cluster.plan(paper, 2_300_000_000, 768).device == "A100"
-
-
-@pytest.mark.slow
-def test_ray_gives_the_same_bytes(tmp_path: Path) -> None:
-    import ray
-
-    cfg = config(cluster=THOROUGH)
-    wanted = cluster.run(cfg, write(Run(str(tmp_path / "local")), pool())).manifest.digest
-    try:
-        runtime = RuntimeConfig(runner=Runner.RAY, workers=2, cpus=2)
-        run = write(Run(str(tmp_path / "ray")), pool())
-        assert cluster.run(dataclasses.replace(cfg, runtime=runtime), run).manifest.digest == wanted
-        broken = config(runtime=runtime, cluster={"num_clusters": [200], "fit_fraction": 0.3})
-        with pytest.raises(DataError, match="level 1 asks for 200 centroids"):
-            cluster.run(broken, write(Run(str(tmp_path / "few")), pool()))
-    finally:
-        ray.shutdown()

@@ -73,19 +73,3 @@ def test_what_ray_raises_becomes_a_worker_error() -> None:
 
 def test_errors_have_the_exit_codes_of_the_command() -> None:
     assert [e.exit_code for e in (ConfigError, DataError, StoreError, WorkerError)] == [2, 1, 1, 1]
-
-
-@pytest.mark.slow
-def test_ray() -> None:
-    import ray
-
-    config = RuntimeConfig(workers=2, cpus=2)
-    try:
-        found = list(map_shards(work, shards(7), config))
-        assert sorted(r["i"] for r in found) == list(range(7))
-        assert parallelism(config) == 2
-        assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
-        with pytest.raises(DataError, match="s9 is bad"):
-            list(map_shards(work, [*shards(3), {"name": "s9", "fail": True}], config))
-    finally:
-        ray.shutdown()

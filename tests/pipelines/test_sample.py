@@ -15,7 +15,7 @@ import pytest
 from pipelines import cluster, sample
 from pipelines.sample import layout
 from siglino_core import schema
-from siglino_core.config import CurateConfig, Pick, Quota, Runner, RuntimeConfig, Shards
+from siglino_core.config import CurateConfig, Pick, Quota, Shards
 from siglino_core.errors import ConfigError
 from siglino_core.sampling import quotas
 from siglino_core.store import Manifest, Run
@@ -309,17 +309,3 @@ def test_groups_stay_few(shards: int, size: int) -> None:
     for spread in (False, True):
         units = [u["name"] for u in found.units(spread=spread)]
         assert len(set(units)) == len(units) == 2 * len(found.groups()) + (2 + spread) * found.buckets + 2
-
-
-@pytest.mark.slow
-def test_ray_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import ray
-
-    monkeypatch.setattr(layout, "BUCKET", 2000)
-    wanted = sample.run(config(), clustered(tmp_path / "local", config())).manifest.digest
-    run = clustered(tmp_path / "ray", config())
-    try:
-        cfg = config(runtime=RuntimeConfig(runner=Runner.RAY, workers=2, cpus=2))
-        assert sample.run(cfg, run).manifest.digest == wanted
-    finally:
-        ray.shutdown()

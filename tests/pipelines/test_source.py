@@ -1,6 +1,5 @@
 """The source stage: every file of a pool ends as a row or as a reject, once, whatever happens on the way."""
 
-import dataclasses
 import hashlib
 import os
 import random
@@ -19,7 +18,7 @@ import pytest
 from pipelines import source
 from pipelines.runtime import Result
 from siglino_core import schema
-from siglino_core.config import CurateConfig, Format, Keep, Runner, RuntimeConfig
+from siglino_core.config import Format, Keep
 from siglino_core.duplicates import duplicate_rows
 from siglino_core.errors import ConfigError, DataError, StoreError
 from siglino_core.pools.fetch import fetch
@@ -375,24 +374,3 @@ def test_memory_does_not_grow_with_the_pool(tmp_path: Path, keep: Keep) -> None:
     print(f"{keep.value}: {before} MiB, then {after} MiB")
     assert after - before < MEMORY_CAP
     assert Run(str(tmp_path / "run")).stage("source").require().rows == 3840
-
-
-@pytest.mark.slow
-def test_ray_gives_the_same_bytes_with_one_worker_and_with_two(tmp_path: Path) -> None:
-    import ray
-
-    pool = files_by_kind(tmp_path, [*pictures(30), *pictures(5), b"<html>"])["parquet"]
-
-    def digest(name: str, runtime: RuntimeConfig) -> str:
-        cfg: CurateConfig = dataclasses.replace(config(pool, rows_per_shard=6), runtime=runtime)
-        return source.run(cfg, Run(str(tmp_path / name))).manifest.digest
-
-    wanted = digest("local", RuntimeConfig(runner=Runner.LOCAL))
-    try:
-        for workers in (1, 2):
-            assert digest(f"ray-{workers}", RuntimeConfig(runner=Runner.RAY, workers=workers, cpus=2)) == wanted
-        gone = dataclasses.replace(config(tmp_path / "none"), runtime=RuntimeConfig(cpus=2))
-        with pytest.raises(DataError, match="nothing is there"):
-            source.run(gone, Run(str(tmp_path / "gone")))
-    finally:
-        ray.shutdown()

@@ -1,0 +1,72 @@
+"""The stages through a local Ray of two CPUs: the bytes that one process makes, and errors that arrive whole."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines import cluster, sample, source
+from pipelines.runtime import map_shards, parallelism, start_ray
+from pipelines.sample import layout
+from siglino_core.config import CurateConfig, RuntimeConfig
+from siglino_core.errors import DataError
+from siglino_core.store import Run
+from tests import pools
+from tests.pipelines.test_cluster import THOROUGH
+from tests.pipelines.test_runtime import shards, work
+from tests.pipelines.test_sample import clustered
+from tests.stages import config, pool, write
+
+RAY = RuntimeConfig(workers=2, cpus=2)
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_cpus")]
+
+
+@pytest.fixture(scope="module")
+def two_cpus() -> Iterator[None]:
+    ray = start_ray(RAY)
+    yield
+    ray.shutdown()
+
+
+def on_ray(cfg: CurateConfig, workers: int = 2) -> CurateConfig:
+    return dataclasses.replace(cfg, runtime=dataclasses.replace(RAY, workers=workers))
+
+
+def test_map_shards() -> None:
+    assert sorted(r["i"] for r in map_shards(work, shards(7), RAY)) == list(range(7))
+    assert parallelism(RAY) == 2
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    with pytest.raises(DataError, match="s9 is bad"):
+        list(map_shards(work, [*shards(3), {"name": "s9", "fail": True}], RAY))
+
+
+def test_source_with_one_worker_and_with_two(tmp_path: Path) -> None:
+    images = [*pools.pictures(30), *pools.pictures(5), b"<html>"]
+    pools.parquet_file(tmp_path / "pool.parquet", {"image": images})
+    cfg = pools.config(tmp_path / "pool.parquet", rows_per_shard=6)
+    wanted = source.run(cfg, Run(str(tmp_path / "local"))).manifest.digest
+    for workers in (1, 2):
+        run = Run(str(tmp_path / f"ray-{workers}"))
+        assert source.run(on_ray(cfg, workers), run).manifest.digest == wanted
+    with pytest.raises(DataError, match="nothing is there"):
+        source.run(on_ray(pools.config(tmp_path / "none")), Run(str(tmp_path / "gone")))
+
+
+def test_cluster(tmp_path: Path) -> None:
+    cfg = config(cluster=THOROUGH)
+    wanted = cluster.run(cfg, write(Run(str(tmp_path / "local")), pool())).manifest.digest
+    run = write(Run(str(tmp_path / "ray")), pool())
+    assert cluster.run(on_ray(cfg), run).manifest.digest == wanted
+    broken = on_ray(config(cluster={"num_clusters": [200], "fit_fraction": 0.3}))
+    with pytest.raises(DataError, match="level 1 asks for 200 centroids"):
+        cluster.run(broken, write(Run(str(tmp_path / "few")), pool()))
+
+
+def test_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "BUCKET", 2000)
+    wanted = sample.run(config(), clustered(tmp_path / "local", config())).manifest.digest
+    run = clustered(tmp_path / "ray", config())
+    assert sample.run(on_ray(config()), run).manifest.digest == wanted
