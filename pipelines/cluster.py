@@ -7,6 +7,7 @@ its last one. Level 1 clusters embeddings, level L+1 the centroids of level L.
 import io
 import json
 import math
+import time
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
@@ -57,12 +58,14 @@ def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str =
     if stage.files.sizes(SCRATCH):
         todo = replace(todo, state="Resumed")
 
+    began = time.monotonic()
     center = _center(config, run, blocks, stage, identity.fingerprint)
     levels: list[State] = []
     for level, k in enumerate(config.cluster.num_clusters, start=1):
         below = levels[-1] if levels else None
         levels.append(_fit_level(config, run, stage, identity.fingerprint, level, k, progress, blocks, center, below))
     parents = [_parents(levels[i], levels[i + 1]) for i in range(len(levels) - 1)]
+    fitted = time.monotonic() - began
 
     missing = [s for s in todo.missing if s["name"] != "centroids"]
     done = len(blocks) - len(missing)
@@ -72,7 +75,7 @@ def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str =
     for record in map_shards(work, missing, config.runtime, on_gpu=True):
         done += 1
         progress("cluster", done, len(blocks), f"assigned {record['shard']}")
-    facts = _commit_centroids(stage, identity.fingerprint, blocks, levels, parents)
+    facts = _commit_centroids(stage, identity.fingerprint, blocks, levels, parents, fitted)
     facts |= {
         "levels": config.cluster.num_clusters,
         "steps": {f"level_{i}": state.log for i, state in enumerate(levels, start=1)},
@@ -287,6 +290,7 @@ def _assign_shard(
     """Give every image of an embed shard its centroids; commits the shard."""
     single_thread()
     stage, name = run.stage("cluster"), shard["name"]
+    writer = stage.writer(name, fingerprint)
     with run.stage("embed").files.parquet(f"{name}.parquet") as file:
         table = file.read()
     centroids = _centroids_once(stage.files.url, centroids_name, fingerprint)
@@ -297,22 +301,31 @@ def _assign_shard(
         ids = parent[ids]
         columns[f"level_{level}"] = ids
     columns["distance"] = np.sqrt(d2)
-    with stage.writer(name, fingerprint) as out:
+    with writer as out:
         out.write(f"assignments/{name}.parquet", pa.table(columns), schema.assignments(len(parents) + 1))
         return out.commit(rows=table.num_rows, facts={"squared_distance": float(d2.sum(dtype=np.float64))})
 
 
 def _commit_centroids(
-    stage: Stage, fingerprint: str, blocks: list[str], levels: list[State], parents: list[np.ndarray]
+    stage: Stage,
+    fingerprint: str,
+    blocks: list[str],
+    levels: list[State],
+    parents: list[np.ndarray],
+    fitted: float,
 ) -> dict[str, Any]:
-    """Count every level's images and commit the centroid tables; returns what the manifest says of them."""
+    """Count every level's images and commit the centroid tables; returns what the manifest says of them.
+
+    ``fitted``: seconds that the levels took in this invocation, by the clock.
+    """
+    writer = stage.writer("centroids", fingerprint, worked=fitted)
     sizes = [np.zeros(len(_centroids(levels[0])), np.int64)]
     for name in blocks:
         with stage.files.parquet(f"assignments/{name}.parquet") as file:
             sizes[0] += np.bincount(file.read(columns=["level_1"])["level_1"].to_numpy(), minlength=len(sizes[0]))
     for parent, state in zip(parents, levels[1:], strict=True):
         sizes.append(np.bincount(parent, sizes[-1], minlength=len(_centroids(state))).astype(np.int64))
-    with stage.writer("centroids", fingerprint) as out:
+    with writer as out:
         for i, state in enumerate(levels):
             parent = pa.array(parents[i]) if i < len(parents) else pa.nulls(len(sizes[i]), pa.int32())
             vectors = _centroids(state)

@@ -5,6 +5,7 @@ Reads `source`, writes one shard of embeddings for each of its shards, and a rej
 
 import io
 import platform
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +152,7 @@ class Decoder:
 
     def decoded(self, shard: str) -> dict[str, Any]:
         """The shard's pixels as one buffer, uint8 [N, S, S, 3], and what belongs to them."""
+        began = time.monotonic()
         size, source = self._preprocess.size, self._run.stage("source")
         pixels = io.BytesIO()
         ids: list[str] = []
@@ -176,6 +178,7 @@ class Decoder:
             rows.append(row)
             where.append(here)
         meta = {"shard": shard, "image_id": ids, "row": rows, "where": where, "rejects": rejects}
+        meta["seconds"] = time.monotonic() - began
         return {"meta": meta, "pixels": pixels.getbuffer()}
 
 
@@ -213,6 +216,7 @@ class ShardEncoder:
             raise self._encoder
         meta = decoded["meta"]
         shard, size = meta["shard"], self._card.preprocess.size
+        writer = self._stage.writer(shard, self._fingerprint, worked=meta["seconds"])
         pixels = np.frombuffer(decoded["pixels"], np.uint8).reshape(-1, size, size, 3)
         vectors = _encoded(self._encoder, pixels, self._batch)
         finite = np.isfinite(vectors).all(1)
@@ -230,7 +234,7 @@ class ShardEncoder:
         counts: dict[str, int] = {}
         for reject in rejects:
             counts[reject["reason"]] = counts.get(reject["reason"], 0) + 1
-        with self._stage.writer(shard, self._fingerprint) as out:
+        with writer as out:
             out.write(f"{shard}.parquet", table, schema.embed(self._card.dim), row_group_size=16384)
             out.write(f"rejects/{shard}.parquet", pa.Table.from_pylist(rejects, schema.REJECTS), schema.REJECTS)
             return out.commit(rows=table.num_rows, rejects=counts)

@@ -39,9 +39,10 @@ def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str =
         return Result(state=todo.state, manifest=todo.manifest)
     if todo.missing:
         progress("report", 0, 1, "drawing")
+        writer = stage.writer("page", identity.fingerprint)
         seen = _Seen(config, run, sample, cluster)
         page = render(_pictured(config, run, seen, summarise(config, run, sample.facts)))
-        with stage.writer("page", identity.fingerprint) as out:
+        with writer as out:
             out.path(PAGE).write_text(page, encoding="utf-8")
             out.commit(rows=sample.rows)
     return Result(state=todo.state, manifest=stage.finish(identity, todo))

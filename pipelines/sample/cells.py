@@ -24,6 +24,7 @@ MANY_LABELS = 100_000  # more are no classes but captions, and are not counted
 def exchange(run: Run, fingerprint: str, layout: Layout, unit: Shard) -> dict[str, Any]:
     """Write a group's images with one row group a bucket; counts the pool's labels on the way."""
     stage = run.stage("sample")
+    writer = stage.writer(unit["name"], fingerprint)
     bucket_C = bucket_of_cell(run.stage("cluster"), layout)
     tables: list[pa.Table] = []
     labels: dict[str, int] = {}
@@ -34,7 +35,7 @@ def exchange(run: Run, fingerprint: str, layout: Layout, unit: Shard) -> dict[st
             labels[label] = labels.get(label, 0) + count
     joined = pa.concat_tables(tables)
     buckets = bucket_C[joined["cell"].to_numpy()]
-    with stage.writer(unit["name"], fingerprint) as out:
+    with writer as out:
         with out.parquet(f"exchange/{unit['name']}.parquet", joined.schema) as file:
             order = np.argsort(buckets, kind="stable")
             present = np.unique(buckets)
@@ -80,6 +81,7 @@ def near_duplicates(
     """
     single_thread()
     stage = run.stage("sample")
+    writer = stage.writer(unit["name"], fingerprint)
     table, points = _cells(stage, layout, unit["bucket"], center)
     cell_N = table["cell"].to_numpy()
     stands = np.arange(table.num_rows)
@@ -97,7 +99,7 @@ def near_duplicates(
         .append_column("duplicate_of", ids.take(pa.array(stands, mask=~copy)))
         .append_column("loneliness", pa.array(lonely))
     )
-    with stage.writer(unit["name"], fingerprint) as out:
+    with writer as out:
         out.write(f"decisions/{unit['name']}.parquet", decided, decided.schema)
         return out.commit(rows=0, facts={"candidates": int((~copy).sum())})
 
@@ -114,6 +116,7 @@ def spread(
     """In which order each cluster is thinned: one column of joining distances a draw; outliers are left out."""
     single_thread()
     stage, name = run.stage("sample"), f"bucket-{unit['bucket']:05d}"
+    writer = stage.writer(unit["name"], fingerprint)
     table, points = _cells(stage, layout, unit["bucket"], center)
     with stage.files.parquet(f"decisions/{name}.parquet") as file:
         candidate = stays(file.read(columns=["duplicate_of", "loneliness"]), limit)
@@ -124,7 +127,7 @@ def spread(
         start_key = uniform(key_of(config.seed + i, "spread"), bits)
         for rows in _members(table["level_1"].to_numpy(), candidate):
             joins[rows] = farthest_first(points[rows], int(start_key[rows].argmin()))
-    with stage.writer(unit["name"], fingerprint) as out:
+    with writer as out:
         out.write(f"spread/{name}.parquet", pa.table(columns), pa.table(columns).schema)
         return out.commit(rows=0)
 
@@ -137,6 +140,7 @@ def stays(decided: pa.Table, limit: float) -> np.ndarray:
 def pick(run: Run, fingerprint: str, layout: Layout, config: CurateConfig, limit: float, unit: Shard) -> dict[str, Any]:
     """Fill every cluster's quota; writes one row group a group of shards, and counts the labels of every draw."""
     stage, name = run.stage("sample"), f"bucket-{unit['bucket']:05d}"
+    writer = stage.writer(unit["name"], fingerprint)
     with stage.files.parquet(f"decisions/{name}.parquet") as file:
         table = file.read()
     if config.sample.pick is Pick.SPREAD:
@@ -164,7 +168,7 @@ def pick(run: Run, fingerprint: str, layout: Layout, config: CurateConfig, limit
     result = table.select(["shard", "row", "duplicate_of"]).append_column("kept", pa.array(draws[0]))
     result = result.append_column("reason", pa.array(why))
     group_N = table["shard"].to_numpy() // layout.group_size
-    with stage.writer(unit["name"], fingerprint) as out:
+    with writer as out:
         with out.parquet(f"picks/{unit['name']}.parquet", result.schema) as file:
             for rows in _runs(group_N):
                 file.write_table(result.take(rows), row_group_size=1 << 30)

@@ -23,10 +23,11 @@ ROW_GROUP = 256  # images a row group of a training shard: what a reader fetches
 def write_group(run: Run, fingerprint: str, layout: Layout, config: CurateConfig, unit: Shard) -> dict[str, Any]:
     """Write a group's shards: `part-N.parquet` row-aligned with source, and `images/part-N` with the kept ones."""
     stage = run.stage("sample")
+    writer = stage.writer(unit["name"], fingerprint)
     decided = picked(stage, layout, unit["group"])
     rows = kept = 0
     reasons: dict[str, int] = {}
-    with stage.writer(unit["name"], fingerprint) as out:
+    with writer as out:
         for shard in layout.groups()[unit["group"]]:
             mine = decided.filter(pa.array(decided["shard"].to_numpy() == layout.shards.index(shard)))
             table = _decisions(run, layout, shard, mine)

@@ -206,8 +206,13 @@ class Stage:
         texts = self.files.read_many([f"commits/{shard}.json" for shard in shards])
         return {shard: json.loads(texts[f"commits/{shard}.json"]) for shard in shards}
 
-    def writer(self, shard: str, identity_fingerprint: str) -> "ShardWriter":
-        return ShardWriter(self.files, shard, identity_fingerprint)
+    def writer(self, shard: str, identity_fingerprint: str, *, worked: float = 0.0) -> "ShardWriter":
+        """What writes and commits a shard. Get it when the work begins: it keeps the time.
+
+        Args:
+            worked: seconds of work that went before, elsewhere.
+        """
+        return ShardWriter(self.files, shard, identity_fingerprint, worked)
 
     def finish(
         self,
@@ -222,13 +227,13 @@ class Stage:
 
         Args:
             todo: what :meth:`begin` returned.
-            shards: those that make up the artifact, if not all that were planned.
+            shards: those that make up the artifact, if not all that were planned; the work on all counts as its work.
             check: called with (rows, rejects by reason) before the commit; it may refuse by raising.
         """
         shards = todo.shards if shards is None else shards
         commits = self.commits()
         files: dict[str, list[Any]] = {}
-        rows, seconds = 0, 0.0
+        rows = 0
         rejects: dict[str, int] = {}
         for shard in shards:
             record = commits.get(shard["name"])
@@ -236,7 +241,6 @@ class Stage:
                 raise StoreError(f"{self.files.url}: shard {shard['name']} is not there. Run again: only it is redone.")
             files |= record["files"]
             rows += record["rows"]
-            seconds += record["seconds"]
             for reason, count in record["rejects"].items():
                 rejects[reason] = rejects.get(reason, 0) + count
         if check is not None:
@@ -249,7 +253,7 @@ class Stage:
             shards=len(shards),
             rows=rows,
             rejects=dict(sorted(rejects.items())),
-            seconds=round(seconds, 3),
+            seconds=round(sum(commits[s["name"]]["seconds"] for s in todo.shards if s["name"] in commits), 3),
             wall_seconds=round(time.monotonic() - todo.began, 3),
             state=todo.state,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -280,12 +284,12 @@ class ShardWriter:
     Files become visible in :meth:`commit` alone; leaving the context without it drops them.
     """
 
-    def __init__(self, files: Files, shard: str, identity_fingerprint: str) -> None:
+    def __init__(self, files: Files, shard: str, identity_fingerprint: str, worked: float) -> None:
         self._files = files
         self._shard = shard
         self._fingerprint = identity_fingerprint
         self._written: dict[str, Path] = {}
-        self._started = time.monotonic()
+        self._started = time.monotonic() - worked
         self._folder: Path | None = None
 
     def __enter__(self) -> "ShardWriter":

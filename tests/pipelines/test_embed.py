@@ -1,5 +1,6 @@
 """embed: one unit vector an image, rejects for what has none, and no other weights than those it began with."""
 
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -68,6 +69,17 @@ def test_a_row_an_image_of_unit_length(config: CurateConfig, monkeypatch: pytest
     assert np.linalg.norm(found.astype(float), axis=1) == pytest.approx(np.ones(IMAGES), abs=1e-3)
     monkeypatch.setattr(embed, "load", None)  # a finished stage builds no network
     assert embed.run(config, Run(config.run)).state == "Reused"
+
+
+def test_its_seconds_are_those_of_the_work(config: CurateConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(Encoder):
+        def encode(self, pixels: np.ndarray) -> np.ndarray:
+            time.sleep(0.02)
+            return super().encode(pixels)
+
+    given(monkeypatch, Slow())
+    manifest = embed.run(config, Run(config.run)).manifest
+    assert manifest.seconds >= 8 * 0.02, "eight batches of up to three"
 
 
 def test_a_vector_that_is_not_finite_is_a_reject(config: CurateConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -351,3 +351,16 @@ def test_a_manifest_of_another_version(tmp_path: Path) -> None:
     assert "manifest.json lacks digest, wall_seconds: another version of this software wrote it" in str(caught.value)
     assert "--redo embed" in str(caught.value)
     assert finished(stage, redo="always").rows == 15
+
+
+def test_work_is_counted_wherever_it_was_done(tmp_path: Path) -> None:
+    """What went before the writer, and the units that only led to the artifact."""
+    stage = Run(str(tmp_path)).stage("embed")
+    who = identity()
+    todo = stage.begin(who, lambda: [{"name": "scratch"}, {"name": "part-00000"}])
+    for name, worked in (("scratch", 30.0), ("part-00000", 5.0)):
+        with stage.writer(name, who.fingerprint, worked=worked) as out:
+            out.commit(rows=1)
+    manifest = stage.finish(who, todo, shards=[{"name": "part-00000"}])
+    assert 35 <= manifest.seconds < 36
+    assert manifest.rows == 1
