@@ -152,7 +152,7 @@ class SampleConfig:
 class ReportConfig:
     """How much the report shows; its size doesn't grow with the pool."""
 
-    map_points: int = setting(3000, "images on the map", ge=10, le=20_000)
+    map_points: int = setting(3000, "images on the map; fewer than 3: no map", ge=0, le=20_000)
     clusters: int = setting(12, "clusters shown as image grids", ge=0, le=50)
     images_per_cluster: int = setting(12, "images in each grid", ge=2, le=50)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.tiny import EMBEDDED, Tiny, write_encoder, write_pool
+from tests.e2e.tiny import Tiny, write_encoder, write_pool
 from tests.prefect_server import prefect_server
 
 
@@ -20,7 +20,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
 
 @pytest.fixture(scope="session")
 def undisturbed(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run through Ray and Prefect's embedded API that nothing went wrong with."""
+    """A run through Ray on two CPUs that nothing went wrong with."""
     run = tmp_path_factory.mktemp("undisturbed") / "run"
-    tiny.run(run, runner="ray", env=EMBEDDED)
+    tiny.run(run, runner="ray")
     return run

@@ -1,7 +1,7 @@
 """`siglino run` without Prefect: the same command line, settings and stages, one after another, in half the time.
 
 Storage is the truth, so what the whole-run tests ask (kills, workers, S3, damage) must hold without an orchestrator.
-The runs that they are compared with, the README's and the deployment's go through Prefect.
+The runs of the README and of the deployment go through Prefect.
 """
 
 import sys
