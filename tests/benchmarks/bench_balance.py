@@ -1,10 +1,10 @@
 """How balanced the demo's sample is, by recipe: the README's table, over five seeds of clustering and sampling.
 
-    python tests/benchmarks/bench_balance.py [RUN]
+    python tests/benchmarks/bench_balance.py [RUN [RECIPE ...]]
 
 RUN (default runs/demo) must hold a finished `source` and `embed` of the demo; they are copied aside, and each recipe
 and seed runs `cluster` and `sample` on them in one process. Unlike the table of `siglino inspect`, whose draws share
-one clustering, everything that a seed decides is drawn anew.
+one clustering, everything that a seed decides is drawn anew. RECIPE: only those whose names begin so.
 """
 
 import shutil
@@ -40,6 +40,8 @@ def main() -> None:
         for stage in ("source", "embed"):
             shutil.copytree(origin / stage, Path(folder) / stage)
         for name, words in RECIPES.items():
+            if not name.startswith(tuple(sys.argv[2:]) or ""):
+                continue
             values: list[list[float]] = []
             junk: list[float] = []
             for seed in range(SEEDS):

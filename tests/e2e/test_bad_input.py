@@ -200,7 +200,7 @@ def test_a_dead_worker(tiny: Tiny, undisturbed: Path, tmp_path: Path) -> None:
         assert code == FAILED, text
         one_message(text, "WorkerError", "run the same command again")
         tiny.run(run, "--only=embed")
-    assert Run(str(run)).stage("embed").require().digest == digests(undisturbed)["embed"]
+    assert digests(run, "embed") == digests(undisturbed, "embed")
 
 
 def _title(process: psutil.Process) -> str:

@@ -321,9 +321,9 @@ def kill_marked(mark: str, seconds: float = 30) -> None:
         psutil.wait_procs(alive, timeout=5)
 
 
-def digests(run: str | Path) -> dict[str, str]:
-    """The digests of the stages whose bytes are determined."""
-    return {name: Run(str(run)).stage(name).require().digest for name in STAGES}
+def digests(run: str | Path, *stages: str) -> dict[str, str]:
+    """The digests of stages, if none are named of all whose bytes are determined."""
+    return {name: Run(str(run)).stage(name).require().digest for name in stages or STAGES}
 
 
 def contents(run: Path) -> dict[str, str]:
