@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from siglino_core.store import Run
-from tests.e2e.tiny import EMBEDDED, Tiny, contents, count, digests, leftovers, one_message
+from tests.e2e.tiny import EMBEDDED, LIGHT, Tiny, contents, count, digests, leftovers, one_message, program
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +19,7 @@ USAGE, FAILED = 2, 1
 
 
 def _refused(tiny: Tiny, code: int, *arguments: str, says: tuple[str, ...]) -> None:
-    done = tiny.siglino(*arguments)
+    done = tiny.siglino(*arguments, module=program(arguments, None))
     assert done.returncode == code, done.stdout + done.stderr
     one_message(done.stderr, *says)
 
@@ -46,18 +46,14 @@ def test_settings_that_cannot_be(tiny: Tiny, tmp_path: Path, word: str, says: tu
     assert not (tmp_path / "run").exists(), "nothing is begun"
 
 
-@pytest.mark.parametrize(
-    ("word", "says"),
-    [
-        ("sample.target_size=245", ("sample.target_size=245", "larger than the pool (244 images)")),
-        ("cluster.num_clusters=[300,6]", ("cluster.num_clusters=[300, 6]", "more centroids than images (244)")),
-    ],
-)
-def test_more_than_the_pool_is_refused_before_embedding(
-    tiny: Tiny, tmp_path: Path, word: str, says: tuple[str, ...]
-) -> None:
+def test_more_than_the_pool_is_refused_before_embedding(tiny: Tiny, tmp_path: Path) -> None:
+    """Through Prefect's embedded API, as a user's own command."""
     run = tmp_path / "run"
-    _refused(tiny, USAGE, "run", *tiny.words(run, word), says=says)
+    words = tiny.words(run, "sample.target_size=245", "cluster.num_clusters=[300,6]")
+    done = tiny.siglino("run", *words, env=EMBEDDED)
+    assert done.returncode == USAGE, done.stdout
+    one_message(done.stderr, "sample.target_size=245 is larger than the pool (244 images)")
+    one_message(done.stderr, "cluster.num_clusters=[300, 6] asks for more centroids than images (244)")
     assert (run / "source/manifest.json").exists()
     assert not (run / "embed").exists()
 
@@ -176,7 +172,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk(tiny: Tiny, small_disk: Path, undisturbed: Path) -> None:
     run = small_disk / "run"
-    done = tiny.siglino("run", *tiny.words(run))
+    done = tiny.siglino("run", *tiny.words(run), module=LIGHT)
     assert done.returncode == FAILED, done.stdout + done.stderr
     one_message(done.stderr, "StoreError", "no space left", str(run))
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)

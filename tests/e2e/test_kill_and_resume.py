@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 KILLS = [  # stage, runner, what must be there in the stage's folder (a prefix), and how much more of it than before
     ("source", "local", "commits/part-", 1),
     ("source", "local", "commits/part-", 4),
-    ("embed", "ray", "commits/part-", 2),
+    ("embed", "ray", "commits/part-", 2),  # on four CPUs: without room for decoders none would come
     ("embed", "local", "commits/part-", 1),
     ("cluster", "local", "state/level_1/", 1),
     ("cluster", "local", "state/level_2/", 1),
@@ -49,7 +49,8 @@ def _kill(tiny: Tiny, run: Path, stage: str, runner: str, what: str, more: int, 
     redo = ["--redo", stage] if manifest.exists() else []
     before = 0 if redo else count(run, f"{stage}/{what}")
     finished = [name for name in STAGES if (run / name / "manifest.json").exists() and name != stage]
-    with tiny.start("run", *redo, *tiny.words(run, runner=runner), log=log) as started:
+    words = tiny.words(run, "runtime.cpus=4", runner=runner)
+    with tiny.start("run", *redo, *words, log=log) as started:
         emptied = not redo
 
         def inside() -> bool:
