@@ -3,13 +3,16 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check fast bench clean
+.PHONY: demo test pytest check fast bench clean
 
 demo: $(VENV)/.installed  ## Curate the pool that ships with the package into runs/demo
 	$(BIN)/siglino run experiment=demo
 	$(BIN)/siglino inspect runs/demo
 
-test: $(VENV)/.installed check  ## Everything that CI checks
+test: $(VENV)/.installed  ## Everything that CI checks
+	@$(MAKE) --no-print-directory --jobs 2 check pytest
+
+pytest: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -n 2 --dist loadscope --durations 12
 
 fast: $(VENV)/.installed check  ## The same without what starts Ray, Prefect, S3 or a browser

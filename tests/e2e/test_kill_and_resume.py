@@ -19,7 +19,7 @@ KILLS = [  # stage, runner, what must be there in the stage's folder (a prefix),
     ("cluster", "local", "state/level_1/", 1),
     ("cluster", "local", "state/level_2/", 1),
     ("cluster", "local", "commits/part-", 2),
-    ("sample", "ray", "exchange/exchange-", 2),
+    ("sample", "local", "exchange/exchange-", 2),
     ("sample", "local", "commits/part-", 3),
     ("report", "local", "plan.json", 1),
 ]
