@@ -13,9 +13,9 @@ Whatever is started here ends with its `with` block, its children included.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.ports import reserve
 from tests.process import running
 
 PREFECT = Path(sys.executable).with_name("prefect")
@@ -85,7 +86,7 @@ def prefect_server(tmp: Path, *, startup_seconds: float = 120) -> Iterator[Serve
     """
     home = tmp / "prefect-home"
     home.mkdir(parents=True)
-    port = _free_port()
+    (port,), reserved = reserve(1)
     url = f"http://127.0.0.1:{port}/api"
     env = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     env |= {
@@ -104,7 +105,7 @@ def prefect_server(tmp: Path, *, startup_seconds: float = 120) -> Iterator[Serve
         "no_proxy": "127.0.0.1,localhost",
     }
     log = home / "server.log"
-    with running([str(PREFECT), "server", "start"], cwd=home, env=env, log=log) as process:
+    with reserved, running([str(PREFECT), "server", "start"], cwd=home, env=env, log=log) as process:
         deadline = time.monotonic() + startup_seconds
         while not _healthy(url):
             if process.poll() is not None or time.monotonic() > deadline:
@@ -161,15 +162,9 @@ def _process_logs(server: Server) -> str:
     return "\n".join(f"--- {name}\n{tail}" for name, tail in tails)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def _healthy(url: str) -> bool:
     try:
         with _loopback.open(url + "/health", timeout=5) as answer:
             return answer.status == 200
-    except (urllib.error.URLError, OSError):
+    except (urllib.error.URLError, OSError, http.client.HTTPException):
         return False

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from tests.ports import reserve
 from tests.process import running
 
 ACCESS_KEY, SECRET_KEY = "siglino", "siglino-secret"
@@ -69,7 +69,9 @@ def s3_server(tmp: Path, *, startup_seconds: float = 90) -> Iterator[S3]:
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    ports, reserved = _free_ports(("master", "volume", "filer", "s3"))
+    roles = ("master", "volume", "filer", "s3")
+    found, reserved = reserve(len(roles), twins=(0, 10_000))  # SeaweedFS binds gRPC 10000 higher
+    ports = dict(zip(roles, found, strict=True))
     url = f"http://127.0.0.1:{ports['s3']}"
     command = [
         weed,
@@ -119,23 +121,3 @@ def _wait(server: S3, process: subprocess.Popen[bytes], log: Path, seconds: floa
         if process.poll() is not None or time.monotonic() > deadline:
             raise AssertionError(f"the S3 server did not start:\n{log.read_text(errors='replace')[-4000:]}")
         time.sleep(0.2)
-
-
-def _free_ports(roles: tuple[str, ...]) -> tuple[dict[str, int], ExitStack]:
-    """A free port for each role whose gRPC port, by SeaweedFS's rule 10000 higher, is free as well.
-
-    SeaweedFS takes seconds to bind them all. Until the stack is closed each is held by a UDP socket of its number, so
-    that servers of other test processes take others; all lie below what the system deals out by itself.
-    """
-    found: dict[str, int] = {}
-    reserved = ExitStack()
-    for port in range(20_000, 22_700):
-        mine = reserved.enter_context(socket.socket(type=socket.SOCK_DGRAM))
-        with ExitStack() as probes, suppress(OSError):
-            mine.bind(("127.0.0.1", port))
-            for offset in (0, 10_000):
-                probes.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
-            found[roles[len(found)]] = port
-        if len(found) == len(roles):
-            return found, reserved
-    raise AssertionError("no free ports")
