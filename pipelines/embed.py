@@ -187,19 +187,13 @@ class ShardEncoder:
 
     def __init__(self, run: Run, config: EmbedConfig, device: str, fingerprint: str, card: Card) -> None:
         self._stage, self._fingerprint, self._card = run.stage("embed"), fingerprint, card
-        self._encoder: Encoder | SiglinoError
+        self._fault: SiglinoError | None = None
         if choose(device).device == "cpu":
             single_thread()
         try:
-            self._encoder = load(config, choose(device).device, config.precision.value)
+            self._encoder = _encoder(config, choose(device).device, card)
         except SiglinoError as e:  # said with the first shard: out of a constructor Ray would wrap it
-            self._encoder = e
-            return
-        if self._encoder.card != card:
-            self._encoder = DataError(
-                f"embed.encoder={config.encoder}: the weights on {platform.node()} are not those that the run began "
-                f"with ({self._encoder.card.identity[:12]}, not {card.identity[:12]}). Give every node the same."
-            )
+            self._fault = e
             return
         self._batch = config.batch_size or self._encoder.device.batch_size
 
@@ -212,8 +206,8 @@ class ShardEncoder:
 
     def commit(self, decoded: dict[str, Any]) -> dict[str, Any]:
         """Embed and commit a shard; returns its commit record."""
-        if isinstance(self._encoder, SiglinoError):
-            raise self._encoder
+        if self._fault is not None:
+            raise self._fault
         meta = decoded["meta"]
         shard, size = meta["shard"], self._card.preprocess.size
         writer = self._stage.writer(shard, self._fingerprint, worked=meta["seconds"])
@@ -238,6 +232,17 @@ class ShardEncoder:
             out.write(f"{shard}.parquet", table, schema.embed(self._card.dim), row_group_size=16384)
             out.write(f"rejects/{shard}.parquet", pa.Table.from_pylist(rejects, schema.REJECTS), schema.REJECTS)
             return out.commit(rows=table.num_rows, rejects=counts)
+
+
+def _encoder(config: EmbedConfig, device: str, card: Card) -> "Encoder":
+    """The encoder, if it is on this machine the one that the run began with."""
+    encoder = load(config, device, config.precision.value)
+    if encoder.card != card:
+        raise DataError(
+            f"embed.encoder={config.encoder}: the weights on {platform.node()} are not those that the run began "
+            f"with ({encoder.card.identity[:12]}, not {card.identity[:12]}). Give every node the same."
+        )
+    return encoder
 
 
 def _encoded(encoder: "Encoder", pixels: np.ndarray, batch: int) -> np.ndarray:

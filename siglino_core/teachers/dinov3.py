@@ -19,19 +19,7 @@ FILES = ("config.json", "model.safetensors", "model-*.safetensors", "model.safet
 
 def describe(config: EmbedConfig) -> Card:
     """The card of ``dinov3:<hub id or local folder>``; its identity is that of the files, configuration included."""
-    folder = _folder(config)
-    found = _config(config, folder)
-    size, patch = config.image_size or 224, found.get("patch_size", 16)
-    if size % patch:
-        raise ConfigError(f"embed.image_size={size} is not a multiple of the encoder's patch, {patch}")
-    weights = sorted(folder.glob("model*.safetensors"))
-    if not weights:
-        raise _unusable(config, "model.safetensors is missing (other formats are not read).")
-    return Card(
-        identity=files_hash([folder / "config.json", *weights]),
-        preprocess=Preprocess(size=size),
-        dim=found["hidden_size"],
-    )
+    return _card(config, _folder(config))
 
 
 def load(config: EmbedConfig, device: str, precision: str) -> "Encoder":
@@ -42,7 +30,8 @@ def load(config: EmbedConfig, device: str, precision: str) -> "Encoder":
     from siglino_core.teachers.base import Encoder
 
     disable_progress_bar()  # it would draw into the run's own display
-    card, folder = describe(config), _folder(config)
+    folder = _folder(config)
+    card = _card(config, folder)
     try:
         model = DINOv3ViTModel.from_pretrained(folder, use_safetensors=True)
     except Exception as e:  # transformers, safetensors and torch each raise their own
@@ -55,6 +44,21 @@ def load(config: EmbedConfig, device: str, precision: str) -> "Encoder":
 
     return Encoder(
         model, card, mean=IMAGENET_MEAN, std=IMAGENET_STD, device=device, precision=precision, features=features
+    )
+
+
+def _card(config: EmbedConfig, folder: Path) -> Card:
+    found = _config(config, folder)
+    size, patch = config.image_size or 224, found.get("patch_size", 16)
+    if size % patch:
+        raise ConfigError(f"embed.image_size={size} is not a multiple of the encoder's patch, {patch}")
+    weights = sorted(folder.glob("model*.safetensors"))
+    if not weights:
+        raise _unusable(config, "model.safetensors is missing (other formats are not read).")
+    return Card(
+        identity=files_hash([folder / "config.json", *weights]),
+        preprocess=Preprocess(size=size),
+        dim=found["hidden_size"],
     )
 
 

@@ -24,8 +24,7 @@ SHA256 = "579344248a93e230"  # how the weights' file begins
 
 def describe(config: EmbedConfig) -> Card:
     """The card; its identity is that of the weights' file."""
-    preprocess = Preprocess(size=config.image_size or 224, fit="squash")
-    return Card(identity=_checked(_path())[:32], preprocess=preprocess, dim=1280)
+    return _card(config, _path())
 
 
 def load(config: EmbedConfig, device: str, precision: str) -> "Encoder":
@@ -35,14 +34,20 @@ def load(config: EmbedConfig, device: str, precision: str) -> "Encoder":
 
     from siglino_core.teachers.base import Encoder
 
-    card = describe(config)
+    path = _path()
+    card = _card(config, path)
     model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    weights = torch.load(_path(), map_location="cpu", weights_only=True)
+    weights = torch.load(path, map_location="cpu", weights_only=True)
     model.load_state_dict(_renamed(weights, model.state_dict()), strict=True)
     model.reset_classifier(0)  # type: ignore[operator]
     _fold_norms(model.eval())
     half = (0.5, 0.5, 0.5)
     return Encoder(model, card, mean=half, std=half, device=device, precision=precision)
+
+
+def _card(config: EmbedConfig, path: Path) -> Card:
+    preprocess = Preprocess(size=config.image_size or 224, fit="squash")
+    return Card(identity=_checked(path)[:32], preprocess=preprocess, dim=1280)
 
 
 def _path() -> Path:

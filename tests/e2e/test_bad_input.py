@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from siglino_core.store import Run
-from tests.e2e.tiny import EMBEDDED, LIGHT, Tiny, contents, count, digests, leftovers, one_message, program
+from tests.e2e.tiny import Tiny, contents, count, digests, leftovers, one_message
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +19,7 @@ USAGE, FAILED = 2, 1
 
 
 def _refused(tiny: Tiny, code: int, *arguments: str, says: tuple[str, ...]) -> None:
-    done = tiny.siglino(*arguments, module=program(arguments, None))
+    done = tiny.siglino(*arguments)
     assert done.returncode == code, done.stdout + done.stderr
     one_message(done.stderr, *says)
 
@@ -50,7 +50,7 @@ def test_more_than_the_pool_is_refused_before_embedding(tiny: Tiny, tmp_path: Pa
     """Through Prefect's embedded API, as a user's own command."""
     run = tmp_path / "run"
     words = tiny.words(run, "sample.target_size=245", "cluster.num_clusters=[300,6]")
-    done = tiny.siglino("run", *words, env=EMBEDDED)
+    done = tiny.siglino("run", *words, prefect=True)
     assert done.returncode == USAGE, done.stdout
     one_message(done.stderr, "sample.target_size=245 is larger than the pool (244 images)")
     one_message(done.stderr, "cluster.num_clusters=[300, 6] asks for more centroids than images (244)")
@@ -68,6 +68,7 @@ def test_a_target_that_duplicates_make_impossible(tiny: Tiny, run: Path) -> None
         *tiny.words(run, "sample.target_size=244"),
         says=("sample.target_size=244", "are left when duplicates, outliers and rejects are gone", "Ask for at most"),
     )
+    assert not (run / "sample/manifest.json").exists(), "no half of a sample is taken for one"
 
 
 def test_a_pool_that_is_not_there(tiny: Tiny, tmp_path: Path) -> None:
@@ -79,6 +80,7 @@ def test_a_pool_that_is_not_there(tiny: Tiny, tmp_path: Path) -> None:
         *tiny.words(tmp_path / "run", f"source.uri={missing}"),
         says=("DataError", str(missing), "nothing is there"),
     )
+    assert not list(tmp_path.rglob("plan.json")), "nothing is begun"
 
 
 def test_another_config_is_named_and_redo_mends_it(tiny: Tiny, run: Path, undisturbed: Path) -> None:
@@ -111,10 +113,12 @@ def test_another_target_remakes_sample_and_report_alone(tiny: Tiny, run: Path, u
 @pytest.mark.parametrize("words", [["--only", "cluster"], ["--from", "sample"]])
 def test_a_stage_without_its_parents(tiny: Tiny, tmp_path: Path, words: list[str]) -> None:
     _refused(tiny, FAILED, "run", *words, *tiny.words(tmp_path / "run"), says=("StoreError", "is not finished"))
+    assert not list(tmp_path.rglob("plan.json")), "nothing is begun"
 
 
 def test_a_stage_that_there_is_not(tiny: Tiny, tmp_path: Path) -> None:
     _refused(tiny, USAGE, "run", "--only", "clutser", *tiny.words(tmp_path / "run"), says=("no such stage: clutser",))
+    assert not (tmp_path / "run").exists(), "nothing is begun"
 
 
 def test_a_file_where_the_run_should_be(tiny: Tiny, tmp_path: Path) -> None:
@@ -126,12 +130,13 @@ def test_a_file_where_the_run_should_be(tiny: Tiny, tmp_path: Path) -> None:
 def test_a_stranger_where_a_stage_should_be(tiny: Tiny, run: Path) -> None:
     (run / "embed/plan.json").write_text("this is not ours")
     _refused(tiny, FAILED, "run", *tiny.words(run), says=("StoreError", "embed/plan.json", "damaged"))
+    assert (run / "embed/plan.json").read_text() == "this is not ours"
 
 
 def test_a_prefect_that_does_not_start(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "prefect.db").write_text("another version's")
     home = {"PREFECT_HOME": str(tmp_path), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "1"}
-    done = tiny.siglino("run", *tiny.words(tmp_path / "run"), env={**EMBEDDED, **home})
+    done = tiny.siglino("run", *tiny.words(tmp_path / "run"), env=home, prefect=True)
     assert done.returncode == FAILED, done.stdout
     one_message(
         done.stderr, "WorkerError", "embedded API did not start", str(tmp_path), "PREFECT_HOME", "PREFECT_API_URL"
@@ -172,7 +177,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk(tiny: Tiny, small_disk: Path, undisturbed: Path) -> None:
     run = small_disk / "run"
-    done = tiny.siglino("run", *tiny.words(run), module=LIGHT)
+    done = tiny.siglino("run", *tiny.words(run))
     assert done.returncode == FAILED, done.stdout + done.stderr
     one_message(done.stderr, "StoreError", "no space left", str(run))
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import s3fs
 
-from tests.e2e.tiny import LIGHT, STAGES, Tiny, digests, one_message
+from tests.e2e.tiny import STAGES, Tiny, digests, one_message
 from tests.s3_server import S3, s3_server
 
 pytestmark = pytest.mark.slow
@@ -63,7 +63,7 @@ def test_refusals_are_one_line(tiny: Tiny, s3: S3, case: str) -> None:
     run, env, says = REFUSALS[case]
     nowhere = {"AWS_CONFIG_FILE": str(tiny.home / "none"), "AWS_SHARED_CREDENTIALS_FILE": str(tiny.home / "none")}
     began = time.monotonic()
-    done = tiny.siglino("run", *tiny.words(run), env={**s3.env, **nowhere, **env}, module=LIGHT)
+    done = tiny.siglino("run", *tiny.words(run), env={**s3.env, **nowhere, **env})
     assert done.returncode == 1, done.stdout + done.stderr
     one_message(done.stderr, "StoreError: ", run, says)
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
@@ -73,6 +73,6 @@ def test_refusals_are_one_line(tiny: Tiny, s3: S3, case: str) -> None:
 def test_a_pool_that_cannot_be_reached_is_one_line(tiny: Tiny, s3: S3, tmp_path: Path) -> None:
     env = {**s3.env, "AWS_SECRET_ACCESS_KEY": "wrong"}
     words = tiny.words(tmp_path / "run", "source.uri=s3://curated/pool")
-    done = tiny.siglino("run", *words, env=env, module=LIGHT)
+    done = tiny.siglino("run", *words, env=env)
     assert done.returncode == 1
     one_message(done.stderr, "StoreError: ", "s3://curated/pool")

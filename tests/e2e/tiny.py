@@ -28,7 +28,6 @@ STAGES = ("source", "embed", "cluster", "sample")  # whose bytes depend on nothi
 CLASSES = ("disc", "square", "stripes", "rings", "checks", "slope")
 ROWS_PER_SHARD = 24
 TARGET = 60
-EMBEDDED = {"PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true"}  # the command brings up Prefect's embedded API
 LIGHT = "tests.e2e.light"  # the command without Prefect
 MARK = "SIGLINO_TEST_MARK"  # in the environment of everything that a test starts, so that it can be found
 
@@ -186,7 +185,7 @@ class Tiny:
         mark = uuid.uuid4().hex
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", program(args, env), *args],
+                [sys.executable, "-m", LIGHT, *args],
                 cwd=self.home,
                 env={**self.env(**(env or {})), MARK: mark},
                 stdin=subprocess.DEVNULL,
@@ -206,14 +205,17 @@ class Tiny:
         *args: str,
         env: dict[str, str] | None = None,
         seconds: float = 240,
-        module: str = "flows.cli",
+        prefect: bool = False,
         **popen: Any,
     ) -> subprocess.CompletedProcess[str]:
-        """`siglino ARGS` to its end: exit code, stdout, stderr; nothing of it is left."""
+        """`siglino ARGS` to its end: exit code, stdout, stderr; nothing of it is left.
+
+        ``prefect``: the product's own command, which brings up Prefect's embedded API.
+        """
         mark = uuid.uuid4().hex
         try:
             return subprocess.run(
-                [sys.executable, "-m", module, *args],
+                [sys.executable, "-m", "flows.cli" if prefect else LIGHT, *args],
                 cwd=self.home,
                 env={**self.env(**(env or {})), MARK: mark},
                 stdin=subprocess.DEVNULL,
@@ -227,18 +229,13 @@ class Tiny:
             kill_marked(mark)
 
     def run(self, run: str | Path, *more: str, runner: str = "local", **options: Any) -> str:
-        """A run to its good end, without Prefect unless ``env`` is EMBEDDED; returns what it printed."""
+        """A run to its good end; returns what it printed."""
         flags = [m for m in more if m.startswith("--")]
         settings = [m for m in more if not m.startswith("--")]
         words = ["run", *flags, *self.words(run, *settings, runner=runner)]
-        done = self.siglino(*words, module=program(words, options.get("env")), **options)
+        done = self.siglino(*words, **options)
         assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
-
-
-def program(args: Sequence[str], env: dict[str, str] | None) -> str:
-    """The module that runs a command: the product's, or for plain runs the one without Prefect."""
-    return LIGHT if args[0] == "run" and env != EMBEDDED else "flows.cli"
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,8 @@ def test_life(run: Run) -> None:
 @pytest.mark.slow
 def test_life_on_s3(s3: str) -> None:
     life(Run(f"{s3}/life"))
+    assert Run(f"{s3}/other").about() == {}
+    assert Run(f"{s3}/life").stage("embed").require().rows == 15
 
 
 def test_a_refusal_names_all_that_differs_and_the_way_out(tmp_path: Path) -> None:
