@@ -1,5 +1,21 @@
 """The optimisers of a distillation: which weight goes to which, their learning rate, and their settings."""
 
+from siglino_core.optim.build import build, schedules
+from siglino_core.optim.config import Method, OptimConfig, Schedule
+from siglino_core.optim.groups import Group, group_of, parameter_groups
 from siglino_core.optim.muon import Muon, orthogonalize
+from siglino_core.optim.schedule import lr_factor
 
-__all__ = ["Muon", "orthogonalize"]
+__all__ = [
+    "Group",
+    "Method",
+    "Muon",
+    "OptimConfig",
+    "Schedule",
+    "build",
+    "group_of",
+    "lr_factor",
+    "orthogonalize",
+    "parameter_groups",
+    "schedules",
+]
