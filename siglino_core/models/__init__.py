@@ -1,0 +1,11 @@
+"""The student: its encoder, its heads, and the formats in which its weights travel.
+
+The modules that make up the model import one another relatively, so that an exported folder can carry them
+as they are for readers who have no SigLino installed.
+"""
+
+from siglino_core.models.config import PRESETS, SigLinoConfig, Teacher
+from siglino_core.models.encoder import Features, SigLino
+from siglino_core.models.layout import Layout
+
+__all__ = ["PRESETS", "Features", "Layout", "SigLino", "SigLinoConfig", "Teacher"]

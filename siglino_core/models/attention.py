@@ -1,0 +1,167 @@
+"""Attention over a pack of images, each of which sees itself alone, with a learned sink per head.
+
+Legend: T tokens, H heads, D channels of a head, R images of equal length N.
+
+A head's sink s multiplies its output by sigmoid(log-sum-exp - s), which equals a softmax with one more key of logit s
+and value zero. Only FlexAttention differentiates its log-sum-exp; SDPA and the variable-length kernel drop that
+gradient in silence. So these two get the key itself: eight more channels (kernels want multiples of eight), of which a
+query holds 1, a real key 0, and the extra key sink / scale.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .segments import Segments
+
+Backend = Literal["auto", "loop", "varlen", "flex", "mask"]
+EXTRA = 8
+
+
+def packed_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    segments: Segments | Sequence[int],
+    sink: Tensor | None = None,
+    backend: Backend = "auto",
+) -> Tensor:
+    """Softmax attention inside each image of a pack, scale 1/sqrt(D).
+
+    Args:
+        q, k, v: [T, H, D], token-major.
+        segments: the images' runs of tokens, or their lengths.
+        sink: [H], a logit per head that takes part in the softmax and carries no value.
+        backend: ``loop`` (SDPA image by image: the fastest on CPUs), ``varlen`` (CUDA, half precision), ``flex``
+            (compiled on CUDA; on CPUs the forward pass alone), ``mask`` (all pairs: the reference), or ``auto``.
+
+    Returns:
+        [T, H, D]; zero for padding.
+
+    Raises:
+        ValueError: an unknown backend, one that cannot do this here, or shapes that don't fit.
+    """
+    if not isinstance(segments, Segments):
+        segments = Segments.of(segments, device=q.device)
+    if q.shape != k.shape or q.shape != v.shape or q.ndim != 3 or len(q) != segments.total:
+        raise ValueError(
+            f"q, k, v of {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}: [{segments.total}, H, D] each"
+        )
+    q, k = q.to(v.dtype), k.to(v.dtype)  # norms and rotation may have left them in fp32
+    if backend == "auto":
+        backend = "loop" if q.device.type != "cuda" else "flex" if sink is not None else "varlen"
+    if backend not in BACKENDS:
+        raise ValueError(f"backend={backend!r}: one of auto, {', '.join(BACKENDS)}")
+    return BACKENDS[backend](q, k, v, segments, sink)
+
+
+def _loop(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, segments: Segments, sink_H: Tensor | None) -> Tensor:
+    parts = []
+    for start, images, length in segments.runs:
+
+        def batch(x_THD: Tensor, start: int = start, images: int = images, length: int = length) -> Tensor:
+            return x_THD[start : start + images * length].unflatten(0, (images, length)).transpose(1, 2)
+
+        o_RHND = _sdpa(batch(q_THD), batch(k_THD), batch(v_THD), sink_H)
+        parts.append(o_RHND.transpose(1, 2).flatten(0, 1))
+    return _with_padding(parts, v_THD, segments)
+
+
+def _sdpa(q_RHND: Tensor, k_RHND: Tensor, v_RHND: Tensor, sink_H: Tensor | None) -> Tensor:
+    scale = q_RHND.shape[-1] ** -0.5
+    if sink_H is None:
+        return F.scaled_dot_product_attention(q_RHND, k_RHND, v_RHND, scale=scale)
+    key_R1E = _sink_key(sink_H, scale, q_RHND).transpose(0, 1).expand(len(q_RHND), -1, -1, -1)
+    k_RHME = torch.cat([F.pad(k_RHND, (0, EXTRA)), key_R1E], dim=2)
+    v_RHME = F.pad(v_RHND, (0, EXTRA, 0, 1))
+    return F.scaled_dot_product_attention(_with_one(q_RHND), k_RHME, v_RHME, scale=scale)[..., : q_RHND.shape[-1]]
+
+
+def _varlen(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, segments: Segments, sink_H: Tensor | None) -> Tensor:
+    from torch.nn.attention.varlen import varlen_attn
+
+    if q_THD.device.type != "cuda":
+        raise ValueError("backend='varlen': CUDA alone has this kernel. Use backend='auto'.")
+    d, used, scale = q_THD.shape[-1], segments.used, q_THD.shape[-1] ** -0.5
+    q, k, v = q_THD[:used], k_THD[:used], v_THD[:used]
+    ends, longest = segments.offsets, max(segments.lengths)
+    if sink_H is None:
+        out = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scale)
+    else:
+        # Image i's key goes behind its last token, i rows further down than that token stood.
+        image_B = torch.arange(segments.images, device=q.device)
+        token_T = torch.arange(used, device=q.device) + segments.image_T[:used]
+        rows = torch.cat([token_T, segments.ends_B + image_B])
+        key_B1E = _sink_key(sink_H, scale, q).expand(segments.images, -1, -1)
+        k = torch.cat([F.pad(k, (0, EXTRA)), key_B1E])[rows.argsort()]
+        v = F.pad(torch.cat([v, v.new_zeros(segments.images, *v.shape[1:])])[rows.argsort()], (0, EXTRA))
+        ends_k = ends + torch.arange(len(ends), device=q.device, dtype=torch.int32)
+        out = varlen_attn(_with_one(q), k, v, ends, ends_k, longest, longest + 1, scale=scale)
+    assert isinstance(out, Tensor)
+    return _with_padding([out[..., :d]], v_THD, segments)
+
+
+def _flex(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, segments: Segments, sink_H: Tensor | None) -> Tensor:
+    from torch.nn.attention.flex_attention import AuxRequest
+
+    on_cpu = q_THD.device.type != "cuda"
+    if on_cpu and torch.is_grad_enabled() and any(x.requires_grad for x in (q_THD, k_THD, v_THD)):
+        raise ValueError("backend='flex' has no gradient on a CPU. Use backend='auto'.")
+    q, k, v = (x.transpose(0, 1)[None] for x in (q_THD, k_THD, v_THD))
+    if on_cpu:  # it refuses leaves that want a gradient, even where none is recorded
+        q, k, v = q.detach(), k.detach(), v.detach()
+    out, aux = _flex_kernel(not on_cpu)(
+        q, k, v, block_mask=segments.block_mask, scale=q.shape[-1] ** -0.5, return_aux=AuxRequest(lse=True)
+    )
+    if sink_H is not None:
+        out = out * (aux.lse - sink_H[:, None]).sigmoid()[..., None].to(out.dtype)
+    return _with_padding([out[0].transpose(0, 1)[: segments.used]], v_THD, segments)
+
+
+@cache
+def _flex_kernel(compiled: bool) -> Callable[..., Any]:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention, dynamic=False) if compiled else flex_attention
+
+
+def _mask(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, segments: Segments, sink_H: Tensor | None) -> Tensor:
+    scores_HTT = torch.einsum("qhd,khd->hqk", q_THD, k_THD) * q_THD.shape[-1] ** -0.5
+    same_TT = segments.image_T[:, None] == segments.image_T
+    scores_HTT = scores_HTT.masked_fill(~same_TT, float("-inf"))
+    if sink_H is not None:
+        column_HT1 = sink_H.to(q_THD.dtype)[:, None, None].expand(-1, len(q_THD), 1)
+        scores_HTT = torch.cat([scores_HTT, column_HT1], dim=-1)
+    weights_HTT = scores_HTT.softmax(-1)[..., : len(k_THD)]
+    out_THD = torch.einsum("hqk,khd->qhd", weights_HTT, v_THD)
+    return _with_padding([out_THD[: segments.used]], v_THD, segments)
+
+
+BACKENDS: dict[str, Callable[[Tensor, Tensor, Tensor, Segments, Tensor | None], Tensor]] = {
+    "loop": _loop,
+    "varlen": _varlen,
+    "flex": _flex,
+    "mask": _mask,
+}
+
+
+def _sink_key(sink_H: Tensor, scale: float, like: Tensor) -> Tensor:
+    """[1, H, D + EXTRA]: a key that meets a query's 1 with the sink's logit."""
+    key_1H1 = (sink_H / scale).to(like.dtype)[None, :, None]
+    return F.pad(key_1H1, (like.shape[-1], EXTRA - 1))
+
+
+def _with_one(q: Tensor) -> Tensor:
+    """[..., D + EXTRA]: a query that holds 1 where a sink's key holds its logit."""
+    unit = F.pad(q.new_ones(1), (0, EXTRA - 1))
+    return torch.cat([q, unit.expand(*q.shape[:-1], EXTRA)], dim=-1)
+
+
+def _with_padding(parts: list[Tensor], v_THD: Tensor, segments: Segments) -> Tensor:
+    if segments.used != segments.total or not parts:
+        parts = [*parts, torch.zeros_like(v_THD[segments.used :])]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

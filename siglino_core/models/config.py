@@ -1,0 +1,120 @@
+"""The student's shape: one frozen dataclass, and the configurations that have names.
+
+Source: the SigLino release (arXiv 2512.20157) for the five published ones.
+"""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teacher:
+    """A teacher whose features the student predicts.
+
+    Attributes:
+        name: one word; prefixes the head's keys in a checkpoint.
+        dim: width of its features.
+        pooled: its summary comes from its own attention pooling over all predicted tokens, else from the CLS token.
+    """
+
+    name: str
+    dim: int
+    pooled: bool = False
+
+
+SIGLIP2 = Teacher(name="siglip2", dim=1152, pooled=True)
+DINOV3 = Teacher(name="dinov3", dim=1024)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SigLinoConfig:
+    """A student's shape.
+
+    Attributes:
+        width: of the residual stream.
+        layers: how many blocks.
+        heads, head_dim: of the attention; their product may differ from ``width``.
+        hidden: of the dense SwiGLU layers (0 where every layer is a mixture).
+        experts: of a mixture layer; 0 makes all layers dense.
+        top_k: experts per token.
+        expert_hidden: hidden width of one expert.
+        dense_layers: so many first layers are dense although the others are mixtures.
+        norm_weights: the blocks' RMSNorms have learned weights.
+        norm_eps: of every RMSNorm with weights; the others use fp32's epsilon.
+        registers: tokens beside CLS and the patches.
+        patch_size: side of a patch, in pixels.
+        channels: of a pixel.
+        rope_min, rope_max: magnitudes of the golden frequencies.
+        teachers: whose features are predicted, one head each.
+
+    Raises:
+        ValueError: a value outside its range; the message names it.
+    """
+
+    width: int
+    layers: int
+    heads: int
+    head_dim: int
+    hidden: int = 0
+    experts: int = 0
+    top_k: int = 0
+    expert_hidden: int = 0
+    dense_layers: int = 0
+    norm_weights: bool = True
+    norm_eps: float = 1e-5
+    registers: int = 4
+    patch_size: int = 16
+    channels: int = 3
+    rope_min: float = 1.0
+    rope_max: float = 20.0
+    teachers: tuple[Teacher, ...] = (SIGLIP2, DINOV3)
+
+    def __post_init__(self) -> None:
+        for name in ("width", "layers", "heads", "head_dim", "patch_size", "channels"):
+            _require(getattr(self, name) >= 1, f"{name}={getattr(self, name)}: at least 1")
+        _require(self.registers >= 0, f"registers={self.registers}: at least 0")
+        _require(
+            self.head_dim % 8 == 0, f"head_dim={self.head_dim}: a multiple of 8 (half of it rotates, in pairs, in 2-D)"
+        )
+        _require(0 <= self.dense_layers <= self.layers, f"dense_layers={self.dense_layers}: 0 to {self.layers}")
+        _require(0 < self.rope_min <= self.rope_max, f"rope_min={self.rope_min}: above 0, at most {self.rope_max}")
+        if any(self.is_mixture(i) for i in range(self.layers)):
+            _require(self.expert_hidden >= 1, f"expert_hidden={self.expert_hidden}: at least 1")
+            _require(1 <= self.top_k <= self.experts, f"top_k={self.top_k}: 1 to {self.experts} experts")
+        if not all(self.is_mixture(i) for i in range(self.layers)):
+            _require(self.hidden >= 1, f"hidden={self.hidden}: at least 1, since there are dense layers")
+        names = [t.name for t in self.teachers]
+        _require(len(set(names)) == len(names), f"teachers={names}: each once")
+        _require(all(n.isidentifier() and n != "siglino" for n in names), f"teachers={names}: words, none 'siglino'")
+
+    def is_mixture(self, layer: int) -> bool:
+        """Whether this layer's feed-forward is a mixture of experts."""
+        return self.experts > 0 and layer >= self.dense_layers
+
+    @property
+    def prefix(self) -> int:
+        """Tokens of an image before its patches: CLS and the registers."""
+        return 1 + self.registers
+
+    @property
+    def patch_values(self) -> int:
+        """Numbers in one patch."""
+        return self.patch_size**2 * self.channels
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise ValueError(message)
+
+
+_MOE = SigLinoConfig(width=768, layers=18, heads=8, head_dim=128, experts=28, top_k=6, expert_hidden=384)
+
+PRESETS: dict[str, SigLinoConfig] = {
+    "siglino-moe-0.3b": _MOE,
+    "siglino-moe-0.15b": replace(_MOE, top_k=2),
+    "siglino-0.6b": SigLinoConfig(width=1280, layers=18, heads=16, head_dim=80, hidden=5120),
+    "siglino-70m": SigLinoConfig(width=512, layers=12, heads=8, head_dim=64, hidden=2048, norm_weights=False),
+    "siglino-30m": SigLinoConfig(width=384, layers=12, heads=6, head_dim=64, hidden=1536, norm_weights=False),
+    # Not published; for CPUs: demonstrations, tests and probes.
+    "siglino-micro": SigLinoConfig(width=384, layers=6, heads=6, head_dim=64, experts=28, top_k=6, expert_hidden=96),
+    "siglino-nano": SigLinoConfig(width=192, layers=4, heads=4, head_dim=64, experts=8, top_k=2, expert_hidden=96),
+}

@@ -1,0 +1,239 @@
+"""The student: a transformer over packs of images at their own resolutions, and its heads.
+
+Legend: B images, R registers, P tokens of an image before its patches, N patches of all images, T tokens of the pack,
+V values of a patch, D width, H attention heads, hd channels of a head, C a teacher's width.
+
+Source: the SigLino release (arXiv 2512.20157).
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .attention import Backend, packed_attention
+from .config import SigLinoConfig
+from .heads import PoolingHead, TeacherHead
+from .layout import Layout
+from .moe import MixtureOfExperts
+from .precision import KeepsFp32
+from .rope import golden_frequencies, rotate, rotation
+from .segments import Segments
+
+FP32_EPS = torch.finfo(torch.float32).eps
+STUDENT = "siglino"  # the student's own features, beside those under its teachers' names
+
+
+class Features(NamedTuple):
+    """What the student says of a pack, by teacher, and under ``siglino`` in its own space."""
+
+    patches: dict[str, Tensor]  # [N, C], all images' patches in order
+    summaries: dict[str, Tensor]  # [B, C]
+    registers: dict[str, Tensor]  # [B, R, C]
+
+
+class Attention(nn.Module):
+    """Queries and keys RMS-normalised per head, then rotated; a sink per head."""
+
+    def __init__(self, config: SigLinoConfig) -> None:
+        super().__init__()
+        inner = config.heads * config.head_dim
+        self.heads = config.heads
+        self.wq = nn.Linear(config.width, inner, bias=False)
+        self.wk = nn.Linear(config.width, inner, bias=False)
+        self.wv = nn.Linear(config.width, inner, bias=False)
+        self.wo = nn.Linear(inner, config.width, bias=False)
+        self.sinks = nn.Parameter(torch.empty(config.heads))
+
+    def forward(self, x_TD: Tensor, segments: Segments, turn: tuple[Tensor, Tensor], backend: Backend) -> Tensor:
+        q_THD, k_THD, v_THD = (w(x_TD).unflatten(-1, (self.heads, -1)) for w in (self.wq, self.wk, self.wv))
+        q_THD, k_THD = (rotate(F.rms_norm(x, x.shape[-1:], eps=FP32_EPS), turn) for x in (q_THD, k_THD))
+        return self.wo(packed_attention(q_THD, k_THD, v_THD, segments, self.sinks, backend).flatten(1))
+
+
+class FeedForward(nn.Module):
+    """SwiGLU: w2(silu(w1 x) * w3 x)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.w1 = nn.Linear(width, hidden, bias=False)
+        self.w2 = nn.Linear(hidden, width, bias=False)
+        self.w3 = nn.Linear(width, hidden, bias=False)
+
+    def forward(self, x_TD: Tensor) -> Tensor:
+        return self.w2(F.silu(self.w1(x_TD)) * self.w3(x_TD))
+
+
+class Block(nn.Module):
+    """x += attention(norm(x)); x += feed_forward(norm(x))."""
+
+    def __init__(self, config: SigLinoConfig, layer: int) -> None:
+        super().__init__()
+        self.attention = Attention(config)
+        self.attention_norm, self.ffn_norm = _norm(config), _norm(config)
+        self.moe = self.feed_forward = None
+        if config.is_mixture(layer):
+            self.moe = MixtureOfExperts(config.width, config.expert_hidden, config.experts, config.top_k)
+        else:
+            self.feed_forward = FeedForward(config.width, config.hidden)
+
+    def forward(self, x_TD: Tensor, segments: Segments, turn: tuple[Tensor, Tensor], backend: Backend) -> Tensor:
+        x_TD = x_TD + self.attention(self.attention_norm(x_TD), segments, turn, backend)
+        h_TD = self.ffn_norm(x_TD)
+        if self.moe is not None:
+            return x_TD + self.moe(h_TD, segments.used)
+        assert self.feed_forward is not None
+        return x_TD + self.feed_forward(h_TD)
+
+
+class SigLino(KeepsFp32, nn.Module):
+    """The student. Its state dict has the published keys.
+
+    Attributes:
+        student: its config.
+        backend: of the attention.
+    """
+
+    keeps_fp32 = ("freqs_cis_golden",)
+    freqs_cis_golden: Tensor
+
+    def __init__(self, config: SigLinoConfig, backend: Backend = "auto") -> None:
+        super().__init__()
+        self.build(config, backend)
+        self.reset_parameters()
+
+    def build(self, config: SigLinoConfig, backend: Backend) -> None:
+        """Make the modules; their values are those of :meth:`reset_parameters` or of a checkpoint."""
+        self.student = config
+        self.backend: Backend = backend
+        self.cls_token = nn.Parameter(torch.empty(1, 1, config.width))
+        self.storage_tokens = nn.Parameter(torch.empty(1, config.registers, config.width))
+        self.img_projector = nn.Linear(config.patch_values, config.width, bias=False)
+        self.register_buffer("freqs_cis_golden", torch.empty(config.heads, config.head_dim // 4, 2))
+        self.layers = nn.ModuleList(Block(config, i) for i in range(config.layers))
+        self.norm = nn.RMSNorm(config.width, eps=config.norm_eps)
+        self.register_load_state_dict_pre_hook(_check_frequencies)
+        for t in config.teachers:
+            self.add_module(f"{t.name}_adapter", TeacherHead(config.width, t.dim))
+            if t.name == "dinov3":  # stored in the release, frozen, and used by nothing
+                self.layer_norm_dinov3 = nn.LayerNorm(t.dim).requires_grad_(False)
+            if t.pooled:
+                self.add_module(f"{t.name}_multihead_attention_pooling_head", PoolingHead(t.dim))
+
+    def reset_parameters(self) -> None:
+        """The published initialisation: each block begins as the identity, since ``wo`` and ``w2`` are zero."""
+        nn.init.normal_(self.cls_token, std=0.02)
+        nn.init.normal_(self.storage_tokens, std=0.02)
+        _truncated(self.img_projector.weight, 0.02)
+        self.freqs_cis_golden.copy_(self.golden())
+        for i, block in enumerate(self.layers):
+            depth = 0.02 / math.sqrt(2 * (i + 1))
+            for name, p in block.named_parameters():
+                if name.endswith(("wo.weight", "w2", "w2.weight")):
+                    nn.init.zeros_(p)
+                elif name.endswith("norm.weight"):
+                    nn.init.ones_(p)
+                else:
+                    _truncated(p, 0.02 if "w1" in name else depth)
+        for m in self.modules():
+            if isinstance(m, MixtureOfExperts):
+                nn.init.zeros_(m.expert_bias)
+                nn.init.zeros_(m.load)
+            elif isinstance(m, nn.LayerNorm | nn.RMSNorm) and m.weight is not None:
+                m.reset_parameters()
+            elif isinstance(m, TeacherHead):
+                _truncated(m.fc1.weight, 0.01)
+                _truncated(m.fc2.weight, 0.01)
+                nn.init.zeros_(m.fc1.bias)
+            elif isinstance(m, PoolingHead):  # until the teacher's own weights are copied in
+                for p in m.parameters():
+                    nn.init.zeros_(p) if p.ndim == 1 else nn.init.normal_(p, std=p.shape[-1] ** -0.5)
+                m.layernorm.reset_parameters()
+
+    def golden(self) -> Tensor:
+        """The rotary frequencies that belong to this shape, fp32 [H, hd / 4, 2]."""
+        c = self.student
+        return golden_frequencies(c.heads, c.head_dim // 4, c.rope_min, c.rope_max)
+
+    def check_frequencies(self, found_HF2: Tensor) -> None:
+        """Refuse a checkpoint whose rotary frequencies are not the golden ones.
+
+        Raises:
+            ValueError: they differ by more than their precision explains.
+        """
+        allowed = 1e-4 if found_HF2.dtype in (torch.float32, torch.float64) else 0.1
+        golden_HF2 = self.golden()
+        if found_HF2.shape != golden_HF2.shape or (found_HF2.float().cpu() - golden_HF2).abs().max() > allowed:
+            raise ValueError("freqs_cis_golden: not the golden frequencies of this config. Another model's checkpoint?")
+
+    def layout(self, shapes: list[tuple[int, int]], total: int | None = None) -> Layout:
+        """Where images of these (height, width), in patches, lie in a pack of ``total`` tokens."""
+        return Layout.of(shapes, prefix=self.student.prefix, total=total, device=self.cls_token.device)
+
+    def encode(self, patches_NV: Tensor, layout: Layout) -> Tensor:
+        """Patches of all images, [N, V], to tokens after the last norm, [T, D].
+
+        A patch's values come in the order (row in patch, column in patch, channel).
+        """
+        prefix_PD = torch.cat([self.cls_token[0], self.storage_tokens[0]])
+        patches_ND = self.img_projector(patches_NV.to(self.img_projector.weight.dtype))
+        prefix_BPD = prefix_PD.to(patches_ND.dtype).expand(len(layout.prefix_BP), -1, -1)
+        x_TD = patches_ND.new_zeros(layout.segments.total, patches_ND.shape[-1])
+        x_TD = x_TD.index_copy(0, layout.patch_N, patches_ND)
+        x_TD = x_TD.index_copy(0, layout.prefix_BP.flatten(), prefix_BPD.flatten(0, 1))
+        turn = rotation(layout.positions_T2, self.freqs_cis_golden)
+        for block in self.layers:
+            x_TD = block(x_TD, layout.segments, turn, self.backend)
+        return self.norm(x_TD)
+
+    def forward(self, patches: Tensor, layout: Layout) -> Features:
+        """The same as :meth:`features`."""
+        return self.features(patches, layout)
+
+    def features(self, patches: Tensor, layout: Layout) -> Features:
+        """Features of all images of a pack.
+
+        Args:
+            patches: [N, V], pixels in +-1; those of image 0 row by row, then those of image 1, and so on.
+            layout: from :meth:`layout`.
+
+        Raises:
+            ValueError: patches that don't fit the layout.
+        """
+        if patches.shape != (len(layout.patch_N), self.student.patch_values):
+            raise ValueError(
+                f"patches of {tuple(patches.shape)}: the layout has {len(layout.patch_N)} of "
+                f"{self.student.patch_values} values"
+            )
+        x_TD = self.encode(patches, layout)
+        prefix_BPD = x_TD[layout.prefix_BP]
+        out = Features({STUDENT: x_TD[layout.patch_N]}, {STUDENT: prefix_BPD[:, 0]}, {STUDENT: prefix_BPD[:, 1:]})
+        for t in self.student.teachers:
+            predicted_TC = self.get_submodule(f"{t.name}_adapter")(x_TD)
+            prefix_BPC = predicted_TC[layout.prefix_BP]
+            out.patches[t.name] = predicted_TC[layout.patch_N]
+            out.registers[t.name] = prefix_BPC[:, 1:]
+            if t.pooled:
+                pool = self.get_submodule(f"{t.name}_multihead_attention_pooling_head")
+                out.summaries[t.name] = pool(predicted_TC, layout.segments)
+            else:
+                out.summaries[t.name] = prefix_BPC[:, 0]
+        return out
+
+
+def _check_frequencies(model: SigLino, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    found = state.get(f"{prefix}freqs_cis_golden")
+    if found is not None:
+        model.check_frequencies(found)
+
+
+def _norm(config: SigLinoConfig) -> nn.RMSNorm:
+    if config.norm_weights:
+        return nn.RMSNorm(config.width, eps=config.norm_eps)
+    return nn.RMSNorm(config.width, eps=FP32_EPS, elementwise_affine=False)
+
+
+def _truncated(p: Tensor, std: float) -> None:
+    nn.init.trunc_normal_(p, std=std, a=-3 * std, b=3 * std)

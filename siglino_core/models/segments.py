@@ -1,0 +1,102 @@
+"""Which tokens of a pack see one another: images one after the other, padding at the end.
+
+Legend: B images, T tokens of the pack.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """A pack's images as runs of tokens; every derived tensor is made once, and serves all layers.
+
+    Attributes:
+        runs: (first token, images, tokens of each) of neighbours of equal length, which one batched product can serve.
+        total: tokens of the pack, those of the padding at its end included.
+        device: where the derived tensors live.
+    """
+
+    runs: tuple[tuple[int, int, int], ...]
+    total: int
+    device: torch.device
+
+    @classmethod
+    def of(
+        cls, lengths: Sequence[int], total: int | None = None, device: torch.device | str | None = None
+    ) -> "Segments":
+        """Images of these lengths in a pack of ``total`` tokens (their sum, if left out).
+
+        Raises:
+            ValueError: an empty image, or more tokens than the pack holds.
+        """
+        runs, start = [], 0
+        for length, group in itertools.groupby(int(n) for n in lengths):
+            if length < 1:
+                raise ValueError("lengths: an image of no tokens")
+            count = len(list(group))
+            runs.append((start, count, length))
+            start += count * length
+        if total is not None and start > total:
+            raise ValueError(f"{len(lengths)} images of {start} tokens in a pack of {total}")
+        return cls(tuple(runs), start if total is None else total, torch.device(device or "cpu"))
+
+    @classmethod
+    def uniform(cls, images: int, length: int, device: torch.device | str | None = None) -> "Segments":
+        """Equal images; the numbers may be symbols of a trace."""
+        return cls(((0, images, length),), images * length, torch.device(device or "cpu"))
+
+    @cached_property
+    def images(self) -> int:
+        return sum(count for _, count, _ in self.runs)
+
+    @cached_property
+    def used(self) -> int:
+        """Tokens that belong to images."""
+        return sum(count * length for _, count, length in self.runs)
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """Tokens of each image."""
+        return [length for _, count, length in self.runs for _ in range(count)]
+
+    @cached_property
+    def lengths_B(self) -> Tensor:
+        return torch.tensor(self.lengths, dtype=torch.int64, device=self.device)
+
+    @cached_property
+    def ends_B(self) -> Tensor:
+        return self.lengths_B.cumsum(0)
+
+    @cached_property
+    def offsets(self) -> Tensor:
+        """int32 [B + 1]: where each image begins, and where the last one ends."""
+        return torch.nn.functional.pad(self.ends_B, (1, 0)).int()
+
+    @cached_property
+    def image_T(self) -> Tensor:
+        """int64 [T]: the image that each token belongs to; padding belongs to image number B."""
+        token_T = torch.arange(self.total, device=self.device)
+        if len(self.runs) == 1 and self.used == self.total:
+            return token_T // self.runs[0][2]
+        return torch.searchsorted(self.ends_B, token_T, right=True)
+
+    @cached_property
+    def block_mask(self) -> Any:
+        """FlexAttention's mask. Padding sees itself, so that no row of scores is empty; its output is dropped."""
+        from torch.nn.attention.flex_attention import create_block_mask
+
+        image_T = self.image_T
+
+        def same_image(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+            return image_T[q] == image_T[k]
+
+        # Blocks of 128 compute twice the useful area for images of about 256 tokens.
+        block = 64 if self.used < 400 * max(1, self.images) else 128
+        return create_block_mask(same_image, None, None, self.total, self.total, self.device, BLOCK_SIZE=block)

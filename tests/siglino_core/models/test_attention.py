@@ -1,0 +1,123 @@
+"""Packed attention: all backends agree with the reference, gradients too, and sinks are exact."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from siglino_core.models.attention import Backend, packed_attention
+from siglino_core.models.segments import Segments
+
+LENGTHS = [5, 1, 3, 3, 3, 7]
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+def inputs(total: int, *, dtype: torch.dtype = torch.float64, heads: int = 2, d: int = 8) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(total, heads, d)] * 3 + [(heads,)]
+    return [torch.randn(s, generator=generator, dtype=torch.float64).to(dtype).requires_grad_() for s in shapes]
+
+
+def by_hand(q: Tensor, k: Tensor, v: Tensor, sink: Tensor) -> Tensor:
+    """Image by image, head by head: a softmax with one more key of logit ``sink`` and value zero."""
+    ends = torch.tensor([0, *LENGTHS]).cumsum(0).tolist()
+    out = torch.zeros_like(q)
+    for a, b in pairwise(ends):
+        for h in range(q.shape[1]):
+            logits = q[a:b, h] @ k[a:b, h].T / q.shape[-1] ** 0.5
+            weights = torch.cat([logits, sink[h].expand(b - a, 1)], dim=1).softmax(1)
+            out[a:b, h] = weights[:, :-1] @ v[a:b, h]
+    return out
+
+
+@pytest.mark.parametrize("backend", ["loop", "mask", "flex"])
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@torch.no_grad()
+def test_by_hand(backend: Backend) -> None:
+    q, k, v, sink = inputs(sum(LENGTHS))
+    torch.testing.assert_close(packed_attention(q, k, v, LENGTHS, sink, backend), by_hand(q, k, v, sink))
+
+
+@pytest.mark.parametrize("with_sink", [True, False])
+def test_loop_and_mask_agree(with_sink: bool) -> None:
+    q, k, v, sink = inputs(sum(LENGTHS) + 4, dtype=torch.float32)
+    segments = Segments.of(LENGTHS, total=sum(LENGTHS) + 4)
+    leaves = [q, k, v, sink] if with_sink else [q, k, v]
+    found = []
+    for backend in ("loop", "mask"):
+        out = packed_attention(q, k, v, segments, sink if with_sink else None, backend)
+        assert not out[sum(LENGTHS) :].any()
+        found.append((out, *torch.autograd.grad(out.square().sum(), leaves)))
+    for ours, reference in zip(*found, strict=True):
+        torch.testing.assert_close(ours, reference, atol=1e-6, rtol=1e-6)
+        assert ours.isfinite().all()
+
+
+@pytest.mark.parametrize("backend", ["loop", "mask"])
+@pytest.mark.parametrize("with_sink", [True, False])
+def test_gradients(backend: Backend, with_sink: bool) -> None:
+    segments = Segments.of([3, 1, 2, 2], total=9)
+    q, k, v, sink = inputs(9)
+
+    def work(*leaves: Tensor) -> Tensor:
+        return packed_attention(*leaves[:3], segments, leaves[3] if with_sink else None, backend)
+
+    assert torch.autograd.gradcheck(work, (q, k, v, sink) if with_sink else (q, k, v))
+
+
+def test_a_sink_takes_weight_from_the_values() -> None:
+    q, k, v, sink = inputs(sum(LENGTHS))
+    plain = packed_attention(q, k, v, LENGTHS)
+    torch.testing.assert_close(packed_attention(q, k, v, LENGTHS, torch.full_like(sink, -60.0)), plain)
+    torch.testing.assert_close(packed_attention(q, k, v, LENGTHS, torch.full_like(sink, 60.0)), torch.zeros_like(plain))
+
+
+def test_padding_alone() -> None:
+    q, k, v, sink = inputs(3)
+    out = packed_attention(q, k, v, Segments.of([], total=3), sink)
+    assert out.shape == q.shape
+    assert not out.any()
+
+
+def test_refusals() -> None:
+    q, k, v, sink = inputs(6)
+    with pytest.raises(ValueError, match="backend='fast': one of auto, loop, varlen, flex, mask"):
+        packed_attention(q, k, v, [6], sink, "fast")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="backend='varlen': CUDA alone"):
+        packed_attention(q, k, v, [6], sink, "varlen")
+    with pytest.raises(ValueError, match="backend='flex' has no gradient on a CPU"):
+        packed_attention(q, k, v, [6], sink, "flex")
+    with pytest.raises(ValueError, match=r"\[5, H, D\] each"):
+        packed_attention(q, k, v, [5], sink)
+    with pytest.raises(ValueError, match="an image of no tokens"):
+        Segments.of([3, 0])
+    with pytest.raises(ValueError, match="2 images of 7 tokens in a pack of 6"):
+        Segments.of([3, 4], total=6)
+
+
+def test_runs_and_images() -> None:
+    segments = Segments.of(LENGTHS, total=25)
+    assert segments.runs == ((0, 1, 5), (5, 1, 1), (6, 3, 3), (15, 1, 7))
+    assert segments.lengths == LENGTHS
+    assert segments.image_T.tolist() == [0] * 5 + [1] + [2] * 3 + [3] * 3 + [4] * 3 + [5] * 7 + [6] * 3
+    assert segments.offsets.tolist() == [0, 5, 6, 9, 12, 15, 22]
+    assert Segments.uniform(3, 4).image_T.tolist() == Segments.of([4, 4, 4]).image_T.tolist()
+
+
+@pytest.mark.gpu
+@on_gpu
+@pytest.mark.parametrize(("backend", "with_sink"), [("flex", True), ("varlen", True), ("varlen", False)])
+def test_on_a_gpu(backend: Backend, with_sink: bool) -> None:
+    lengths = [261, 70, 70, 400, 130]
+    total = 1024
+    leaves = [x.detach().cuda().requires_grad_() for x in inputs(total, dtype=torch.bfloat16, d=64)]
+    segments = Segments.of(lengths, total, device="cuda")
+    found = []
+    for which, dtype in ((backend, torch.bfloat16), ("mask", torch.float32)):
+        q, k, v, sink = (x.to(dtype) for x in leaves)
+        out = packed_attention(q, k, v, segments, sink if with_sink else None, which)
+        assert not out[sum(lengths) :].any()
+        found.append((out, *torch.autograd.grad(out.float().square().sum(), leaves[: 4 if with_sink else 3])))
+    for ours, reference in zip(*found, strict=True):
+        torch.testing.assert_close(ours.float(), reference.float(), atol=3e-2, rtol=3e-2)

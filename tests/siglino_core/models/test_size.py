@@ -1,0 +1,20 @@
+"""What a student costs, against torch's own count of its operations."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from siglino_core.models import SigLinoConfig
+from siglino_core.models.size import forward_flops
+from tests.siglino_core.models.tiny import DENSE, TINY, student
+
+
+@pytest.mark.parametrize("config", [TINY, DENSE])
+@torch.no_grad()
+def test_operations_of_the_forward_pass(config: SigLinoConfig) -> None:
+    model = student(config)
+    model.backend = "mask"  # its products are counted as such
+    layout = model.layout([(12, 10)])
+    with FlopCounterMode(display=False) as counter:
+        model(torch.randn(120, config.patch_values), layout)
+    assert counter.get_total_flops() == pytest.approx(forward_flops(config, 125), rel=0.1)
