@@ -173,9 +173,7 @@ def _distances(x_BD: Tensor) -> Tensor:
     square_BB = square_B[:, None] + square_B - 2 * products_BB
     first, second = torch.triu_indices(len(x_BD), len(x_BD), 1, device=x_BD.device)
     square_P = square_BB.flatten().index_select(0, first * len(x_BD) + second)
-    # The root's slope is infinite at 0, and what rounding leaves of equal rows isn't always 0.
-    noise = 4 * torch.finfo(x_BD.dtype).eps * square_B.detach().mean()
-    apart_P = square_P > noise
+    apart_P = square_P > 0  # the root's slope is infinite at 0, and rounding goes below
     distance_P = square_P.where(apart_P, 1).sqrt().where(apart_P, 0)
     mean = distance_P.mean()
     return distance_P / mean.where(mean > 0, 1)

@@ -179,3 +179,5 @@ def test_nothing_to_fit() -> None:
 def test_features_that_do_not_vary(value: float) -> None:
     with pytest.raises(DataError, match="all 1,000 rows are the same"):
         PhiS.fit(torch.full((1000, 4), value).split(77))
+    with pytest.raises(DataError, match="all 1,000 rows are the same"):  # but for the mean's rounding
+        PhiS.fit(torch.full((1000, 4), value, dtype=torch.float64).split(77))
