@@ -1,0 +1,310 @@
+"""Losses: an image weighs the same whatever its resolution and its rank, and the average over ranks is exact."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median_low
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from siglino_core.losses import (
+    Relation,
+    gram_loss,
+    images_per_rank,
+    patch_loss,
+    register_loss,
+    relation_loss,
+    summary_loss,
+)
+from siglino_core.standardize import PhiS
+from tests.ranks import on_ranks
+
+LENGTHS = [3, 1, 5, 2, 4, 1, 6]
+SPLITS = [(5, 2), (1, 6), (7, 0), (0, 7)]  # images of two ranks
+
+
+@dataclass
+class Tokens:
+    """What a network says of some images; ``lengths`` are their patches."""
+
+    lengths: list[int]
+    summary_BD: Tensor
+    patch_TD: Tensor
+    register_BRD: Tensor
+
+    @classmethod
+    def random(cls, seed: int, dim: int, lengths: Sequence[int] = LENGTHS) -> Tokens:
+        draw = torch.Generator().manual_seed(seed)
+        shapes = [(len(lengths), dim), (sum(lengths), dim), (len(lengths), 4, dim)]
+        return cls(list(lengths), *(torch.randn(shape, generator=draw, dtype=torch.float64) for shape in shapes))
+
+    def images(self, first: int, last: int) -> Tokens:
+        before, until = sum(self.lengths[:first]), sum(self.lengths[:last])
+        return Tokens(
+            self.lengths[first:last],
+            self.summary_BD[first:last],
+            self.patch_TD[before:until],
+            self.register_BRD[first:last],
+        )
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Tokens:
+        return Tokens(self.lengths, function(self.summary_BD), function(self.patch_TD), function(self.register_BRD))
+
+
+LOSSES: dict[str, Callable[[Tokens, Tokens], Tensor]] = {
+    "summary": lambda s, t: summary_loss(s.summary_BD, t.summary_BD, phi=1.7),
+    "patch": lambda s, t: patch_loss(s.patch_TD, t.patch_TD, t.lengths, phi=0.6),
+    "register": lambda s, t: register_loss(s.register_BRD, t.register_BRD),
+    "gram": lambda s, t: gram_loss(s.patch_TD, t.patch_TD, torch.tensor(t.lengths, dtype=torch.long)),
+    "arkd": lambda s, t: relation_loss(s.summary_BD, t.summary_BD, beta=0.3),
+    "rkd": lambda s, t: relation_loss(s.summary_BD, t.summary_BD, "rkd"),
+    "none": lambda s, t: relation_loss(s.summary_BD, t.summary_BD, "none"),
+}
+INPUTS, TEACHER = Tokens.random(0, 4), Tokens.random(1, 6)
+WEIGHT_KD = torch.randn(4, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+
+def value_and_gradient(name: str, first: int, last: int) -> tuple[Tensor, Tensor]:
+    """A loss of these images, of a student that is one matrix, and the matrix's gradient."""
+    weight_KD = WEIGHT_KD.clone().requires_grad_()
+    student = INPUTS.images(first, last).map(lambda x: x @ weight_KD)
+    value = LOSSES[name](student, TEACHER.images(first, last))
+    value.backward()
+    assert weight_KD.grad is not None
+    return value.detach(), weight_KD.grad
+
+
+def averaged(name: str, split: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """On a rank: the averages over ranks, and the rank's own value."""
+    rank = dist.get_rank()
+    first = sum(split[:rank])
+    own, gradient = value_and_gradient(name, first, first + split[rank])
+    assert own.isfinite()
+    assert gradient.isfinite().all()
+    value = own.clone()
+    for tensor in (value, gradient):
+        dist.all_reduce(tensor)
+        tensor /= dist.get_world_size()
+    return value, gradient, own
+
+
+def everything_on_a_rank() -> dict[Any, Any]:
+    out: dict[Any, Any] = {(name, split): averaged(name, split) for name in LOSSES for split in SPLITS}
+    out["images"] = images_per_rank([5, 0][dist.get_rank()])
+    return out
+
+
+@pytest.fixture(scope="module")
+def two_ranks() -> list[dict[Any, Any]]:
+    return on_ranks(everything_on_a_rank)
+
+
+@pytest.mark.parametrize("split", SPLITS, ids=str)
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_average_over_ranks_is_what_one_process_gets(
+    name: str, split: tuple[int, int], two_ranks: list[dict[Any, Any]]
+) -> None:
+    expected_value, expected_gradient = value_and_gradient(name, 0, len(LENGTHS))
+    assert (expected_gradient.abs().max() > 1e-3) == (name != "none")
+    for rank, results in enumerate(two_ranks):
+        value, gradient, own = results[name, split]
+        torch.testing.assert_close(value, expected_value, rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(gradient, expected_gradient, rtol=1e-11, atol=1e-13)
+        if name in ("arkd", "rkd"):
+            torch.testing.assert_close(own, expected_value, rtol=1e-12, atol=0)
+        elif not split[rank]:
+            assert own == 0
+
+
+def test_images_per_rank(two_ranks: list[dict[Any, Any]]) -> None:
+    assert [results["images"] for results in two_ranks] == [2.5, 2.5]
+    assert images_per_rank(7) == 7
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradcheck(name: str) -> None:
+    def loss(weight_KD: Tensor) -> Tensor:
+        return LOSSES[name](INPUTS.map(lambda x: x @ weight_KD), TEACHER)
+
+    assert torch.autograd.gradcheck(loss, WEIGHT_KD.clone().requires_grad_())
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_no_images(name: str) -> None:
+    value, gradient = value_and_gradient(name, 3, 3)
+    assert value == 0
+    assert torch.equal(gradient, torch.zeros_like(gradient))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_one_image_has_no_relations(name: str) -> None:
+    value, gradient = value_and_gradient(name, 2, 3)
+    assert gradient.isfinite().all()
+    assert (value == 0) == (name in ("arkd", "rkd", "none"))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_precision(name: str) -> None:
+    student, teacher = Tokens.random(3, 64).map(Tensor.bfloat16), Tokens.random(4, 64).map(Tensor.bfloat16)
+    in_fp32 = LOSSES[name](student.map(Tensor.float), teacher.map(Tensor.float))
+    assert in_fp32.dtype == torch.float32
+    assert torch.equal(LOSSES[name](student, teacher), in_fp32)
+    assert torch.equal(LOSSES[name](student, teacher.map(Tensor.float)), in_fp32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(LOSSES[name](student.map(Tensor.float), teacher.map(Tensor.float)), in_fp32)
+    in_fp64 = LOSSES[name](student.map(Tensor.double), teacher.map(Tensor.double))
+    assert in_fp64.dtype == torch.float64
+    assert float(in_fp32) == pytest.approx(float(in_fp64), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_no_gradient_for_the_teacher(name: str) -> None:
+    student = Tokens.random(3, 6).map(Tensor.requires_grad_)
+    teacher = Tokens.random(4, 6).map(Tensor.requires_grad_)
+    LOSSES[name](student, teacher).backward()
+    assert all(x.grad is None for x in (teacher.summary_BD, teacher.patch_TD, teacher.register_BRD))
+
+
+def test_summary_and_registers_are_means_of_squares() -> None:
+    student, teacher = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[1.0, 4.0], [3.0, 1.0]])
+    assert summary_loss(student, teacher) == (4 / 2 + 10 / 2) / 2
+    assert summary_loss(student, teacher, phi=2.0) == (4 / 2 + 10 / 2) / 2 / 4
+    assert summary_loss(student, teacher, images=7.0) == 1  # two of many ranks' images
+    assert register_loss(student[None], teacher[None]) == 14 / 4
+
+
+def test_an_image_weighs_the_same_whatever_its_resolution() -> None:
+    lengths = [2, 50]
+    student_TD = torch.zeros(52, 3, dtype=torch.float64, requires_grad=True)
+    teacher_TD = torch.tensor([1.0] * 2 + [3.0] * 50, dtype=torch.float64)[:, None].expand(52, 3)
+    loss = patch_loss(student_TD, teacher_TD, lengths)
+    loss.backward()
+    assert loss.item() == pytest.approx((1 + 9) / 2)
+    assert student_TD.grad is not None
+    small, large = student_TD.grad.split(lengths)
+    assert float(large.sum() / small.sum()) == pytest.approx(3)  # the errors' ratio, not that of their numbers
+
+
+def test_nor_do_more_pairs_weigh_more() -> None:
+    student, teacher = Tokens.random(3, 6, [3, 5]), Tokens.random(4, 6, [3, 5])
+
+    def doubled(x: Tokens) -> Tensor:
+        return torch.cat([part.repeat(2, 1) for part in x.patch_TD.split(x.lengths)])
+
+    once = gram_loss(student.patch_TD, teacher.patch_TD, [3, 5])
+    twice = gram_loss(doubled(student), doubled(teacher), [6, 10])
+    torch.testing.assert_close(once, twice)
+
+
+def test_a_student_that_predicts_the_mean_starts_at_one() -> None:
+    teacher = 3 * Tokens.random(5, 24, [400] * 2).patch_TD @ Tokens.random(6, 24, [24]).patch_TD + 7
+    phis = PhiS.fit(teacher)
+    student = teacher.mean(0).expand_as(teacher)
+    assert float(summary_loss(student, teacher, phi=phis.phi)) == pytest.approx(1, abs=1e-12)
+    assert float(patch_loss(student, teacher, [400] * 2, phi=phis.phi)) == pytest.approx(1, abs=1e-12)
+    standardised = summary_loss(phis.apply(student), phis.apply(teacher))
+    assert float(standardised) == pytest.approx(1, abs=1e-12)
+
+
+def test_gram_is_the_mean_over_pairs_of_cosines() -> None:
+    student, teacher = Tokens.random(3, 6), Tokens.random(4, 6)
+    expected, first = 0.0, 0
+    for n in LENGTHS:
+        s, t = (normalize(x.patch_TD[first : first + n], dim=1) for x in (student, teacher))
+        expected += sum(float(s[i] @ s[j] - t[i] @ t[j]) ** 2 for i in range(n) for j in range(n)) / n**2 / len(LENGTHS)
+        first += n
+    assert float(gram_loss(student.patch_TD, teacher.patch_TD, LENGTHS)) == pytest.approx(expected, rel=1e-12)
+
+
+def naive_relation(student: Tensor, teacher: Tensor, mode: str, beta: float) -> float:
+    """Over all ordered pairs, one by one."""
+    n = len(student)
+    pairs = [(i, j) for i in range(n) for j in range(n) if i != j]
+
+    def distances(rows: list[list[float]]) -> dict[tuple[int, int], float]:
+        raw = {(i, j): math.dist(rows[i], rows[j]) for i, j in pairs}
+        return {pair: distance / fmean(raw.values()) for pair, distance in raw.items()}
+
+    ours, theirs = distances(student.tolist()), distances(teacher.tolist())
+    median = median_low(theirs.values())
+    losses = []
+    for pair in pairs:
+        stray = abs(ours[pair] - theirs[pair])
+        if mode == "arkd":
+            shrink = max(ours[pair] - theirs[pair], 0) if theirs[pair] < median else 0
+            expand = max(theirs[pair] - ours[pair], 0) if theirs[pair] >= median else 0
+            stray = shrink + expand
+        losses.append(0.5 * stray**2 / beta if stray < beta else stray - 0.5 * beta)
+    return fmean(losses)
+
+
+@pytest.mark.parametrize("mode", ["arkd", "rkd"])
+@pytest.mark.parametrize("beta", [1.0, 0.1])
+@pytest.mark.parametrize("images", [2, 3, 4, 5, 20])
+def test_relations_against_a_double_loop(mode: Any, beta: float, images: int) -> None:
+    student = Tokens.random(images, 5, [1] * images).summary_BD
+    teacher = Tokens.random(images + 100, 9, [1] * images).summary_BD  # of any width
+    value = float(relation_loss(student, teacher, mode, beta))
+    assert value == pytest.approx(naive_relation(student, teacher, mode, beta), rel=1e-10, abs=1e-20)
+
+
+def test_relations_by_hand() -> None:
+    """The teacher's distances 1, 2, 3 are 1/2, 1, 3/2 of their mean, and the median is 1."""
+    teacher = torch.tensor([[0.0], [1.0], [3.0]], dtype=torch.float64)
+    crossed = torch.tensor([[0.0], [2.0], [3.0]], dtype=torch.float64)  # 1, 1/2, 3/2: both go the wrong way by 1/2
+    further = torch.tensor([[0.0], [0.5], [3.0]], dtype=torch.float64)  # 1/4, 5/4, 3/2: both go the right way by 1/4
+    cases: list[tuple[Relation, Tensor, float]] = [
+        ("arkd", crossed, 2 / 3 * 0.5 * 0.25),
+        ("rkd", crossed, 2 / 3 * 0.5 * 0.25),
+        ("arkd", further, 0.0),
+        ("rkd", further, 2 / 3 * 0.5 / 16),
+    ]
+    for mode, student, expected in cases:
+        assert float(relation_loss(student, teacher, mode)) == pytest.approx(expected, abs=1e-15)
+        assert float(relation_loss(10 * student + 3, 0.1 * teacher, mode)) == pytest.approx(expected, abs=1e-15)
+
+
+@pytest.mark.parametrize("mode", ["arkd", "rkd"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("rows", ["all", "half", "pairs"])
+def test_duplicates_have_finite_gradients(mode: Any, dtype: torch.dtype, rows: str) -> None:
+    student = Tokens.random(0, 32, [1] * 40).summary_BD.to(dtype) + 10
+    student = {"all": student[:1].expand(40, 32), "half": student[[0] * 20 + list(range(20))]}.get(
+        rows, student[[i // 2 for i in range(40)]]
+    )
+    student = student.clone().requires_grad_()
+    for teacher in (Tokens.random(1, 32, [1] * 40).summary_BD.to(dtype), student.detach()):
+        loss = relation_loss(student, teacher, mode)
+        (gradient,) = torch.autograd.grad(loss, student)
+        assert loss.isfinite()
+        assert gradient.isfinite().all()
+        assert gradient.abs().max() < 1
+
+
+def test_relations_far_from_the_origin() -> None:
+    student, teacher = (Tokens.random(seed, 64, [1] * 50).summary_BD for seed in (0, 1))
+    moved = relation_loss((student + 300).float(), (teacher - 1000).float(), "rkd")
+    assert float(moved) == pytest.approx(naive_relation(student, teacher, "rkd", 1.0), rel=1e-3)
+
+
+def test_refusals() -> None:
+    x = torch.randn(4, 3)
+    with pytest.raises(ValueError, match="mode='ark': not one of arkd, rkd, none"):
+        relation_loss(x, x, "ark")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="4 images of the student, 3 of the teacher"):
+        relation_loss(x, x[:3])
+    for loss in (patch_loss, gram_loss):
+        for lengths in ([1, 2], [4, 1], [5, -1], [4, 0], []):
+            with pytest.raises(ValueError, match=r"lengths \[.*\] must be positive and add up to the patches, 4"):
+                loss(x, x, lengths)
+    with pytest.raises(ValueError, match=r"student \[4, 3\] and teacher \[1, 3\] must have one shape"):
+        summary_loss(x, x[:1])  # would broadcast
+    with pytest.raises(ValueError, match="must have one shape"):
+        register_loss(x[None], x)
