@@ -1,4 +1,4 @@
-"""The command `siglino`: plan, run, inspect, report, doctor, config."""
+"""The command `siglino`: plan, run, inspect, report, export, doctor, config."""
 
 import argparse
 import os
@@ -77,6 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("run", help="folder or URL of the run")
     report = command("report", "Draw the HTML report of a finished sample again.")
     report.set_defaults(from_stage=None, only="report", redo=["report"])
+    export = command("export", "Write a student's weights as others take them, with config and card.", settings=False)
+    export.add_argument("checkpoint", help="training checkpoint, exported folder, .safetensors or .pt file, or hub id")
+    export.add_argument("--out", required=True, metavar="FOLDER", help="to be made")
+    export.add_argument("--like", metavar="NAME", help="configuration of a flat file: a name or a config.json")
+    export.add_argument("--max-pixels", type=int, default=256**2, metavar="N", help="bound on an image's area")
+    export.add_argument("--program", metavar="GRID", help="also a torch.export program: dynamic, or e.g. 16x16 patches")
     command("doctor", "Check this machine and the run's store.")
     command("config", "Print the resolved config, every key with its sentence.")
     return parser
@@ -162,11 +168,25 @@ def _config(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _export(arguments: argparse.Namespace, console: Console) -> int:
+    from siglino_core.export import export
+    from siglino_core.models.load import load_student
+
+    model = load_student(arguments.checkpoint, arguments.like)
+    options = {"max_pixels": arguments.max_pixels, "program": arguments.program}
+    files = export(model, arguments.out, source=arguments.checkpoint, **options)
+    megabytes = sum(f.stat().st_size for f in files) / 1e6
+    text = f"{len(files)} files, {megabytes:,.1f} MB, in {arguments.out}; its README.md says how to load them."
+    console.print(text, highlight=False, soft_wrap=True)
+    return 0
+
+
 COMMANDS = {
     "plan": _plan,
     "run": _run,
     "inspect": _inspect,
     "report": _run,
+    "export": _export,
     "doctor": _doctor,
     "config": _config,
 }

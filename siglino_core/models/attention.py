@@ -47,7 +47,7 @@ def packed_attention(
     """
     if not isinstance(segments, Segments):
         segments = Segments.of(segments, device=q.device)
-    if q.shape != k.shape or q.shape != v.shape or q.ndim != 3 or len(q) != segments.total:
+    if q.shape != k.shape or q.shape != v.shape or q.ndim != 3 or q.shape[0] != segments.total:
         raise ValueError(
             f"q, k, v of {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}: [{segments.total}, H, D] each"
         )
@@ -75,7 +75,7 @@ def _sdpa(q_RHND: Tensor, k_RHND: Tensor, v_RHND: Tensor, sink_H: Tensor | None)
     scale = q_RHND.shape[-1] ** -0.5
     if sink_H is None:
         return F.scaled_dot_product_attention(q_RHND, k_RHND, v_RHND, scale=scale)
-    key_R1E = _sink_key(sink_H, scale, q_RHND).transpose(0, 1).expand(len(q_RHND), -1, -1, -1)
+    key_R1E = _sink_key(sink_H, scale, q_RHND).transpose(0, 1).expand(q_RHND.shape[0], -1, -1, -1)
     k_RHME = torch.cat([F.pad(k_RHND, (0, EXTRA)), key_R1E], dim=2)
     v_RHME = F.pad(v_RHND, (0, EXTRA, 0, 1))
     return F.scaled_dot_product_attention(_with_one(q_RHND), k_RHME, v_RHME, scale=scale)[..., : q_RHND.shape[-1]]

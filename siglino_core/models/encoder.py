@@ -179,7 +179,7 @@ class SigLino(KeepsFp32, nn.Module):
         """
         prefix_PD = torch.cat([self.cls_token[0], self.storage_tokens[0]])
         patches_ND = self.img_projector(patches_NV.to(self.img_projector.weight.dtype))
-        prefix_BPD = prefix_PD.to(patches_ND.dtype).expand(len(layout.prefix_BP), -1, -1)
+        prefix_BPD = prefix_PD.to(patches_ND.dtype).expand(layout.prefix_BP.shape[0], -1, -1)
         x_TD = patches_ND.new_zeros(layout.segments.total, patches_ND.shape[-1])
         x_TD = x_TD.index_copy(0, layout.patch_N, patches_ND)
         x_TD = x_TD.index_copy(0, layout.prefix_BP.flatten(), prefix_BPD.flatten(0, 1))
@@ -202,9 +202,9 @@ class SigLino(KeepsFp32, nn.Module):
         Raises:
             ValueError: patches that don't fit the layout.
         """
-        if patches.shape != (len(layout.patch_N), self.student.patch_values):
+        if patches.shape != (layout.patch_N.shape[0], self.student.patch_values):
             raise ValueError(
-                f"patches of {tuple(patches.shape)}: the layout has {len(layout.patch_N)} of "
+                f"patches of {tuple(patches.shape)}: the layout has {layout.patch_N.shape[0]} of "
                 f"{self.student.patch_values} values"
             )
         x_TD = self.encode(patches, layout)

@@ -43,12 +43,16 @@ def grouped_linear(x: Tensor, w: Tensor, offsets: Tensor, backend: Backend = "au
         return grouped_linear_triton(x, w, offsets)
     if backend == "loop":
         sizes = offsets.diff(prepend=offsets.new_zeros(1)).tolist()
+        for size in sizes:  # a trace knows no more of them
+            torch._check(size >= 0)
         return torch.cat([F.linear(part, w_MK) for part, w_MK in zip(x.split(sizes), w, strict=True)])
     raise ValueError(f"backend={backend!r}: one of auto, torch, triton, loop")
 
 
 def _best(x_NK: Tensor, w_EMK: Tensor) -> Backend:
     """torch's product is one fused kernel on SM90 and quick on CPUs; on SM80 it is a loop that waits for the host."""
+    if torch.compiler.is_exporting():
+        return "loop"  # torch's own is exact in fp32 on CPUs, but cannot be traced
     aligned = all(n * x_NK.element_size() % 16 == 0 for n in w_EMK.shape[1:])
     if x_NK.device.type == "cuda":
         if x_NK.dtype == torch.bfloat16 and aligned and torch.cuda.get_device_capability(x_NK.device) == (9, 0):

@@ -71,7 +71,7 @@ class MixtureOfExperts(KeepsFp32, nn.Module):
         sorted_N, order_N = chosen_Tk.flatten().sort(stable=True)
         experts_E = torch.arange(len(self.expert_bias), device=x_TD.device)
         offsets_E = torch.searchsorted(sorted_N, experts_E, right=True).int()
-        back_Tk = torch.empty_like(order_N).scatter_(0, order_N, torch.arange(len(order_N), device=x_TD.device))
+        back_Tk = torch.empty_like(order_N).scatter_(0, order_N, torch.arange(order_N.shape[0], device=x_TD.device))
         back_Tk = back_Tk.view_as(chosen_Tk)
         out_ND = self.experts(_Dispatch.apply(x_TD, order_N, back_Tk), offsets_E)
         # The weighted sum of a token's rows, without the [T, k, D] that it sums over.

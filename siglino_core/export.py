@@ -1,0 +1,83 @@
+"""A student as others take it: safetensors, config, processor, code and card in one folder; programs beside them."""
+
+import shutil
+import uuid
+from pathlib import Path
+
+import torch
+
+from siglino_core.errors import ConfigError, StoreError
+from siglino_core.models.hf import SigLinoModel
+from siglino_core.models.processor import SigLinoImageProcessor
+from siglino_core.report.model_card import model_card
+
+
+def export(
+    model: SigLinoModel,
+    out: str,
+    *,
+    source: str,
+    max_pixels: int = 256**2,
+    program: str | None = None,
+) -> list[Path]:
+    """Write the folder; it appears whole, or not at all.
+
+    Args:
+        out: the folder, not there yet.
+        source: where the weights came from, for the card: of a path, its last part.
+        max_pixels: the processor's bound on an image's area.
+        program: also write the encoder as a ``torch.export`` program, for a grid of patches (``16x16``) or for any
+            (``dynamic``).
+
+    Returns:
+        The files, the largest first.
+
+    Raises:
+        ConfigError: the folder is there already, or the grid can't be read.
+        StoreError: the disk refuses.
+    """
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    target, grid = Path(out), _grid(program)
+    if target.exists():
+        raise ConfigError(f"--out {out} is there already. Take another name, or remove it.")
+    processor = SigLinoImageProcessor(patch_size=model.student.patch_size, max_pixels=max_pixels)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = target.parent / f".{target.name}-{uuid.uuid4().hex[:8]}"
+        folder.mkdir()
+        try:
+            model.save_pretrained(folder)
+            processor.save_pretrained(folder)
+            parameters = sum(p.numel() for p in model.parameters())
+            card = model_card(
+                model.student,
+                name=target.name,
+                source=Path(source).name if Path(source).exists() else source,
+                parameters=parameters,
+                max_pixels=max_pixels,
+            )
+            (folder / "README.md").write_text(card, encoding="utf-8")
+            if program:
+                from siglino_core.models.program import export_program
+
+                torch.export.save(export_program(model, grid), folder / f"encoder-{program}.pt2")
+            for file in folder.iterdir():  # safetensors makes files that their owner alone can read
+                file.chmod(folder.stat().st_mode & 0o666)
+            folder.rename(target)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    except OSError as e:
+        raise StoreError(f"--out {out}: {e.strerror or e}") from e
+    return sorted(target.iterdir(), key=lambda f: -f.stat().st_size)
+
+
+def _grid(program: str | None) -> tuple[int, int] | None:
+    if program is None or program == "dynamic":
+        return None
+    rows, _, columns = program.partition("x")
+    if not (rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
+        raise ConfigError(f"--program {program}: either dynamic, or a grid of patches such as 16x16")
+    return int(rows), int(columns)

@@ -1,0 +1,114 @@
+"""A student from any of the forms in which its weights come: a folder, a flat file, a training checkpoint."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from siglino_core.errors import ConfigError, DataError
+from siglino_core.models.config import PRESETS
+from siglino_core.models.encoder import SigLino
+from siglino_core.models.hf import SigLinoModel
+from siglino_core.models.hf_config import SigLinoHFConfig
+
+
+def load_student(source: str, like: str | None = None) -> SigLinoModel:
+    """The model, in fp32, for inference.
+
+    Args:
+        source: a folder with ``config.json`` and ``model.safetensors``, a training checkpoint's folder, a flat
+            ``.safetensors`` or ``.pt`` file, or a hub id.
+        like: which configuration a flat file is of: a name, or a ``config.json``. Left out, it is told by the shapes.
+
+    Raises:
+        ConfigError: there is nothing of the kind, or a file's configuration must be named.
+        DataError: what is there is damaged, or of another model.
+    """
+    from siglino_core.checkpoint import METADATA, weights
+
+    path = Path(source)
+    if (path / METADATA).is_file():
+        return _filled(_config(path / "config.json"), weights(path), source)
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise ConfigError(f"{source}: neither an exported model (config.json is missing) nor a training checkpoint")
+    if path.is_file():
+        state = _flat(path)
+        return _filled(_named(like) if like else _matching(state, source), state, source)
+    if not path.exists() and (source.count("/") != 1 or source.startswith(("/", ".", "~"))):
+        raise ConfigError(f"{source}: there is nothing there")
+    return _pretrained(source)
+
+
+def _pretrained(source: str) -> SigLinoModel:
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # it would draw into the command's own display
+    try:
+        return SigLinoModel.from_pretrained(source).eval()
+    except ValueError as e:
+        raise DataError(f"{source}: {e}") from e
+    except Exception as e:  # transformers, safetensors, the hub and the network each raise their own
+        why = " ".join(str(e).split())[:300]
+        raise ConfigError(
+            f"{source}: {why} Give an exported folder, a training checkpoint, a .safetensors or .pt file, or a hub id."
+        ) from e
+
+
+def _flat(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as e:
+        raise DataError(f"{path}: no readable weights ({type(e).__name__}: {' '.join(str(e).split())[:200]})") from e
+    except Exception as e:  # an unpickler's, which refuses code; its text recommends to allow it
+        raise DataError(f"{path}: not a file of tensors alone, and nothing else is loaded ({type(e).__name__})") from e
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise DataError(f"{path}: not a flat state dict (names to tensors)")
+    return dict(state)
+
+
+def _matching(state: dict[str, Tensor], source: str) -> SigLinoHFConfig:
+    shapes = {k: v.shape for k, v in state.items()}
+    found = []
+    for name, config in PRESETS.items():
+        with torch.device("meta"):
+            if {k: v.shape for k, v in SigLino(config).state_dict().items()} == shapes:
+                found.append(name)
+    if len(found) == 1:
+        return SigLinoHFConfig.of(PRESETS[found[0]])
+    why = "its shapes are those of no named configuration" if not found else f"it may be {' or '.join(found)}"
+    raise ConfigError(f"{source}: {why}. Say which it is: --like NAME, or --like path/to/config.json")
+
+
+def _named(like: str) -> SigLinoHFConfig:
+    if like in PRESETS:
+        return SigLinoHFConfig.of(PRESETS[like])
+    if not Path(like).is_file():
+        raise ConfigError(f"--like {like}: neither a file nor one of {', '.join(PRESETS)}")
+    return _config(Path(like))
+
+
+def _config(path: Path) -> SigLinoHFConfig:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        kind = found.get("model_type")
+    except (OSError, ValueError, AttributeError) as e:
+        raise DataError(f"{path} cannot be read as a model's config ({e})") from e
+    if kind != "siglino":
+        raise ConfigError(f"{path}: this is a {kind}, not a siglino")
+    return SigLinoHFConfig.from_dict(found)
+
+
+def _filled(config: SigLinoHFConfig, state: dict[str, Tensor], source: str) -> SigLinoModel:
+    try:
+        model = SigLinoModel(config)
+        model.load_state_dict(state, strict=True)
+    except (RuntimeError, ValueError, TypeError, KeyError) as e:
+        raise DataError(f"{source}: the weights don't fit the config: {' '.join(str(e).split())[:400]}") from e
+    return model.eval()

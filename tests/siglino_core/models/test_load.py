@@ -1,0 +1,144 @@
+"""A student from every form in which its weights come, and a clear refusal of the rest."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.distributed.checkpoint.state_dict_saver import save
+
+from siglino_core.errors import ConfigError, DataError, SiglinoError
+from siglino_core.models.config import PRESETS
+from siglino_core.models.hf import SigLinoHFConfig, SigLinoModel
+from siglino_core.models.load import load_student
+from tests.siglino_core.models.tiny import TINY, filled
+
+
+@pytest.fixture(scope="module")
+def model() -> SigLinoModel:
+    model = filled(SigLinoModel(SigLinoHFConfig.of(TINY)), seed=3)
+    assert isinstance(model, SigLinoModel)
+    return model
+
+
+def saved(model: SigLinoModel, folder: Path, form: str) -> tuple[Path, str | None]:
+    state = model.state_dict()
+    model.config.save_pretrained(folder)
+    config = str(folder / "config.json")
+    if form == "folder":
+        model.save_pretrained(folder)
+        return folder, None
+    if form == "checkpoint":
+        averaged = {f"ema.{k}": v for k, v in state.items()}
+        others = {f"model.{k}": torch.zeros_like(v) for k, v in state.items()}
+        save({**averaged, **others, "step": 7}, checkpoint_id=folder, no_dist=True)
+        return folder, None
+    path = folder / f"weights.{form}"
+    save_file(state, path) if form == "safetensors" else torch.save(state, path)
+    return path, config
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+@pytest.mark.parametrize("form", ["folder", "pt", "safetensors", "checkpoint"])
+def test_every_form(model: SigLinoModel, tmp_path: Path, form: str) -> None:
+    path, like = saved(model, tmp_path, form)
+    found = load_student(str(path), like)
+    assert not found.training
+    assert found.student == TINY
+    assert all(torch.equal(v, model.state_dict()[k]) for k, v in found.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_a_checkpoint_without_average(model: SigLinoModel, tmp_path: Path) -> None:
+    model.config.save_pretrained(tmp_path)
+    save({f"model.{k}": v for k, v in model.state_dict().items()}, checkpoint_id=tmp_path, no_dist=True)
+    assert torch.equal(load_student(str(tmp_path)).cls_token, model.cls_token)
+
+
+def test_a_flat_file_is_told_by_its_shapes(tmp_path: Path) -> None:
+    model = SigLinoModel(SigLinoHFConfig.of(PRESETS["siglino-nano"]))
+    torch.save(model.state_dict(), tmp_path / "nano.pt")
+    assert load_student(str(tmp_path / "nano.pt")).student == PRESETS["siglino-nano"]
+    assert load_student(str(tmp_path / "nano.pt"), "siglino-nano").student == PRESETS["siglino-nano"]
+
+
+class Harm:
+    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+        return print, ("harm",)
+
+
+def no_flat(folder: Path) -> tuple[str, str | None]:
+    torch.save({"model": {"a": torch.zeros(1)}}, folder / "x.pt")
+    return str(folder / "x.pt"), None
+
+
+def no_tensors(folder: Path) -> tuple[str, str | None]:
+    (folder / "x.pt").write_bytes(pickle.dumps(Harm()))
+    return str(folder / "x.pt"), None
+
+
+def truncated(folder: Path) -> tuple[str, str | None]:
+    (folder / "x.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{")
+    return str(folder / "x.safetensors"), None
+
+
+def no_index(folder: Path) -> tuple[str, str | None]:
+    SigLinoHFConfig.of(TINY).save_pretrained(folder)
+    (folder / ".metadata").write_bytes(pickle.dumps(Harm()))
+    return str(folder), None
+
+
+def of_no_name(folder: Path) -> tuple[str, str | None]:
+    torch.save({"a": torch.zeros(1)}, folder / "x.pt")
+    return str(folder / "x.pt"), None
+
+
+def of_another_name(folder: Path) -> tuple[str, str | None]:
+    return of_no_name(folder)[0], "siglino-nano"
+
+
+def of_a_name_that_is_none(folder: Path) -> tuple[str, str | None]:
+    return of_no_name(folder)[0], "siglino-huge"
+
+
+def of_another_kind(folder: Path) -> tuple[str, str | None]:
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    return of_no_name(folder)[0], str(folder / "config.json")
+
+
+def empty(folder: Path) -> tuple[str, str | None]:
+    return str(folder), None
+
+
+def nowhere(folder: Path) -> tuple[str, str | None]:
+    return str(folder / "none"), None
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "says"),
+    [
+        (no_flat, DataError, "not a flat state dict"),
+        (no_tensors, DataError, "nothing else is loaded|no readable weights"),
+        (truncated, DataError, "no readable weights"),
+        (no_index, DataError, "is not the index of a checkpoint .it names builtins.print"),
+        (of_no_name, ConfigError, "no named configuration. Say which it is: --like NAME"),
+        (of_another_name, DataError, "the weights don't fit the config"),
+        (of_a_name_that_is_none, ConfigError, "--like siglino-huge: neither a file nor one of siglino-moe-0.3b"),
+        (of_another_kind, ConfigError, "this is a bert, not a siglino"),
+        (empty, ConfigError, "config.json is missing"),
+        (nowhere, ConfigError, "there is nothing there"),
+    ],
+)
+def test_refusals(
+    make: Callable[[Path], tuple[str, str | None]],
+    kind: type[SiglinoError],
+    says: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    source, like = make(tmp_path)
+    with pytest.raises(kind, match=says):
+        load_student(source, like)
+    assert "harm" not in capfd.readouterr().out
