@@ -70,7 +70,7 @@ def export(
             shutil.rmtree(folder, ignore_errors=True)
             raise
     except OSError as e:
-        raise StoreError(f"--out {out}: {e.strerror or e}") from e
+        raise StoreError(f"--out {out} cannot be written: {e.filename or out}: {e.strerror or e}") from e
     return sorted(target.iterdir(), key=lambda f: -f.stat().st_size)
 
 

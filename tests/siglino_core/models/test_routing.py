@@ -1,10 +1,13 @@
 """The bias evens the experts' loads, over ranks as over one process."""
 
+import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from siglino_core.models.moe import MixtureOfExperts
 from siglino_core.models.routing import Loads, rebalance
+from tests.ranks import on_ranks
 from tests.siglino_core.models.tiny import filled
 
 
@@ -47,3 +50,18 @@ def test_statistics() -> None:
     loads = Loads(torch.tensor([[2.0, 2.0, 2.0, 2.0], [8.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]))
     assert loads.max_over_mean() == [1.0, 4.0, 0.0]
     torch.testing.assert_close(torch.tensor(loads.entropy()), torch.tensor([1.0, 0.0, 0.0]))
+
+
+def one_rank() -> tuple[list[float], list[float]]:
+    """A step of one of two ranks, which hold other loads."""
+    moe = MixtureOfExperts(8, 8, 4, 1)
+    moe.load += torch.tensor([[5.0, 1.0, 1.0, 1.0], [0.0, 1.0, 9.0, 2.0]])[dist.get_rank()]
+    loads = rebalance(moe, coefficient=1.0)
+    assert loads is not None
+    return moe.expert_bias.tolist(), loads.counts_LE[0].tolist()
+
+
+@pytest.mark.slow
+def test_ranks_move_alike_by_the_loads_of_all() -> None:
+    first, second = on_ranks(one_rank)
+    assert first == second == ([-0.25, 0.75, -1.25, 0.75], [5.0, 2.0, 10.0, 3.0])

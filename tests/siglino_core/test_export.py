@@ -1,0 +1,66 @@
+"""The exported folder: whole or not there, readable by strangers, and described."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoImageProcessor
+
+from siglino_core.errors import ConfigError, StoreError
+from siglino_core.export import export
+from siglino_core.models import PRESETS
+from siglino_core.models.hf import SigLinoHFConfig, SigLinoModel
+from siglino_core.models.load import load_student
+from siglino_core.report.model_card import model_card
+from tests.siglino_core.models.tiny import DENSE, filled
+
+
+@pytest.fixture
+def model() -> SigLinoModel:
+    model = filled(SigLinoModel(SigLinoHFConfig.of(DENSE))).eval()
+    assert isinstance(model, SigLinoModel)
+    return model
+
+
+def test_a_folder_that_loads(model: SigLinoModel, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "student"
+    files = export(model, str(out), source="runs/demo/train/step_100", max_pixels=512**2)
+    names = {f.name for f in files}
+    assert {"model.safetensors", "config.json", "preprocessor_config.json", "README.md", "hf.py", "encoder.py"} <= names
+    assert list(out.parent.iterdir()) == [out]  # nothing half-written beside it
+    assert {f.stat().st_mode & 0o077 for f in files} == {out.stat().st_mode & 0o066}
+    assert AutoImageProcessor.from_pretrained(out).max_pixels == 512**2
+    assert json.loads((out / "config.json").read_text())["auto_map"]["AutoModel"] == "hf.SigLinoModel"
+    assert all(torch.equal(v, model.state_dict()[k]) for k, v in load_student(str(out)).state_dict().items())
+
+
+def test_what_is_there_stays(model: SigLinoModel, tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("mine")
+    with pytest.raises(ConfigError, match=r"is there already\. Take another name"):
+        export(model, str(tmp_path), source="x")
+    with pytest.raises(ConfigError, match="--program 0x3: either dynamic, or a grid of patches such as 16x16"):
+        export(model, str(tmp_path / "out"), source="x", program="0x3")
+    with pytest.raises(StoreError, match=r"kept/out cannot be written: .*kept: File exists"):
+        export(model, str(tmp_path / "kept" / "out"), source="x")
+    assert os.listdir(tmp_path) == ["kept"]
+
+
+def test_a_failure_leaves_nothing(model: SigLinoModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("siglino_core.export.SigLinoImageProcessor.save_pretrained", full)
+    with pytest.raises(StoreError, match="No space left on device"):
+        export(model, str(tmp_path / "out"), source="x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_card() -> None:
+    student = PRESETS["siglino-moe-0.3b"]
+    card = model_card(student, name="a*b", source="org/name", parameters=522_833_120, max_pixels=65_536)
+    for said in ("522,833,120", "153,183,888", "18 mixtures of 28 experts, 6 a token", "library_name: transformers"):
+        assert said in card
+    assert "# a\\*b" in card
+    assert "| `siglip2` | 1152 | the teacher's own pooling |" in card
