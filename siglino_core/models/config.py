@@ -5,6 +5,8 @@ Source: the SigLino release (arXiv 2512.20157) for the five published ones.
 
 from dataclasses import dataclass, replace
 
+POOLING_HEADS = 16  # of SigLIP2's attention pooling
+
 
 @dataclass(frozen=True, kw_only=True)
 class Teacher:
@@ -82,6 +84,12 @@ class SigLinoConfig:
             _require(1 <= self.top_k <= self.experts, f"top_k={self.top_k}: 1 to {self.experts} experts")
         if not all(self.is_mixture(i) for i in range(self.layers)):
             _require(self.hidden >= 1, f"hidden={self.hidden}: at least 1, since there are dense layers")
+        for t in self.teachers:
+            _require(t.dim >= 1, f"teachers: {t.name} of width {t.dim}")
+            _require(
+                not t.pooled or t.dim % POOLING_HEADS == 0,
+                f"teachers: {t.name} of width {t.dim}: a pooled one's is a multiple of {POOLING_HEADS}, the heads",
+            )
         names = [t.name for t in self.teachers]
         _require(len(set(names)) == len(names), f"teachers={names}: each once")
         _require(all(n.isidentifier() and n != "siglino" for n in names), f"teachers={names}: words, none 'siglino'")

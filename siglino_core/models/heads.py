@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .config import POOLING_HEADS
 from .segments import Segments
 
-POOLING_HEADS = 16
 POOLING_HIDDEN = 4304
 
 
