@@ -11,6 +11,10 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import torch
+
+from siglino_core.models import PRESETS, SigLino
+from tests.pictures import picture
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -74,6 +78,26 @@ def test_inspect_shows_the_balance_claimed(demo: tuple[Path, dict[str, str]]) ->
         for name in ("random", "duplicates removed, then random", "curated")
     }
     assert labels["curated"] > 1.2 * labels["duplicates removed, then random"] > labels["random"]
+
+
+@pytest.mark.slow
+def test_the_student_as_the_readme_has_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(SigLino(PRESETS["siglino-nano"]).state_dict(), tmp_path / "weights.pt")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.jpg").write_bytes(picture(0, size=(320, 200)))
+    section = README.partition("## The student")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```(sh|python)\n(.*?)```", section, re.S)
+    assert [kind for kind, _ in blocks] == ["python", "sh", "python"]
+    env = {**os.environ, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    for kind, block in blocks:
+        lines = [line.partition("#")[0].split() for line in block.splitlines()]
+        calls = [[*SIGLINO, *words[1:]] for words in lines] if kind == "sh" else [[sys.executable, "-c", block]]
+        for words in calls:
+            done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+            assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+    assert {"model.safetensors", "encoder-16x16.pt2"} <= set(os.listdir(tmp_path / "student"))
+    assert os.listdir(tmp_path / "maps") == ["one.png"]
 
 
 def test_make_targets_of_the_readme_exist() -> None:

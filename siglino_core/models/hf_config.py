@@ -7,6 +7,7 @@ from transformers import PretrainedConfig
 
 from .config import SigLinoConfig, Teacher
 
+MIXTURE = {"num_experts": 28, "top_k": 6}
 ONLY = {"score_func": "sigmoid", "route_norm": False, "score_before_experts": False, "num_shared_experts": 0}
 
 
@@ -31,7 +32,7 @@ class SigLinoHFConfig(PretrainedConfig):
         head_dim: int = 128,
         n_kv_heads: int | None = None,
         moe_dim: int = 384,
-        moe_args: Mapping[str, Any] | None = None,
+        moe_args: Mapping[str, Any] | None = MIXTURE,
         first_n_layers_dense: int = 0,
         ffn_dim: int = 0,
         activation: str = "silu",

@@ -140,8 +140,12 @@ def test_flat_config_and_back(name: str) -> None:
 
 
 def test_defaults_are_those_of_the_largest_mixture() -> None:
-    config = SigLinoHFConfig(moe_args={"num_experts": 28, "top_k": 6})
-    assert config.student() == PRESETS["siglino-moe-0.3b"]
+    assert SigLinoHFConfig().student() == PRESETS["siglino-moe-0.3b"]
+
+
+def test_a_dense_config_on_disk(tmp_path: Path) -> None:
+    SigLinoHFConfig.of(PRESETS["siglino-30m"]).save_pretrained(tmp_path)
+    assert SigLinoHFConfig.from_pretrained(tmp_path).student() == PRESETS["siglino-30m"]
 
 
 def test_a_form_that_no_model_has() -> None:
