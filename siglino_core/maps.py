@@ -102,7 +102,9 @@ def load(name: str, max_pixels: int | None = None) -> Student:
     logging.set_verbosity(CRITICAL)  # what is wrong is in our error; their report takes a page
     try:
         processor = SigLinoImageProcessor.from_pretrained(folder)
-        model = SigLinoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True).eval()
+        model = SigLinoModel.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, ignore_mismatched_sizes=True
+        )  # not ignored: our class refuses them itself, and names them
     except Exception as e:  # transformers, safetensors and torch each raise their own
         raise _not_a_model(name, f"{type(e).__name__}: {' '.join(str(e).split())[:300]}") from e
     finally:
@@ -120,7 +122,7 @@ def load(name: str, max_pixels: int | None = None) -> Student:
         lowest = min(processor.min_pixels, max_pixels)
         processor = SigLinoImageProcessor(patch_size=patch, min_pixels=lowest, max_pixels=max_pixels)
     where = device.choose().device
-    return Student(model=model.to(where), processor=processor, device=where)
+    return Student(model=model.to(where).eval(), processor=processor, device=where)
 
 
 def find_images(words: Sequence[str]) -> list[Path]:

@@ -1,7 +1,10 @@
 """`siglino pca`: real pictures through a tiny exported student, and every error in words with its exit code."""
 
+import io
 import json
+import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -150,10 +153,16 @@ def test_each_image_once_and_each_file_name_once(pool: Path, model: Path, tmp_pa
     other.mkdir()
     shutil.copy(pool / "b.jpg", other / "a.jpg")
     (pool / "A.png").write_bytes(picture(7, "png"))
-    paths = maps.find_images([str(pool / "c.jpg"), str(pool), str(other)])
-    assert paths == [pool / "c.jpg", pool / "A.png", pool / "a.jpg", pool / "b.jpg", other / "a.jpg"]
+    paths = maps.find_images([str(pool / "a.jpg"), str(pool), str(other)])
+    assert paths == [pool / "a.jpg", pool / "A.png", pool / "b.jpg", pool / "c.jpg", other / "a.jpg"]
     made = [o.map.name for o in maps.draw(paths, maps.load(str(model)), tmp_path / "out") if o.map]
-    assert made == ["c.pca.png", "A.pca.png", "a-2.pca.png", "b.pca.png", "a-3.pca.png"]
+    assert made == [
+        "a.pca.png",
+        "A-2.pca.png",
+        "b.pca.png",
+        "c.pca.png",
+        "a-3.pca.png",
+    ]  # some file systems ignore case
     assert len(list((tmp_path / "out").iterdir())) == 5
 
 
@@ -237,6 +246,16 @@ def test_errors_and_exit_codes(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.fixture
+def transformers_log() -> Iterator[io.StringIO]:
+    heard = io.StringIO()
+    handler = logging.StreamHandler(heard)
+    logger = logging.getLogger("transformers")
+    logger.addHandler(handler)
+    yield heard
+    logger.removeHandler(handler)
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -247,12 +266,18 @@ def test_errors_and_exit_codes(
         ("no weights", "OSError: "),
         ("cut weights", "SafetensorError: "),
         ("a key less", "ValueError: the weights don't fit the config: {'missing_keys': ['norm.weight']}"),
-        ("another width", "mismatched"),
+        ("another width", "ValueError: the weights don't fit the config: {'mismatched_keys': "),
         ("other patches", "patches of 16 pixels and 3 channels in config.json, of 8 pixels and 3 channels in"),
     ],
 )
 def test_a_folder_that_is_no_model(
-    spoil: str, said: str, model: Path, pool: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    spoil: str,
+    said: str,
+    model: Path,
+    pool: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    transformers_log: io.StringIO,
 ) -> None:
     folder = tmp_path / "spoilt"
     shutil.copytree(model, folder)
@@ -284,3 +309,4 @@ def test_a_folder_that_is_no_model(
     assert said in err
     assert err.count("\n") == 1
     assert out == ""
+    assert transformers_log.getvalue() == ""
