@@ -1,4 +1,4 @@
-"""The command `siglino`: plan, run, inspect, report, export, doctor, config."""
+"""The command `siglino`: plan, run, inspect, report, export, pca, doctor, config."""
 
 import argparse
 import os
@@ -85,6 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--program", metavar="GRID", help="also a torch.export program: dynamic, or e.g. 16x16 patches")
     command("doctor", "Check this machine and the run's store.")
     command("config", "Print the resolved config, every key with its sentence.")
+    pca = command("pca", "Draw maps of a model's features by their principal components.", settings=False)
+    pca.add_argument("images", nargs="+", metavar="IMAGE", help="image, or folder of images")
+    pca.add_argument("--model", required=True, metavar="FOLDER", help="folder of an exported model, or its hub id")
+    pca.add_argument("--out", default="pca", metavar="FOLDER", help="where the maps go (default: pca)")
+    pca.add_argument("--max-pixels", type=int, metavar="N", help="bound on an image's area (default: the model's own)")
     return parser
 
 
@@ -181,6 +186,23 @@ def _export(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _pca(arguments: argparse.Namespace, console: Console) -> int:
+    from pathlib import Path
+
+    from siglino_core import maps
+
+    images = maps.find_images(arguments.images)  # judged before the model is loaded
+    student = maps.load(arguments.model, arguments.max_pixels)
+    drawn = 0
+    for outcome in maps.draw(images, student, Path(arguments.out)):
+        drawn += outcome.map is not None
+        line = maps.readable(f"{outcome.image}: {outcome.map or f'no map: {outcome.error}'}")
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    where = f"\nMaps of {drawn:,} of {len(images):,} images  {maps.readable(arguments.out)}"
+    console.print(where if drawn else "\nNo image could be drawn.", highlight=False, markup=False, soft_wrap=True)
+    return 0 if drawn else 1
+
+
 COMMANDS = {
     "plan": _plan,
     "run": _run,
@@ -189,6 +211,7 @@ COMMANDS = {
     "export": _export,
     "doctor": _doctor,
     "config": _config,
+    "pca": _pca,
 }
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def test_the_student_as_the_readme_has_it(tmp_path: Path) -> None:
             done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
             assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
     assert {"model.safetensors", "encoder-16x16.pt2"} <= set(os.listdir(tmp_path / "student"))
-    assert os.listdir(tmp_path / "maps") == ["one.png"]
+    assert os.listdir(tmp_path / "maps") == ["one.pca.png"]
 
 
 def test_make_targets_of_the_readme_exist() -> None:

@@ -1,7 +1,9 @@
 """A student from any of the forms in which its weights come: a folder, a flat file, a training checkpoint."""
 
 import json
+import re
 from collections.abc import Mapping
+from logging import CRITICAL
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers.utils import logging
 
 from siglino_core.errors import ConfigError, DataError
 from siglino_core.models.config import PRESETS
 from siglino_core.models.encoder import SigLino
 from siglino_core.models.hf import SigLinoModel
 from siglino_core.models.hf_config import SigLinoHFConfig
+from siglino_core.models.processor import SigLinoImageProcessor
 
 
 def load_student(source: str, like: str | None = None) -> SigLinoModel:
@@ -31,7 +35,7 @@ def load_student(source: str, like: str | None = None) -> SigLinoModel:
     """
     from siglino_core.checkpoint import METADATA, weights
 
-    path = Path(source)
+    path = _local(source)
     if (path / METADATA).is_file():
         return _filled(_config(path / "config.json"), weights(path), source)
     if path.is_dir() and not (path / "config.json").is_file():
@@ -39,24 +43,53 @@ def load_student(source: str, like: str | None = None) -> SigLinoModel:
     if path.is_file():
         state = _flat(path)
         return _filled(_named(like) if like else _matching(state, source), state, source)
-    if not path.exists() and (source.count("/") != 1 or source.startswith(("/", ".", "~"))):
-        raise ConfigError(f"{source}: there is nothing there")
-    return _pretrained(source)
+    return _pretrained(path, source)
 
 
-def _pretrained(source: str) -> SigLinoModel:
-    from transformers.utils.logging import disable_progress_bar
+def load_processor(source: str, model: SigLinoModel) -> SigLinoImageProcessor:
+    """The image processor that lies beside a model's weights; the default one for weights that come without.
 
-    disable_progress_bar()  # it would draw into the command's own display
+    Raises:
+        DataError: it cannot be read.
+    """
+    path = _local(source)
+    if not (path / "preprocessor_config.json").is_file():
+        return SigLinoImageProcessor(patch_size=model.student.patch_size)
     try:
-        return SigLinoModel.from_pretrained(source).eval()
-    except ValueError as e:
-        raise DataError(f"{source}: {e}") from e
-    except Exception as e:  # transformers, safetensors, the hub and the network each raise their own
-        why = " ".join(str(e).split())[:300]
-        raise ConfigError(
-            f"{source}: {why} Give an exported folder, a training checkpoint, a .safetensors or .pt file, or a hub id."
-        ) from e
+        return SigLinoImageProcessor.from_pretrained(path)
+    except Exception as e:  # as for the model
+        raise DataError(f"{source}: no readable preprocessor_config.json: {' '.join(str(e).split())[:300]}") from e
+
+
+def _local(source: str) -> Path:
+    """The file or folder; one of the hub is fetched first, or found in the hub's cache."""
+    if Path(source).exists():
+        return Path(source)
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source):
+        raise ConfigError(f"{source}: there is nothing there, and a hub id has the form owner/model")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(source, allow_patterns=["*config.json", "model*.safetensors*"]))
+    except Exception as e:  # no such id, no access, no network: the hub's own errors, httpx's, OSError
+        why = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise ConfigError(f"{source}: there is no such folder, and the hub did not give it. {why}") from e
+
+
+def _pretrained(folder: Path, source: str) -> SigLinoModel:
+    _config(folder / "config.json")  # another model's would be taken for a SigLino's with the defaults
+    logging.disable_progress_bar()  # it would draw into the command's own display
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(CRITICAL)  # what is wrong is in our error; their report takes a page
+    try:
+        model = SigLinoModel.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, ignore_mismatched_sizes=True
+        )  # not ignored: our class refuses them itself, and names them
+    except Exception as e:  # transformers, safetensors and torch each raise their own
+        raise DataError(f"{source}: {type(e).__name__}: {' '.join(str(e).split())[:300]}") from e
+    finally:
+        logging.set_verbosity(verbosity)
+    return model.eval()
 
 
 def _flat(path: Path) -> dict[str, Tensor]:
@@ -96,12 +129,12 @@ def _named(like: str) -> SigLinoHFConfig:
 
 def _config(path: Path) -> SigLinoHFConfig:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        kind = found.get("model_type")
-    except (OSError, ValueError, AttributeError) as e:
-        raise DataError(f"{path} cannot be read as a model's config ({e})") from e
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise DataError(f"{path} cannot be read ({e})") from e
+    kind = found.get("model_type") if isinstance(found, dict) else None
     if kind != "siglino":
-        raise ConfigError(f"{path}: this is a {kind}, not a siglino")
+        raise DataError(f"{path}: this is a {kind}, not a siglino")
     return SigLinoHFConfig.from_dict(found)
 
 

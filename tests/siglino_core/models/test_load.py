@@ -126,7 +126,7 @@ def nowhere(folder: Path) -> tuple[str, str | None]:
         (of_no_name, ConfigError, "no named configuration. Say which it is: --like NAME"),
         (of_another_name, DataError, "the weights don't fit the config"),
         (of_a_name_that_is_none, ConfigError, "--like siglino-huge: neither a file nor one of siglino-moe-0.3b"),
-        (of_another_kind, ConfigError, "this is a bert, not a siglino"),
+        (of_another_kind, DataError, "this is a bert, not a siglino"),
         (empty, ConfigError, "config.json is missing"),
         (nowhere, ConfigError, "there is nothing there"),
     ],
