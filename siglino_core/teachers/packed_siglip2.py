@@ -1,0 +1,55 @@
+"""SigLIP2 NaFlex through transformers: the text-aligned teacher (so400m, 1152 wide, in the paper).
+
+Legend: B images, N patches of all images, V values of a patch, C width.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import Siglip2VisionModel
+
+from siglino_core.models.heads import PoolingHead
+from siglino_core.models.segments import Segments
+from siglino_core.teachers.packed import pack_attention
+from siglino_core.teachers.teacher import Targets
+
+
+class PackedSigLip2:
+    """Patches after the last norm, and the pooled output as the summary."""
+
+    pooled = True
+
+    def __init__(self, model: Siglip2VisionModel, identity: str, name: str = "siglip2") -> None:
+        pack_attention(model)
+        self.model = model.eval().requires_grad_(False)
+        config = model.config
+        self.name, self.identity, self.dim = name, identity, config.hidden_size
+        hidden = model.head.mlp.fc1.out_features
+        self.head = PoolingHead(self.dim, config.num_attention_heads, hidden, config.layer_norm_eps)
+        self.head.load_state_dict(model.head.state_dict())
+        self.head.to(next(model.parameters()))
+
+    @torch.no_grad()
+    def __call__(self, patches_NV: Tensor, shapes: Sequence[tuple[int, int]]) -> Targets:
+        embeddings = self.model.embeddings
+        x_NC = embeddings.patch_embedding(patches_NV.to(embeddings.patch_embedding.weight.dtype))
+        x_NC = x_NC + self._positions(shapes).to(x_NC.dtype)
+        segments = Segments.of([h * w for h, w in shapes], device=x_NC.device)
+        x_1NC = x_NC[None]
+        for layer in self.model.encoder.layers:
+            x_1NC = layer(x_1NC, attention_mask=segments)
+        x_NC = self.model.post_layernorm(x_1NC[0])
+        return Targets(self.head(x_NC, segments), x_NC)
+
+    def _positions(self, shapes: Sequence[tuple[int, int]]) -> Tensor:
+        """[N, C]: the learned square of positions, resized to each image's grid; once for each grid of the pack."""
+        embeddings = self.model.embeddings
+        side = embeddings.position_embedding_size
+        square_1CSS = embeddings.position_embedding.weight.view(side, side, -1).permute(2, 0, 1)[None].float()
+        resized = {
+            shape: F.interpolate(square_1CSS, size=shape, mode="bilinear", align_corners=False, antialias=True)
+            for shape in set(shapes)
+        }
+        return torch.cat([resized[shape][0].flatten(1).T for shape in shapes])
