@@ -32,7 +32,7 @@ PINS = {
     "MKL_CBWR": "COMPATIBLE",  # MKL's one code path for CPUs of all vendors
     "ATEN_CPU_CAPABILITY": "default",  # torch's own kernels without AVX2 and AVX-512
 }
-# Where the machine or torch is another: without the pins a relation of 0.003 moved by 9e-5 of itself, the rest by less.
+# Where the machine or torch is another: without one of the pins, terms moved by 5e-5 of themselves at most.
 RELATIVE, ABSOLUTE = 1e-4, 1e-6
 
 
@@ -124,7 +124,7 @@ def test_losses_are_those_recorded() -> None:
                 assert ours[name] == wanted[name], f"{at}. The maths changed; if on purpose: {COMMAND}"
             else:
                 close = pytest.approx(float.fromhex(wanted[name]), rel=RELATIVE, abs=ABSOLUTE)
-                where = f"held to {RELATIVE:g} of it alone, since {got['machine']} is not the {golden['machine']} of the record"
+                where = f"to {RELATIVE:g} alone, since {got['machine']} is not the record's {golden['machine']}"
                 assert float.fromhex(ours[name]) == close, f"{at} ({where})"
 
 
