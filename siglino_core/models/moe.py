@@ -1,15 +1,16 @@
-"""Mixture of experts: a sigmoid router without capacity limit, experts as grouped products, a bias that balances them.
+"""Mixture of experts: a sigmoid router without capacity limit, and a bias that balances it.
 
-Legend: T tokens, D width, E experts, k experts per token, N = T * k rows sorted by expert, F hidden width of an expert.
+Legend: T tokens, D width, E experts, k experts per token, N = T * k rows sorted by expert.
 """
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .grouped import grouped_linear
+from .experts_grouped import experts_grouped
+from .experts_loop import experts_loop
 from .precision import KeepsFp32
 
 
@@ -27,17 +28,13 @@ class Router(nn.Module):
 
 
 class Experts(nn.Module):
-    """SwiGLU networks, one per expert: w2(silu(w1 x) * w3 x)."""
+    """The weights of SwiGLU networks, one per expert: w2(silu(w1 x) * w3 x)."""
 
     def __init__(self, width: int, hidden: int, experts: int) -> None:
         super().__init__()
         self.w1 = nn.Parameter(torch.empty(experts, hidden, width))
         self.w2 = nn.Parameter(torch.empty(experts, width, hidden))
         self.w3 = nn.Parameter(torch.empty(experts, hidden, width))
-
-    def forward(self, x_ND: Tensor, offsets_E: Tensor) -> Tensor:
-        hidden_NF = F.silu(grouped_linear(x_ND, self.w1, offsets_E)) * grouped_linear(x_ND, self.w3, offsets_E)
-        return grouped_linear(hidden_NF, self.w2, offsets_E)
 
 
 class MixtureOfExperts(KeepsFp32, nn.Module):
@@ -71,25 +68,12 @@ class MixtureOfExperts(KeepsFp32, nn.Module):
         sorted_N, order_N = chosen_Tk.flatten().sort(stable=True)
         experts_E = torch.arange(len(self.expert_bias), device=x_TD.device)
         offsets_E = torch.searchsorted(sorted_N, experts_E, right=True).int()
-        back_Tk = torch.empty_like(order_N).scatter_(0, order_N, torch.arange(order_N.shape[0], device=x_TD.device))
-        back_Tk = back_Tk.view_as(chosen_Tk)
-        out_ND = self.experts(_Dispatch.apply(x_TD, order_N, back_Tk), offsets_E)
-        # The weighted sum of a token's rows, without the [T, k, D] that it sums over.
-        out_TD = F.embedding_bag(back_Tk, out_ND.to(gates_Tk.dtype), mode="sum", per_sample_weights=gates_Tk)
+        e = self.experts
+        out_TD = path(x_TD)(x_TD, e.w1, e.w2, e.w3, gates_Tk, order_N, offsets_E)
         return out_TD.to(x_TD.dtype)
 
 
-class _Dispatch(torch.autograd.Function):
-    """x_ND: the tokens in the experts' order, each as often as it has experts.
-
-    Its gradient sums by gathering, where indexing's own would scatter: no atomics, and the same bits every time.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x_TD: Tensor, order_N: Tensor, back_Tk: Tensor) -> Tensor:
-        ctx.save_for_backward(back_Tk)
-        return x_TD.index_select(0, order_N // back_Tk.shape[1])
-
-    @staticmethod
-    def backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        return F.embedding_bag(ctx.saved_tensors[0], grad_ND, mode="sum"), None, None
+def path(x_TD: Tensor) -> Callable[..., Tensor]:
+    """Through the experts: one after the other on CPUs, in grouped products elsewhere and in traces."""
+    looped = x_TD.device.type == "cpu" and not torch.compiler.is_compiling()
+    return experts_loop if looped else experts_grouped

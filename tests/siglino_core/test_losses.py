@@ -308,3 +308,12 @@ def test_refusals() -> None:
         summary_loss(x, x[:1])  # would broadcast
     with pytest.raises(ValueError, match="must have one shape"):
         register_loss(x[None], x)
+
+
+def test_what_rounding_leaves_of_equal_rows_is_no_relation() -> None:
+    generator = torch.Generator().manual_seed(0)
+    row, noise = torch.randn(32, generator=generator), torch.randn(16, 32, generator=generator)
+    student = (row + 1e-7 * noise).requires_grad_()
+    relation_loss(student, torch.randn(16, 32, generator=generator)).backward()
+    assert student.grad is not None
+    assert student.grad.norm() < 1e4  # of 1e7 without a floor

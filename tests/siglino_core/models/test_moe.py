@@ -1,8 +1,11 @@
 """A mixture of experts: what it computes, its gradients, and what it counts."""
 
+import pytest
 import torch
 from torch import Tensor
 
+from siglino_core.models.experts_grouped import experts_grouped
+from siglino_core.models.experts_loop import experts_loop
 from siglino_core.models.moe import MixtureOfExperts
 from tests.siglino_core.models.tiny import filled
 
@@ -20,6 +23,11 @@ def all_experts_on_all_tokens(moe: MixtureOfExperts, x: Tensor) -> Tensor:
     e = moe.experts
     hidden = torch.nn.functional.silu(torch.einsum("td,efd->tef", x, e.w1)) * torch.einsum("td,efd->tef", x, e.w3)
     return torch.einsum("tef,edf,te->td", hidden, e.w2, gates)
+
+
+@pytest.fixture(params=[experts_loop, experts_grouped], ids=["loop", "grouped"], autouse=True)
+def _each_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("siglino_core.models.moe.path", lambda _: request.param)
 
 
 def test_equals_all_experts_on_all_tokens() -> None:
@@ -71,8 +79,23 @@ def test_router_and_gates_stay_in_fp32() -> None:
     wanted = moe(x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert moe.router(x.bfloat16()).dtype == torch.float32
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = moe(x.requires_grad_())
+    out.sum().backward()
+    assert (out - wanted).norm() / wanted.norm() < 0.05
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in moe.parameters())
     moe.bfloat16()
     assert moe.expert_bias.dtype == moe.load.dtype == torch.float32
     found = moe(x.bfloat16())
     assert found.dtype == torch.bfloat16
     assert (found - wanted).norm() / wanted.norm() < 0.05
+
+
+def test_an_expert_without_tokens() -> None:
+    moe = mixture()
+    moe.expert_bias[2] -= 100
+    moe(torch.randn(7, 16)).sum().backward()
+    grad = moe.experts.w1.grad
+    assert grad is not None
+    assert not grad[2].any()
+    assert all(grad[e].any() for e in (0, 1, 3, 4))

@@ -1,0 +1,41 @@
+"""The experts in three grouped products, on CUDA and in traces.
+
+Legend: T tokens, D width, E experts, k experts per token, N = T * k rows sorted by expert, F hidden width of an expert.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .grouped import grouped_linear
+
+
+def experts_grouped(
+    x_TD: Tensor, w1_EFD: Tensor, w2_EDF: Tensor, w3_EFD: Tensor, gates_Tk: Tensor, order_N: Tensor, offsets_E: Tensor
+) -> Tensor:
+    """As :func:`siglino_core.models.experts_loop.experts_loop`."""
+    back_Tk = torch.empty_like(order_N).scatter_(0, order_N, torch.arange(order_N.shape[0], device=x_TD.device))
+    back_Tk = back_Tk.view_as(gates_Tk)
+    x_ND = _Dispatch.apply(x_TD, order_N, back_Tk)
+    hidden_NF = F.silu(grouped_linear(x_ND, w1_EFD, offsets_E)) * grouped_linear(x_ND, w3_EFD, offsets_E)
+    out_ND = grouped_linear(hidden_NF, w2_EDF, offsets_E)
+    # The weighted sum of a token's rows, without the [T, k, D] that it sums over.
+    return F.embedding_bag(back_Tk, out_ND.to(gates_Tk.dtype), mode="sum", per_sample_weights=gates_Tk)
+
+
+class _Dispatch(torch.autograd.Function):
+    """x_ND: the tokens in the experts' order, each as often as it has experts.
+
+    Its gradient sums by gathering, where indexing's own would scatter: no atomics, and the same bits every time.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x_TD: Tensor, order_N: Tensor, back_Tk: Tensor) -> Tensor:
+        ctx.save_for_backward(back_Tk)
+        return x_TD.index_select(0, order_N // back_Tk.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        return F.embedding_bag(ctx.saved_tensors[0], grad_ND, mode="sum"), None, None
