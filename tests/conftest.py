@@ -1,8 +1,13 @@
 """How the tests are dealt to processes: a file stays together, and so do the runs that share fixtures."""
 
+import os
 from typing import Any
 
 import pytest
+
+# One thread a process, and in those that a test starts: the test processes are the parallelism, and threads that wait
+# for one another on busy cores take a multiple of the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = "tests/e2e/"  # tests of this folder share one pool and one undisturbed run
 APART = ("tests/e2e/test_deployment.py",)  # but for those that start a server of their own

@@ -6,7 +6,6 @@ Legend: B images, N patches of all images, V values of a patch, C width.
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from transformers import Siglip2VisionModel
 
@@ -45,11 +44,11 @@ class PackedSigLip2:
 
     def _positions(self, shapes: Sequence[tuple[int, int]]) -> Tensor:
         """[N, C]: the learned square of positions, resized to each image's grid; once for each grid of the pack."""
-        embeddings = self.model.embeddings
+        embeddings, distinct = self.model.embeddings, sorted(set(shapes))
         side = embeddings.position_embedding_size
-        square_1CSS = embeddings.position_embedding.weight.view(side, side, -1).permute(2, 0, 1)[None].float()
-        resized = {
-            shape: F.interpolate(square_1CSS, size=shape, mode="bilinear", align_corners=False, antialias=True)
-            for shape in set(shapes)
-        }
-        return torch.cat([resized[shape][0].flatten(1).T for shape in shapes])
+        square_SSC = embeddings.position_embedding.weight.view(side, side, -1)
+        sizes_G2 = torch.tensor(distinct, device=square_SSC.device)
+        # Their own resizing, which differs a little between versions of transformers.
+        resized_GNC = embeddings.resize_positional_embeddings(square_SSC, sizes_G2, max(h * w for h, w in distinct))
+        of = dict(zip(distinct, resized_GNC, strict=True))
+        return torch.cat([of[(h, w)][: h * w] for h, w in shapes])
