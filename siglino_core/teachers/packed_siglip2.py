@@ -49,6 +49,7 @@ class PackedSigLip2:
         square_SSC = embeddings.position_embedding.weight.view(side, side, -1)
         sizes_G2 = torch.tensor(distinct, device=square_SSC.device)
         # Their own resizing, which differs a little between versions of transformers.
-        resized_GNC = embeddings.resize_positional_embeddings(square_SSC, sizes_G2, max(h * w for h, w in distinct))
+        longest = max(h * w for h, w in distinct)
+        resized_GNC = embeddings.resize_positional_embeddings(square_SSC, sizes_G2, longest)  # type: ignore[arg-type]
         of = dict(zip(distinct, resized_GNC, strict=True))
         return torch.cat([of[(h, w)][: h * w] for h, w in shapes])
