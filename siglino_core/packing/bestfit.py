@@ -102,9 +102,8 @@ def _lanes(
 def _pairs(gap_LK: np.ndarray, waiting_LK: np.ndarray, first: int, huge: int) -> tuple[np.ndarray, np.ndarray]:
     """The smallest gap that one of S images, from ``first`` on, leaves together with any other; and which one it is."""
     tried = np.arange(TRIED)
-    gap_LS = gap_LK[:, first : first + TRIED]
-    pair_LSK = gap_LS[:, :, None] - waiting_LK[:, None, :]
-    pair_LSK[gap_LS >= huge] = huge
+    # A pair that does not fit wraps to more than was left, since two images have at most all the number's range.
+    pair_LSK = gap_LK[:, first : first + TRIED, None] - waiting_LK[:, None, :]
     pair_LSK[:, tried, first + tried] = huge  # none goes in twice
     pair_LX = pair_LSK.reshape(len(gap_LK), -1)
     best_L = pair_LX.argmin(axis=1)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siglino_core.packing.bestfit import best_fit
+from siglino_core.packing.bestfit import _choose, _pairs, best_fit
 from siglino_core.packing.measures import greedy
 from tests.siglino_core.packing.sizes import NATIVE, SMALL, mixed, web
 
@@ -28,7 +28,7 @@ def test_every_image_once_within_bounds(data: st.DataObject, capacity: int, max_
     packed(np.array(tokens), capacity, max_images, look_ahead)
 
 
-@given(st.integers(0, 10**6), st.sampled_from([50, 4096, 32_767, 32_768, 100_000]), st.sampled_from([2, 8]))
+@given(st.integers(0, 10**6), st.sampled_from([50, 4096, 32_767, 60_000, 100_000]), st.sampled_from([2, 8]))
 def test_lanes_of_every_number_type(seed: int, capacity: int, max_images: int) -> None:
     tokens = np.random.default_rng(seed).integers(1, capacity + 1, 700)  # ten lanes of 64
     packed(tokens, capacity, max_images, look_ahead=8)
@@ -50,6 +50,18 @@ def test_equal_images(images: int) -> None:
 def test_pairs_beat_the_largest_that_fits() -> None:
     """After 60 there is room for 40: 39 fits best at first sight, 25 and 15 together fill it."""
     assert packed(np.array([60, 39, 25, 15, 60]), 100, 16).tolist() == [100, 99]
+
+
+def test_no_image_pairs_with_itself_or_goes_where_it_does_not_fit() -> None:
+    left = np.uint16(30_000)
+    waiting = np.full((1, 8), 32_000, np.uint16)
+    waiting[0, :2] = 15_000, 14_000
+    gap, at = _pairs(left - waiting, waiting, 0, 1 << 15)
+    assert (gap.tolist(), at.tolist()) == ([1000], [0])
+    ordered = [14_000 * 8, 15_000 * 8 + 1, 32_000 * 8 + 2]  # tokens first, then which of 8
+    assert _choose(ordered, 8, 30_000, 2) == 0  # 14 and 15, since 15 has no double
+    assert _choose(ordered, 8, 30_000, 1) == 1  # one slot: the largest
+    assert _choose(ordered, 8, 13_999, 2) == _choose(ordered, 8, 30_000, 0) == -1
 
 
 def test_large_images_are_not_left_to_the_end() -> None:

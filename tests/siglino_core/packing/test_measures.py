@@ -17,6 +17,14 @@ def test_by_hand() -> None:
     assert greedy([6, 5, 4, 1], capacity=10, max_images=2) == pytest.approx(1 - 16 / 30)
 
 
+def test_a_rank_works_on_every_world_th_shard() -> None:
+    config = PackingConfig(packs_per_step=6, capacity=60, match=Match.NONE)
+    found = Plan(of_tokens(*range(20, 60)), config, Cost(linear=1, quadratic=1))
+    ranks = np.array([[sum(p.tokens for p in found.packs_for(0, rank, 3)) for rank in range(3)]], float)
+    assert imbalance(ranks) > 0
+    assert measure(found, [0], 3).token_imbalance == pytest.approx(imbalance(ranks))
+
+
 def test_of_a_plan() -> None:
     found = Plan(of_tokens(10, 20), PackingConfig(packs_per_step=2, capacity=20, window=1), Cost(linear=1, quadratic=1))
     got = measure(found, range(3), 2)

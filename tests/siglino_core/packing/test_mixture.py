@@ -46,6 +46,13 @@ def test_one_part_is_every_image_once_in_another_order_every_epoch() -> None:
     assert (orders[0] == mix(Mixture(parts=[part("all", 1000)], seed=1), 0)[1]).sum() < 10
 
 
+def test_a_part_that_begins_again_takes_another_order() -> None:
+    mixture = Mixture(parts=[part("a", 100, ratio=1), part("b", 100, ratio=1)], images=100)
+    halves = [set(i[n == 0].tolist()) for n, i in (mixture.draw(epoch, np.arange(100)) for epoch in range(4))]
+    assert halves[0] | halves[1] == halves[2] | halves[3] == set(range(100))
+    assert halves[0] not in (halves[2], halves[3])
+
+
 def test_any_positions_are_what_the_whole_epoch_has_there() -> None:
     mixture = Mixture(parts=[part("a", 70, ratio=3), part("b", 30, ratio=1)], images=250)
     whole, some = mixture.draw(2, np.arange(250)), np.array([249, 0, 7])
