@@ -1,6 +1,5 @@
 """Images to patches at their own aspect: bicubic to whole patches, within bounds on the area."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +10,7 @@ from transformers.image_processing_base import BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
 
 from .patches import pad, patchify
-
-MAX_ASPECT = 200
+from .resolution import Resolution
 
 
 class SigLinoImageProcessor(BaseImageProcessor):
@@ -27,9 +25,8 @@ class SigLinoImageProcessor(BaseImageProcessor):
 
     def __init__(self, patch_size: int = 16, min_pixels: int = 128**2, max_pixels: int = 256**2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not 0 < min_pixels <= max_pixels:
-            raise ValueError(f"min_pixels={min_pixels}: above 0, at most max_pixels={max_pixels}")
         self.patch_size, self.min_pixels, self.max_pixels = patch_size, min_pixels, max_pixels
+        Resolution(**self._settings())  # refuses what cannot be
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """The (height, width) in pixels to which an image is resized.
@@ -37,19 +34,8 @@ class SigLinoImageProcessor(BaseImageProcessor):
         Raises:
             ValueError: a side under one patch, or an aspect over 200.
         """
-        p = self.patch_size
-        if min(height, width) < p:
-            raise ValueError(f"an image of {width} x {height} pixels: each side at least {p}")
-        if max(height, width) > MAX_ASPECT * min(height, width):
-            raise ValueError(f"an image of {width} x {height} pixels: an aspect of at most {MAX_ASPECT}")
-        h, w = round(height / p) * p, round(width / p) * p  # halves to even
-        if h * w > self.max_pixels:
-            shrink = math.sqrt(height * width / self.max_pixels)
-            h, w = (max(p, math.floor(side / shrink / p) * p) for side in (height, width))
-        elif h * w < self.min_pixels:
-            grow = math.sqrt(self.min_pixels / (height * width))
-            h, w = (math.ceil(side * grow / p) * p for side in (height, width))
-        return h, w
+        h, w = Resolution(**self._settings()).sizes(np.array([height]), np.array([width]))[0]
+        return int(h), int(w)
 
     def patches(self, image: Any) -> tuple[torch.Tensor, tuple[int, int]]:
         """One image's patches, fp32 [N, V] in +-1, and its (height, width) in patches."""

@@ -1,0 +1,92 @@
+"""A stretch of an epoch, packed on its own: the unit that the plan can begin from.
+
+Legend: N images, P packs.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from siglino_core.errors import DataError
+from siglino_core.hashing import key_of, uniform
+from siglino_core.packing.bestfit import best_fit
+from siglino_core.packing.config import PackingConfig
+from siglino_core.packing.mixture import PIECE, Mixture, Part
+
+
+@dataclass(frozen=True, eq=False)
+class Chapter:
+    """Packed images.
+
+    Attributes:
+        epoch: from which they come.
+        part_N, index_N: uint8 and int64 [N], each one's part and its index there, in the order of their packs.
+        tokens_N: int64 [N].
+        start_P, size_P: int64 [P], where each pack begins, and its images.
+    """
+
+    epoch: int
+    part_N: np.ndarray
+    index_N: np.ndarray
+    tokens_N: np.ndarray
+    start_P: np.ndarray
+    size_P: np.ndarray
+
+    @cached_property
+    def tokens_P(self) -> np.ndarray:
+        """Of each pack: int64 [P]."""
+        return np.add.reduceat(self.tokens_N, self.start_P)
+
+    @cached_property
+    def squares_P(self) -> np.ndarray:
+        """The sum of its images' squared tokens: int64 [P]."""
+        return np.add.reduceat(self.tokens_N**2, self.start_P)
+
+
+def make_chapter(mixture: Mixture, config: PackingConfig, max_images: int, number: int) -> Chapter:
+    """A chapter, counted over all epochs. An epoch's chapters are of one length, give or take an image."""
+    chapters = -(-len(mixture) // config.chapter)
+    epoch, nth = divmod(number, chapters)
+    first, last = (len(mixture) * n // chapters for n in (nth, nth + 1))
+    part_N, index_N = mixture.draw(epoch, np.arange(first, last))
+    tokens_N = mixture.patches(part_N, index_N) + config.prefix
+    order_N, start_P = best_fit(tokens_N, capacity=config.capacity, max_images=max_images, look_ahead=config.look_ahead)
+    size_P = np.diff(start_P, append=len(order_N))
+    # Packs that were filled early and late are not alike: the large images go first.
+    key = key_of(mixture.seed, "packs", number)
+    shuffle_P = np.argsort(uniform(key, np.arange(len(size_P), dtype=np.uint64)), kind="stable")
+    start_P, size_P = start_P[shuffle_P], size_P[shuffle_P]
+    ends_P = np.cumsum(size_P)
+    order_N = order_N[np.repeat(start_P - ends_P + size_P, size_P) + np.arange(len(order_N))]
+    return Chapter(epoch, part_N[order_N], index_N[order_N], tokens_N[order_N], ends_P - size_P, size_P)
+
+
+def check(mixture: Mixture, config: PackingConfig) -> float:
+    """The mean tokens of an epoch's images, after a look at every one of them.
+
+    Raises:
+        DataError: one has more tokens than a pack holds, or no patches.
+    """
+    weights, means = mixture.counts, []
+    for part in mixture.parts:
+        total = 0
+        for i in range(0, len(part), PIECE):
+            tokens_N = part.patches(slice(i, i + PIECE)) + config.prefix
+            total += int(tokens_N.sum())
+            if part.grids_N2[i : i + PIECE].min() < 1:
+                at = int(part.grids_N2[i : i + PIECE].min(axis=1).argmin())
+                raise DataError(f"{_name(part, i + at)}: each side at least 1")
+            if tokens_N.max() > config.capacity:
+                at = int(tokens_N.argmax())
+                raise DataError(
+                    f"{_name(part, i + at)} are {tokens_N[at]} tokens with its prefix, a pack holds capacity="
+                    f"{config.capacity}: raise it, or lower the part's max_pixels"
+                )
+        means.append(total / len(part))
+    return float(np.average(means, weights=weights))
+
+
+def _name(part: Part, index: int) -> str:
+    height, width = part.grids_N2[index]
+    return f"row {part.rows(np.array([index]))[0]} of part '{part.name}': {height} x {width} patches"
