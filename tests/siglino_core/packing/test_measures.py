@@ -1,7 +1,5 @@
 """Measures by hand, and the bars of padding, balance and speed on images like the web's."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -48,17 +46,3 @@ def test_bars_over_32_ranks(sizes: str) -> None:
         assert got.padding <= 0.005
         assert got.token_imbalance <= 0.007
         assert got.flop_imbalance <= bar
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("sizes", ["native", "mixed"])
-def test_planning_keeps_ahead(sizes: str) -> None:
-    """300,000 images a second on one core, permutation and all; process time, the best of three."""
-    mixture: Mixture = web(1 << 19, NATIVE) if sizes == "native" else mixed(1 << 19)
-    seconds = []
-    for _ in range(3):
-        found = Plan(mixture, PackingConfig(packs_per_step=32), Cost(linear=1, quadratic=1))
-        began = time.process_time()
-        found.step(0)
-        seconds.append(time.process_time() - began)
-    assert len(mixture) / min(seconds) > 300_000
