@@ -1,4 +1,4 @@
-"""Measures by hand, and the bars of padding, balance and speed on images like the web's."""
+"""Measures by hand, and the bars of padding and balance on images like the web's."""
 
 import numpy as np
 import pytest
