@@ -73,8 +73,14 @@ class Server:
             headers={"Content-Type": "application/json"},
             method=method,
         )
-        with _loopback.open(request, timeout=30) as answer:
-            return json.loads(answer.read() or "null")
+        for left in range(4, -1, -1):
+            try:
+                with _loopback.open(request, timeout=30) as answer:
+                    return json.loads(answer.read() or "null")
+            except urllib.error.HTTPError as e:
+                if e.code != 503 or not left:  # its database is busy: Prefect's own clients ask again, too
+                    raise
+                time.sleep(1)
 
 
 @contextmanager
