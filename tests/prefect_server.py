@@ -73,12 +73,14 @@ class Server:
             headers={"Content-Type": "application/json"},
             method=method,
         )
-        for left in range(4, -1, -1):
+        tries = 0
+        while True:
             try:
                 with _loopback.open(request, timeout=30) as answer:
                     return json.loads(answer.read() or "null")
             except urllib.error.HTTPError as e:
-                if e.code != 503 or not left:  # its database is busy: Prefect's own clients ask again, too
+                tries += 1
+                if e.code != 503 or tries == 5:  # its database is busy: Prefect's own clients ask again, too
                     raise
                 time.sleep(1)
 
