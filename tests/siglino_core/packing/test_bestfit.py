@@ -25,13 +25,13 @@ def packed(tokens: np.ndarray, capacity: int, max_images: int, look_ahead: int =
 @given(st.data(), st.integers(1, 300), st.integers(1, 20), st.sampled_from([8, 16, 64]))
 def test_every_image_once_within_bounds(data: st.DataObject, capacity: int, max_images: int, look_ahead: int) -> None:
     tokens = data.draw(st.lists(st.integers(1, capacity), min_size=1, max_size=500))
-    packed(np.array(tokens), capacity, max_images, look_ahead)
+    assert packed(np.array(tokens), capacity, max_images, look_ahead).sum() == sum(tokens)
 
 
 @given(st.integers(0, 10**6), st.sampled_from([50, 4096, 32_767, 60_000, 100_000]), st.sampled_from([2, 8]))
 def test_lanes_of_every_number_type(seed: int, capacity: int, max_images: int) -> None:
     tokens = np.random.default_rng(seed).integers(1, capacity + 1, 700)  # ten lanes of 64
-    packed(tokens, capacity, max_images, look_ahead=8)
+    assert packed(tokens, capacity, max_images, look_ahead=8).sum() == tokens.sum()
 
 
 def test_no_images() -> None:
