@@ -5,6 +5,7 @@ pack, C width, D channels of a head.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,26 +13,44 @@ from transformers import DINOv3ViTModel
 
 from siglino_core.models.layout import Layout
 from siglino_core.teachers.dinov3 import IMAGENET_MEAN, IMAGENET_STD
-from siglino_core.teachers.packed import pack_attention
-from siglino_core.teachers.teacher import Targets
+from siglino_core.teachers.hub import Checkpoint
+from siglino_core.teachers.packed import pack_attention, vit_flops
+from siglino_core.teachers.teacher import Targets, TeacherCard
+
+NAME = "dinov3"
+
+
+def describe(source: str) -> TeacherCard:
+    """The card of a hub id's or local folder's checkpoint.
+
+    Raises:
+        ConfigError: it cannot be had, or is another model's.
+    """
+    checkpoint = _checkpoint(source)
+    return _card(checkpoint.config, checkpoint.identity)
+
+
+def load(source: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> "PackedDinoV3":
+    """The teacher, ready to compute; raises as :func:`describe`."""
+    checkpoint = _checkpoint(source)
+    model = checkpoint.load(DINOv3ViTModel, dtype)
+    return PackedDinoV3(model.to(device), checkpoint.identity)
 
 
 class PackedDinoV3:
     """CLS as the summary, patches and registers, all after the last norm."""
 
-    pooled = False
-
-    def __init__(self, model: DINOv3ViTModel, identity: str, name: str = "dinov3") -> None:
+    def __init__(self, model: DINOv3ViTModel, identity: str) -> None:
         pack_attention(model)
         self.model = model.eval().requires_grad_(False)
-        self.name, self.identity, self.dim = name, identity, model.config.hidden_size
+        self.card = _card(model.config.to_dict(), identity)
 
     @torch.no_grad()
     def __call__(self, patches_NV: Tensor, shapes: Sequence[tuple[int, int]]) -> Targets:
         embeddings = self.model.embeddings
         prefix_PC = torch.cat([embeddings.cls_token[0], embeddings.register_tokens[0]])
         layout = Layout.of(shapes, prefix=len(prefix_PC), device=patches_NV.device)
-        x_TC = prefix_PC.new_empty(layout.segments.total, self.dim)
+        x_TC = prefix_PC.new_empty(layout.segments.total, self.card.dim)
         x_TC[layout.patch_N] = self._embedded(patches_NV)
         x_TC[layout.prefix_BP] = prefix_PC
         positions = self._positions(shapes, layout)
@@ -61,3 +80,20 @@ class PackedDinoV3:
             turn_TD[layout.patch_N] = torch.cat([turns[shape][which] for shape in shapes])
             out.append(turn_TD)
         return out[0], out[1]
+
+
+def _checkpoint(source: str) -> Checkpoint:
+    return Checkpoint(source, f"{NAME}:{source}", "dinov3_vit")
+
+
+def _card(config: dict[str, Any], identity: str) -> TeacherCard:
+    linear, quadratic = vit_flops(config, gated=config.get("use_gated_mlp", False))
+    return TeacherCard(
+        name=NAME,
+        dim=config["hidden_size"],
+        identity=identity,
+        registers=config.get("num_register_tokens", 0),
+        patch_size=config.get("patch_size", 16),
+        linear_flops=linear,
+        quadratic_flops=quadratic,
+    )

@@ -23,6 +23,7 @@ def images() -> list[Tensor]:
 
 
 def of_image(targets: Targets, i: int) -> list[Tensor]:
+    assert targets.patches is not None
     parts = [targets.summaries[i], targets.patches.split([h * w for h, w in SHAPES])[i]]
     return parts if targets.registers is None else [*parts, targets.registers[i]]
 
@@ -41,7 +42,13 @@ def test_dinov3(images: list[Tensor]) -> None:
     wanted = [model((((image + 1) / 2 - mean) / std)[None]).last_hidden_state[0] for image in images]
     teacher = PackedDinoV3(model, "id")
     found = packed(teacher, images)
-    assert (teacher.name, teacher.dim, teacher.pooled) == ("dinov3", 48, False)
+    card = teacher.card
+    assert (card.name, card.dim, card.pooled, card.registers) == (
+        "dinov3",
+        48,
+        False,
+        4,
+    )
     for i, states in enumerate(wanted):
         theirs = (states[0], states[5:], states[1:5])
         for ours, their in zip(of_image(found, i), theirs, strict=True):
@@ -58,7 +65,13 @@ def test_siglip2(images: list[Tensor]) -> None:
     wanted = model(padded, mask.long(), torch.tensor(SHAPES))
     teacher = PackedSigLip2(model, "id")
     found = packed(teacher, images)
-    assert (teacher.name, teacher.dim, teacher.pooled) == ("siglip2", 64, True)
+    card = teacher.card
+    assert (card.name, card.dim, card.pooled, card.registers) == (
+        "siglip2",
+        64,
+        True,
+        0,
+    )
     torch.testing.assert_close(found.patches, wanted.last_hidden_state[mask], **CLOSE)
     torch.testing.assert_close(found.summaries, wanted.pooler_output, **CLOSE)
     assert found.registers is None
