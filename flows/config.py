@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from siglino_core.config import CurateConfig, build, did_you_mean, keys, to_dict
+from siglino_core.config import Config, build, did_you_mean, keys, to_dict
 from siglino_core.errors import ConfigError
 
 CONF = Path(__file__).parent / "conf"
@@ -24,7 +24,7 @@ def experiments() -> list[str]:
     return sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
 
 
-def curate_config(overrides: list[str]) -> CurateConfig:
+def curate_config(overrides: list[str]) -> Config:
     """The config that the overrides ask for, e.g. ``["experiment=demo", "sample.target_size=100"]``.
 
     ``experiment`` may also be the path of a YAML file of your own.
@@ -35,7 +35,7 @@ def curate_config(overrides: list[str]) -> CurateConfig:
     parsed = _parsed(overrides)
     experiment = next((o.value() for o in parsed if o.key_or_group == "experiment"), None)
     values = [o.input_line for o in parsed if o.key_or_group != "experiment"]
-    ConfigStore.instance().store(name="base", node=OmegaConf.create(to_dict(CurateConfig())))
+    ConfigStore.instance().store(name="base", node=OmegaConf.create(to_dict(Config())))
     chosen = [] if experiment is None or _is_file(experiment) else [f"experiment={experiment}"]
     try:
         with initialize_config_dir(str(CONF), version_base=None):
@@ -51,7 +51,7 @@ def curate_config(overrides: list[str]) -> CurateConfig:
     except (HydraException, OmegaConfBaseException, OSError, YAMLError, TypeError, ValueError) as e:
         what = f"experiment={experiment}" if experiment is not None and _is_file(experiment) else "the config"
         raise ConfigError(f"{what} cannot be composed: {str(e).splitlines()[0]}") from e
-    return build(CurateConfig, plain)
+    return build(Config, plain)
 
 
 def yaml_with_docs(config: Any, indent: str = "") -> str:
@@ -74,7 +74,7 @@ def _is_file(experiment: Any) -> bool:
 
 def _parsed(overrides: list[str]) -> list[Any]:
     """The overrides by Hydra's grammar, or every fault in them at once."""
-    parser, known, parsed, errors = OverridesParser.create(), [*keys(CurateConfig), "experiment"], [], []
+    parser, known, parsed, errors = OverridesParser.create(), [*keys(Config), "experiment"], [], []
     for text in overrides:
         try:
             override = parser.parse_override(text)

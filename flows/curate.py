@@ -24,7 +24,7 @@ from flows.config import curate_config  # noqa: E402
 from flows.limits import refuse_too_small  # noqa: E402
 from flows.stages import CURATE, Choice, StageName, choose, run_stage  # noqa: E402
 from pipelines.runtime import Progress, Result  # noqa: E402
-from siglino_core.config import CurateConfig, Runner, to_dict  # noqa: E402
+from siglino_core.config import Config, Runner, to_dict  # noqa: E402
 from siglino_core.errors import ConfigError, DataError, SiglinoError, WorkerError  # noqa: E402
 from siglino_core.store import Run  # noqa: E402
 
@@ -57,7 +57,7 @@ def _stage_task(name: str) -> Any:
         retry_condition_fn=_retryable,
         log_prints=False,
     )
-    def stage(config: CurateConfig, redo: str) -> State:
+    def stage(config: Config, redo: str) -> State:
         result = run_stage(name, config, _tell if _listeners else logs.ProgressLog(), redo)
         return Completed(name=result.state, message=_summary(result), data=result)
 
@@ -124,20 +124,20 @@ def curate_words(words: Sequence[str], **stages: Any) -> dict[str, Any]:
     return done
 
 
-def _note(config: CurateConfig, experiment: str, words: list[str]) -> None:
+def _note(config: Config, experiment: str, words: list[str]) -> None:
     """Leave in the run what was asked of it, for the report and for whoever finds the folder."""
     command = " ".join(["siglino run", *(shlex.quote(w) for w in words)])
     Run(config.run).note({"experiment": experiment, "command": command, "config": to_dict(config)})
 
 
-def _refuse_too_small(config: CurateConfig, stages: Sequence[str]) -> None:
+def _refuse_too_small(config: Config, stages: Sequence[str]) -> None:
     """Once the pool's images are counted, refuse a target or clusters that it cannot give."""
     source = Run(config.run).stage("source").manifest()
     if source is not None:
         refuse_too_small(config, source.rows - source.facts["duplicates"], stages=stages)
 
 
-def _submit(choice: Choice, config: CurateConfig) -> Result:
+def _submit(choice: Choice, config: Config) -> Result:
     state = TASKS[choice.stage](config, choice.redo, return_state=True)
     result = state.result()
     _tell(choice.stage, 1, 1, _summary(result), state=result.state)
@@ -160,7 +160,7 @@ def _tell(stage: str, done: int, total: int, note: str = "", *, state: str = "")
         listener(stage, done, total, f"{state}\t{note}" if state else note)
 
 
-def _publish(config: CurateConfig, done: dict[str, Any]) -> None:
+def _publish(config: Config, done: dict[str, Any]) -> None:
     """The run's outcome as a Prefect artifact; it must never fail the run."""
     rows = [f"| {stage} | {o['state']} | {o['rows']:,} | {o['digest'][:12]} |" for stage, o in done.items()]
     table = "\n".join(["| stage | state | rows | digest |", "|---|---|---:|---|", *rows])
@@ -172,7 +172,7 @@ def _publish(config: CurateConfig, done: dict[str, Any]) -> None:
         get_run_logger().warning("the outcome could not be published to Prefect: %s", e)
 
 
-def _leave_ray(config: CurateConfig) -> None:
+def _leave_ray(config: Config) -> None:
     if config.runtime.runner is Runner.RAY:
         import ray
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from rich.console import Console
 
 from flows import settings
-from siglino_core.config import CurateConfig
+from siglino_core.config import Config
 from siglino_core.device import choose
 from siglino_core.errors import SiglinoError
 from siglino_core.store import Files, Run
 
 
-def doctor(config: CurateConfig, console: Console) -> bool:
+def doctor(config: Config, console: Console) -> bool:
     """Print one line a check; True if all hold."""
     settings.apply()
     fine = True
@@ -30,7 +30,7 @@ def doctor(config: CurateConfig, console: Console) -> bool:
     return fine
 
 
-def _checks(config: CurateConfig) -> Iterator[tuple[str, Callable[[], str]]]:
+def _checks(config: Config) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "device", lambda: choose(config.runtime.device, config.embed.precision.value).reason
     yield "cpus", lambda: f"{os.cpu_count()}"
     for package in ("torch", "ray", "pyarrow", "timm", "transformers", "prefect", "faiss"):
@@ -47,14 +47,14 @@ def _prefect_api() -> str:
     return "imports (FastAPI is one that it works with)"
 
 
-def _encoder(config: CurateConfig) -> str:
+def _encoder(config: Config) -> str:
     from siglino_core.teachers import load
 
     card = load(config.embed).card
     return f"{config.embed.encoder}, {card.dim} wide, weights {card.identity[:12]}"
 
 
-def _pool(config: CurateConfig) -> str:
+def _pool(config: Config) -> str:
     from pipelines import source
 
     if not config.source.uri:

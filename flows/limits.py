@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from siglino_core.config import CurateConfig
+from siglino_core.config import Config
 from siglino_core.errors import ConfigError
 
 
-def refuse_too_small(config: CurateConfig, images: int, *, stages: Sequence[str] = ("cluster", "sample")) -> None:
+def refuse_too_small(config: Config, images: int, *, stages: Sequence[str] = ("cluster", "sample")) -> None:
     """Refuse what a pool of so many distinct images cannot give, before anything is computed for it.
 
     Args:

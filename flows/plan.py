@@ -9,14 +9,14 @@ from flows.limits import refuse_too_small
 from flows.words import hours, size
 from pipelines import cluster, embed, report, sample, source
 from pipelines.runtime import Estimate
-from siglino_core.config import CurateConfig, Keep
+from siglino_core.config import Config, Keep
 from siglino_core.store import Run
 
 WEB_IMAGE = 60_000  # bytes of a web image at LAION's usual 256..512 px, when the pool can't be listed
 A100_NODE_HOUR = 8  # GPUs a node
 
 
-def estimates(config: CurateConfig) -> list[Estimate]:
+def estimates(config: Config) -> list[Estimate]:
     """One estimate a stage.
 
     Raises:
@@ -52,7 +52,7 @@ def estimates(config: CurateConfig) -> list[Estimate]:
     ]
 
 
-def show(config: CurateConfig, found: list[Estimate], console: Console) -> None:
+def show(config: Config, found: list[Estimate], console: Console) -> None:
     """The estimates as a table, and their sum."""
     table = Table(box=None, header_style="dim", padding=(0, 2))
     for name, justify in (("stage", "left"), ("shards", "right"), ("rows", "right"), ("writes", "right")):

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Literal, get_args
 
 from pipelines.runtime import Progress, Result
-from siglino_core.config import CurateConfig
+from siglino_core.config import Config
 from siglino_core.errors import ConfigError
 from siglino_core.store import Run
 
@@ -14,7 +14,7 @@ StageName = Literal["source", "embed", "cluster", "sample", "report"]  # spelt o
 CURATE: tuple[str, ...] = get_args(StageName)
 
 
-def run_stage(name: str, config: CurateConfig, progress: Progress, redo: str) -> Result:
+def run_stage(name: str, config: Config, progress: Progress, redo: str) -> Result:
     """Run one stage. Its module is imported now: torch takes seconds, which a wrong word should not cost."""
     return import_module(f"pipelines.{name}").run(config, Run(config.run), progress, redo=redo)
 

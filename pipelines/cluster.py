@@ -23,7 +23,7 @@ from siglino_core import schema
 from siglino_core.clustering.engine import nearest
 from siglino_core.clustering.kmeans import Recipe, State, steps
 from siglino_core.clustering.points import mean_of, prepare
-from siglino_core.config import CurateConfig, shaping
+from siglino_core.config import Config, shaping
 from siglino_core.device import choose, single_thread
 from siglino_core.errors import DataError
 from siglino_core.hashing import id_bits, key_of, uniform
@@ -35,7 +35,7 @@ SLICE = 65_536  # centroids a block, when they are the points of the next level
 SCRATCH = "state"
 
 
-def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
+def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
     """Fit every level, then give every image its centroids."""
     embed, stage = run.stage("embed"), run.stage("cluster")
     manifest = embed.require()
@@ -86,7 +86,7 @@ def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str =
     return Result(state=todo.state, manifest=finished)
 
 
-def plan(config: CurateConfig, rows: int, dim: int) -> Estimate:
+def plan(config: Config, rows: int, dim: int) -> Estimate:
     """What clustering costs: the matrix products of every pass over the points, exactly assigned."""
     c = config.cluster
     points, flops = rows * c.fit_fraction, 0.0
@@ -109,7 +109,7 @@ def plan(config: CurateConfig, rows: int, dim: int) -> Estimate:
     )
 
 
-def _center(config: CurateConfig, run: Run, blocks: list[str], stage: Stage, fingerprint: str) -> np.ndarray | None:
+def _center(config: Config, run: Run, blocks: list[str], stage: Stage, fingerprint: str) -> np.ndarray | None:
     """The mean embedding of the fitted images, fp64 [D], or None; committed once."""
     if not config.cluster.center:
         return None
@@ -151,7 +151,7 @@ def _load_centroids(stage: Stage, name: str, index: int) -> tuple[np.ndarray, np
 
 
 def _fit_level(
-    config: CurateConfig,
+    config: Config,
     run: Run,
     stage: Stage,
     fingerprint: str,

@@ -26,7 +26,7 @@ from pipelines.runtime import (
 from pipelines.runtime import gpus as gpus_of
 from pipelines.runtime import pack as packed
 from siglino_core import schema
-from siglino_core.config import CurateConfig, EmbedConfig, Runner, shaping
+from siglino_core.config import Config, EmbedConfig, Runner, shaping
 from siglino_core.device import choose, single_thread
 from siglino_core.duplicates import duplicate_rows
 from siglino_core.errors import DataError, SiglinoError
@@ -43,7 +43,7 @@ VERSION = 1
 DECODE_SHARE = 0.25  # of a CPU, reserved for a decoder beside an encoder that computes on the CPU
 
 
-def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
+def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
     """Embed every image of `source` that is not an exact duplicate."""
     source, stage = run.stage("source"), run.stage("embed")
     manifest = source.require()
@@ -71,7 +71,7 @@ def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str =
     return Result(state=todo.state, manifest=finished)
 
 
-def plan(config: CurateConfig, rows: int) -> Estimate:
+def plan(config: Config, rows: int) -> Estimate:
     """What embedding ``rows`` images costs: device-hours from the encoder's FLOPs and the device's usual yield."""
     encoder = config.embed.encoder
     dim, gflops = (1280, 0.8) if encoder == "efficientnet_lite0" else (768, 35.2)
@@ -89,9 +89,7 @@ def plan(config: CurateConfig, rows: int) -> Estimate:
     )
 
 
-def _records(
-    config: CurateConfig, run: Run, fingerprint: str, card: Card, missing: list[Shard]
-) -> Iterator[dict[str, Any]]:
+def _records(config: Config, run: Run, fingerprint: str, card: Card, missing: list[Shard]) -> Iterator[dict[str, Any]]:
     decoder = Decoder(run, config, card.preprocess)
     names = [shard["name"] for shard in missing]
     if not names:
@@ -128,7 +126,7 @@ def _records(
 class Decoder:
     """Reads a source shard and decodes its images to the pixels that the encoder wants."""
 
-    def __init__(self, run: Run, config: CurateConfig, preprocess: Preprocess) -> None:
+    def __init__(self, run: Run, config: Config, preprocess: Preprocess) -> None:
         self._run, self._source, self._preprocess = run, config.source, preprocess
 
     def __call__(self, batch: pa.Table) -> pa.Table:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pipelines.runtime import Estimate, Progress, Result, silent
 from pipelines.summary import duckdb_line, summarise
 from siglino_core.clustering.points import prepare
-from siglino_core.config import CurateConfig, ReportConfig, shaping
+from siglino_core.config import Config, ReportConfig, shaping
 from siglino_core.hashing import id_bits, key_of, uniform
 from siglino_core.lineage import image_rows
 from siglino_core.report.contract import ClusterGrid, CurationReport, MapPoint, MapView, Picture, Query, Reject
@@ -24,7 +24,7 @@ LOOKED_AT = 64  # shards that the map, the grids and the examples are drawn from
 HOVERS = 600  # images of the map that get a thumbnail
 
 
-def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
+def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
     """Draw the report of a finished sample."""
     cluster, sample = run.stage("cluster").require(), run.stage("sample").require()
     stage = run.stage("report")
@@ -48,7 +48,7 @@ def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str =
     return Result(state=todo.state, manifest=stage.finish(identity, todo))
 
 
-def plan(config: CurateConfig, rows: int) -> Estimate:
+def plan(config: Config, rows: int) -> Estimate:
     """What the page costs: the shards it looks at, and the map."""
     seen = min(rows, LOOKED_AT * config.source.rows_per_shard)
     return Estimate(
@@ -64,7 +64,7 @@ def plan(config: CurateConfig, rows: int) -> Estimate:
 class _Seen:
     """The images of the shards that are looked at: what was decided of them, and where they lie."""
 
-    def __init__(self, config: CurateConfig, run: Run, sample: Manifest, cluster: Manifest) -> None:
+    def __init__(self, config: Config, run: Run, sample: Manifest, cluster: Manifest) -> None:
         self.run, self.seed = run, config.seed
         self.levels, self.center = sample.facts["levels"], cluster.facts["center"]
         names = [s["name"] for s in run.stage("source").shards() if s["name"].startswith("part-")]
@@ -115,7 +115,7 @@ class _Seen:
         )
 
 
-def _pictured(config: CurateConfig, run: Run, seen: _Seen, report: CurationReport) -> CurationReport:
+def _pictured(config: Config, run: Run, seen: _Seen, report: CurationReport) -> CurationReport:
     placed = np.flatnonzero(seen.table["level_1"].is_valid().to_numpy())
     points = seen.draw(placed, config.report.map_points, "map")
     level, ids = _shown_level(seen)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines.runtime import Estimate, Progress, Result, map_shards, silent
 from siglino_core import duplicates, schema
-from siglino_core.config import CurateConfig, Format, Keep, SourceConfig, Verify, shaping
+from siglino_core.config import Config, Format, Keep, SourceConfig, Verify, shaping
 from siglino_core.errors import DataError
 from siglino_core.pools.location import Location
 from siglino_core.pools.rows import SourceRows
@@ -28,7 +28,7 @@ POINTER_BYTES = 250  # a stored row without its image
 SECONDS_PER_IMAGE = {Verify.DECODE: 0.0015, Verify.HEADER: 0.0005}
 
 
-def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
+def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
     """Read the pool into ``<run>/source``.
 
     Args:
@@ -65,7 +65,7 @@ def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str =
     return Result(state=todo.state, manifest=manifest)
 
 
-def plan(config: CurateConfig, run: Run) -> Estimate:
+def plan(config: Config, run: Run) -> Estimate:
     """What :func:`run` would do, from the pool's listing (and the footers of Parquet files) alone.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from siglino_core.balance import CURATED, SAMPLES
-from siglino_core.config import CurateConfig, to_dict
+from siglino_core.config import Config, to_dict
 from siglino_core.interval import Interval
 from siglino_core.report.contract import (
     Balance,
@@ -41,7 +41,7 @@ VARIES = "the draw of images and of the quotas' remainders; embeddings and clust
 SOFTWARE = ("siglino", "torch", "ray", "pyarrow", "timm", "transformers", "prefect")
 
 
-def summarise(config: CurateConfig, run: Run, facts: dict[str, Any]) -> CurationReport:
+def summarise(config: Config, run: Run, facts: dict[str, Any]) -> CurationReport:
     """The report's numbers, without its pictures.
 
     Args:
@@ -97,7 +97,7 @@ def _levels(sample: Stage, levels: int) -> list[LevelSizes]:
     return found
 
 
-def _balance(config: CurateConfig, found: dict[str, Any]) -> Balance | None:
+def _balance(config: Config, found: dict[str, Any]) -> Balance | None:
     if not found:
         return None
     rows = tuple(

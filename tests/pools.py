@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from siglino_core.config import CurateConfig, Runner, RuntimeConfig, SourceConfig
+from siglino_core.config import Config, Runner, RuntimeConfig, SourceConfig
 from siglino_core.store import Manifest, Run
 from tests.pictures import picture
 
@@ -44,8 +44,8 @@ def pictures(n: int, start: int = 0, kind: str = "jpeg") -> list[bytes]:
     return [picture(start + i, kind) for i in range(n)]
 
 
-def config(uri: str | Path, **source: Any) -> CurateConfig:
-    return CurateConfig(source=SourceConfig(uri=str(uri), **source), runtime=RuntimeConfig(runner=Runner.LOCAL))
+def config(uri: str | Path, **source: Any) -> Config:
+    return Config(source=SourceConfig(uri=str(uri), **source), runtime=RuntimeConfig(runner=Runner.LOCAL))
 
 
 def table(run: Run, name: str) -> pa.Table:

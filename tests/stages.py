@@ -11,7 +11,7 @@ import pyarrow as pa
 from siglino_core import schema
 from siglino_core.config import (
     ClusterConfig,
-    CurateConfig,
+    Config,
     Pick,
     Quota,
     Runner,
@@ -60,7 +60,7 @@ def pool(n: int = 240, classes: int = 12, seed: int = 0, near: int = 40, labelle
     return Pool(vectors=x.astype(np.float16), labels=names, copies=copies, rejected=frozenset({5, n // 3}))
 
 
-def config(**sections: Any) -> CurateConfig:
+def config(**sections: Any) -> Config:
     """Small levels, one process, centred, the published quotas; sections are their config's fields."""
     made = {
         "source": SourceConfig(uri="by hand"),
@@ -70,7 +70,7 @@ def config(**sections: Any) -> CurateConfig:
     }
     for name, value in sections.items():
         made[name] = dataclasses.replace(made[name], **value) if isinstance(value, dict) else value
-    return CurateConfig(**made)
+    return Config(**made)
 
 
 def write(run: Run, of: Pool, rows_per_shard: int = 40) -> Run:

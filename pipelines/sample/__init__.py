@@ -18,7 +18,7 @@ from pipelines.sample.write import write_group
 from pipelines.summary import summarise
 from siglino_core import schema
 from siglino_core.balance import compare
-from siglino_core.config import CurateConfig, Pick, Quota, shaping
+from siglino_core.config import Config, Pick, Quota, shaping
 from siglino_core.errors import ConfigError
 from siglino_core.report.cards import dataset_card
 from siglino_core.sampling import kth_largest, quotas, radius_quotas
@@ -28,7 +28,7 @@ VERSION = 1
 SCRATCH = ("exchange", "decisions", "spread", "picks")
 
 
-def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
+def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
     """Curate: decide for every image of the pool, and write those that stay."""
     source, embed, cluster = (run.stage(name).require() for name in ("source", "embed", "cluster"))
     stage = run.stage("sample")
@@ -54,7 +54,7 @@ def run(config: CurateConfig, run: Run, progress: Progress = silent, redo: str =
     return Result(state=todo.state, manifest=manifest)
 
 
-def plan(config: CurateConfig, rows: int, dim: int, bytes_per_image: float) -> Estimate:
+def plan(config: Config, rows: int, dim: int, bytes_per_image: float) -> Estimate:
     """What sampling costs: two passes of embeddings through storage, pairs inside cells, and the kept images' bytes."""
     fitting = [k for k in config.cluster.num_clusters if rows / k <= 8192] or config.cluster.num_clusters[:1]
     flops = 2.0 * rows * (rows / fitting[-1]) * dim
@@ -71,7 +71,7 @@ def plan(config: CurateConfig, rows: int, dim: int, bytes_per_image: float) -> E
 
 
 def _phases(
-    config: CurateConfig,
+    config: Config,
     run: Run,
     stage: Stage,
     fingerprint: str,
@@ -107,7 +107,7 @@ def _buckets(stage: Stage, layout: Layout, folder: str, columns: list[str]) -> I
             yield file.read(columns=columns)
 
 
-def _outlier_limit(config: CurateConfig, stage: Stage, layout: Layout) -> float:
+def _outlier_limit(config: Config, stage: Stage, layout: Layout) -> float:
     """The loneliness above which an image is an outlier: ``sample.trim`` of the candidates are lonelier."""
     if config.sample.trim == 0:
         return float("inf")
@@ -120,9 +120,7 @@ def _outlier_limit(config: CurateConfig, stage: Stage, layout: Layout) -> float:
     return kth_largest(lonely, int(candidates * config.sample.trim) + 1)
 
 
-def _commit_quotas(
-    config: CurateConfig, run: Run, stage: Stage, fingerprint: str, layout: Layout, limit: float
-) -> None:
+def _commit_quotas(config: Config, run: Run, stage: Stage, fingerprint: str, layout: Layout, limit: float) -> None:
     """How many images of each cluster are kept, for the sample and for its other draws."""
     tables: list[pa.Table] = []
     for level in range(1, layout.levels + 1):
@@ -155,7 +153,7 @@ def _commit_quotas(
 
 
 def _quotas(
-    config: CurateConfig,
+    config: Config,
     stage: Stage,
     layout: Layout,
     limit: float,
@@ -178,7 +176,7 @@ def _quotas(
     return radius_quotas(joining, len(candidates), s.target_size)[0]
 
 
-def _facts(config: CurateConfig, stage: Stage, layout: Layout, units: list[Shard]) -> dict[str, Any]:
+def _facts(config: Config, stage: Stage, layout: Layout, units: list[Shard]) -> dict[str, Any]:
     """Counts by reason, and how balanced the sample is beside random ones of the same size."""
     records = stage.records([u["name"] for u in units])
     reasons: dict[str, int] = {}

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pipelines.sample.layout import Layout, bucket_of_cell
 from siglino_core.clustering.dedup import representatives
 from siglino_core.clustering.points import prepare
-from siglino_core.config import CurateConfig, Pick
+from siglino_core.config import Config, Pick
 from siglino_core.device import single_thread
 from siglino_core.hashing import id_bits, key_of, uniform
 from siglino_core.sampling import choose
@@ -73,7 +73,7 @@ def _joined(run: Run, layout: Layout, shard: str) -> tuple[pa.Table, dict[str, i
 
 
 def near_duplicates(
-    run: Run, fingerprint: str, layout: Layout, config: CurateConfig, center: np.ndarray | None, unit: Shard
+    run: Run, fingerprint: str, layout: Layout, config: Config, center: np.ndarray | None, unit: Shard
 ) -> dict[str, Any]:
     """Decide, cell by cell, which image stands for which; the larger and then the more central one stays.
 
@@ -108,7 +108,7 @@ def spread(
     run: Run,
     fingerprint: str,
     layout: Layout,
-    config: CurateConfig,
+    config: Config,
     center: np.ndarray | None,
     limit: float,
     unit: Shard,
@@ -137,7 +137,7 @@ def stays(decided: pa.Table, limit: float) -> np.ndarray:
     return decided["duplicate_of"].is_null().to_numpy() & (decided["loneliness"].to_numpy() <= limit)
 
 
-def pick(run: Run, fingerprint: str, layout: Layout, config: CurateConfig, limit: float, unit: Shard) -> dict[str, Any]:
+def pick(run: Run, fingerprint: str, layout: Layout, config: Config, limit: float, unit: Shard) -> dict[str, Any]:
     """Fill every cluster's quota; writes one row group a group of shards, and counts the labels of every draw."""
     stage, name = run.stage("sample"), f"bucket-{unit['bucket']:05d}"
     writer = stage.writer(unit["name"], fingerprint)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pipelines.sample.cells import picked
 from pipelines.sample.layout import Layout
 from siglino_core import schema
-from siglino_core.config import CurateConfig, Shards
+from siglino_core.config import Config, Shards
 from siglino_core.duplicates import duplicate_rows
 from siglino_core.hashing import id_bits, key_of, uniform
 from siglino_core.lineage import image_rows
@@ -20,7 +20,7 @@ from siglino_core.store import Run, Shard, ShardWriter
 ROW_GROUP = 256  # images a row group of a training shard: what a reader fetches at once
 
 
-def write_group(run: Run, fingerprint: str, layout: Layout, config: CurateConfig, unit: Shard) -> dict[str, Any]:
+def write_group(run: Run, fingerprint: str, layout: Layout, config: Config, unit: Shard) -> dict[str, Any]:
     """Write a group's shards: `part-N.parquet` row-aligned with source, and `images/part-N` with the kept ones."""
     stage = run.stage("sample")
     writer = stage.writer(unit["name"], fingerprint)
@@ -72,7 +72,7 @@ def _decisions(run: Run, layout: Layout, shard: str, picks: pa.Table) -> pa.Tabl
     return pa.table(columns)
 
 
-def _images(run: Run, out: ShardWriter, layout: Layout, config: CurateConfig, shard: str, table: pa.Table) -> int:
+def _images(run: Run, out: ShardWriter, layout: Layout, config: Config, shard: str, table: pa.Table) -> int:
     """Write the kept images of one source shard, in an order shuffled by the seed."""
     kept = np.flatnonzero(table["kept"].to_numpy())
     levels = [f"level_{i}" for i in range(1, layout.levels + 1)]

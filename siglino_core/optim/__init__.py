@@ -1,7 +1,7 @@
 """The optimisers of a distillation: which weight goes to which, their learning rate, and their settings."""
 
+from siglino_core.config import Method, OptimConfig, Schedule
 from siglino_core.optim.build import build, schedules
-from siglino_core.optim.config import Method, OptimConfig, Schedule
 from siglino_core.optim.groups import Group, group_of, parameter_groups
 from siglino_core.optim.muon import Muon, orthogonalize
 from siglino_core.optim.schedule import lr_factor

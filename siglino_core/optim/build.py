@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from siglino_core.optim.config import Method, OptimConfig
+from siglino_core.config import Method, OptimConfig
 from siglino_core.optim.groups import Group, parameter_groups
 from siglino_core.optim.muon import Muon
 from siglino_core.optim.schedule import lr_factor

@@ -6,7 +6,7 @@ Sources: Loshchilov and Hutter 2017 (arXiv 1608.03983), without restarts, for th
 
 import math
 
-from siglino_core.optim.config import OptimConfig, Schedule
+from siglino_core.config import OptimConfig, Schedule
 
 DECAY_SHARE = 0.2  # of the steps, at the end of "wsd"
 

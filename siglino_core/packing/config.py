@@ -2,23 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 
+from siglino_core.config import Match
 from siglino_core.models.config import SigLinoConfig
 from siglino_core.models.size import forward_flops
-
-
-class Match(StrEnum):
-    """How the packs of a window are matched, so that those of one step cost about the same."""
-
-    NONE = "none"
-    """As they come."""
-    SHARDS = "shards"
-    """Every virtual shard sorts its own packs of the window by cost; the k-th of each meet in one step."""
-    GLOBAL = "global"
-    """All packs of the window are sorted together and dealt out."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ Legend: S steps of the window, V packs of a step.
 
 import numpy as np
 
+from siglino_core.config import Match
 from siglino_core.hashing import key_of, uniform
-from siglino_core.packing.config import Match
 
 
 def deal(cost_SV: np.ndarray, match: Match, key: int) -> np.ndarray:

@@ -4,7 +4,7 @@ import json
 import re
 
 from siglino_core import schema
-from siglino_core.config import CurateConfig, Pick
+from siglino_core.config import Config, Pick
 from siglino_core.report.contract import Balance, CurationReport, Interval, Metric
 from siglino_core.report.verdict import verdict
 from siglino_core.report.words import block, clean, decimals, number, percent, reason_name
@@ -28,7 +28,7 @@ def size_category(images: int) -> str:
     return "n>1T"
 
 
-def dataset_card(report: CurationReport, config: CurateConfig, *, licence: str = "", title: str = "") -> str:
+def dataset_card(report: CurationReport, config: Config, *, licence: str = "", title: str = "") -> str:
     """The card.
 
     Args:
@@ -76,7 +76,7 @@ def table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
 
 
-def _front_matter(report: CurationReport, config: CurateConfig, licence: str, name: str) -> str:
+def _front_matter(report: CurationReport, config: Config, licence: str, name: str) -> str:
     tags = ["siglino", "image", "curated", "deduplicated", config.sample.shards.value]
     lines = [
         f"pretty_name: {json.dumps(name)}",
@@ -98,7 +98,7 @@ def _what(report: CurationReport) -> str:
     )
 
 
-def _recipe(report: CurationReport, config: CurateConfig) -> str:
+def _recipe(report: CurationReport, config: Config) -> str:
     c, s = config.cluster, config.sample
     levels = ", ".join(f"{k:,}" for k in c.num_clusters)
     iterations = f"{c.iterations} Lloyd iterations a level" if c.iterations else "no Lloyd iterations"

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines import embed, source
-from siglino_core.config import CurateConfig, Runner, build
+from siglino_core.config import Config, Runner, build
 from siglino_core.store import Run
 
 ENCODER = "timm:mobilenetv3_small_050"
@@ -62,7 +62,7 @@ def weights(folder: Path) -> Path:
     return path
 
 
-def by_ray(config: CurateConfig) -> dict[str, float]:
+def by_ray(config: Config) -> dict[str, float]:
     """The stage as the product runs it; seconds in all, and images a second once it is under way."""
     shutil.rmtree(f"{config.run}/embed", ignore_errors=True)
     marks: list[tuple[float, int]] = []
@@ -80,7 +80,7 @@ def _rates(began: float, marks: list[tuple[float, int]], rows: int) -> dict[str,
     return {"in all": last[0] - began, "start-up": last[0] - began - rows / steady, "images/s": steady}
 
 
-def _plain_worker(config: CurateConfig, names: list[str], marks: multiprocessing.Queue) -> None:
+def _plain_worker(config: Config, names: list[str], marks: multiprocessing.Queue) -> None:
     from siglino_core.device import single_thread
     from siglino_core.images import decode
     from siglino_core.lineage import image_rows
@@ -106,7 +106,7 @@ def _plain_worker(config: CurateConfig, names: list[str], marks: multiprocessing
         marks.put(time.perf_counter())
 
 
-def by_hand(config: CurateConfig, rows: int, workers: int) -> dict[str, float]:
+def by_hand(config: Config, rows: int, workers: int) -> dict[str, float]:
     names = [s["name"] for s in Run(config.run).stage("source").shards() if s["name"].startswith("part-")]
     context = multiprocessing.get_context("spawn")
     marks = context.Queue()
@@ -130,7 +130,7 @@ def main() -> None:
         folder = Path(name)
         pool(folder / "pool", arguments.images)
         config = build(
-            CurateConfig,
+            Config,
             {
                 "run": str(folder / "run"),
                 "source": {"uri": str(folder / "pool"), "rows_per_shard": 512},

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
 from flows.config import curate_config, experiments, yaml_with_docs
-from siglino_core.config import CurateConfig, Keep, Runner, Seeding, build, keys, to_dict
+from siglino_core.config import Config, Keep, Runner, Seeding, build, keys, to_dict
 from siglino_core.errors import ConfigError
 
 
@@ -18,13 +19,13 @@ def said(*words: str) -> str:
 
 
 def test_no_words_are_the_defaults() -> None:
-    assert curate_config([]) == CurateConfig()
+    assert curate_config([]) == Config()
 
 
 @pytest.mark.parametrize("name", experiments())
 def test_every_experiment_composes_and_says_what_it_is(name: str) -> None:
     found = curate_config([f"experiment={name}"])
-    assert found != CurateConfig()
+    assert found != Config()
     assert found.run == f"runs/{name}"
     head = (Path(__file__).parents[2] / f"flows/conf/experiment/{name}.yaml").read_text().splitlines()
     assert head[0] == "# @package _global_"
@@ -126,10 +127,10 @@ def test_a_yaml_file_of_one_s_own(tmp_path: Path) -> None:
     found = curate_config([word])
     assert (found.run, found.seed, found.cluster.num_clusters) == ("here", 3, [40, 8, 2])
     assert found.cluster.seeding is Seeding.RANDOM
-    assert found.sample == CurateConfig().sample
+    assert found.sample == Config().sample
     found = curate_config(["seed=9", word, "cluster.num_clusters=[7]", 'run="a b"'])
     assert (found.seed, found.cluster.num_clusters, found.run) == (9, [7], "a b")
-    assert curate_config([own(tmp_path, "")]) == CurateConfig()
+    assert curate_config([own(tmp_path, "")]) == Config()
 
 
 def test_faults_in_a_yaml_file_of_one_s_own(tmp_path: Path) -> None:
@@ -143,11 +144,16 @@ def test_faults_in_a_yaml_file_of_one_s_own(tmp_path: Path) -> None:
         assert f"experiment={tmp_path}/own.yaml cannot be composed: " in said(own(tmp_path, broken))
 
 
+def sections(values: dict[str, Any]) -> int:
+    nested = [v for v in values.values() if isinstance(v, dict)]
+    return len(nested) + sum(map(sections, nested))
+
+
 def test_the_printed_config_is_the_config_with_a_sentence_a_key() -> None:
     found = curate_config(["experiment=demo", "run='odd: # \"name'"])
     text = yaml_with_docs(found)
-    assert build(CurateConfig, OmegaConf.to_container(OmegaConf.create(text))) == found  # type: ignore[arg-type]
+    assert build(Config, OmegaConf.to_container(OmegaConf.create(text))) == found  # type: ignore[arg-type]
     lines = [line for line in text.splitlines() if line.strip()]
     assert all(line.rpartition("  # ")[2].strip() for line in lines)
-    assert len(lines) == len(keys(CurateConfig)) + sum(isinstance(v, dict) for v in to_dict(found).values())
+    assert len(lines) == len(keys(Config)) + sections(to_dict(found))
     assert json.dumps(found.run) in text

@@ -13,7 +13,7 @@ import pytest
 from pipelines import cluster
 from pipelines.runtime import Result
 from siglino_core import schema
-from siglino_core.config import CurateConfig, Seeding
+from siglino_core.config import Config, Seeding
 from siglino_core.errors import ConfigError, DataError
 from siglino_core.hashing import id_bits, key_of, uniform
 from siglino_core.store import Run
@@ -112,7 +112,7 @@ class Stop(Exception):  # noqa: N818
     """What a kill looks like to the stage: nothing of it runs any more."""
 
 
-def stopped(cfg: CurateConfig, run: Run, after: int) -> Result | None:
+def stopped(cfg: Config, run: Run, after: int) -> Result | None:
     told = 0
 
     def progress(*_: Any) -> None:

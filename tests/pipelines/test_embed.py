@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import embed, source
-from siglino_core.config import CurateConfig, build
+from siglino_core.config import Config, build
 from siglino_core.errors import DataError
 from siglino_core.store import Run
 from siglino_core.teachers import Card, Preprocess
@@ -35,7 +35,7 @@ class Encoder:
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> CurateConfig:
+def config(tmp_path: Path) -> Config:
     parquet_file(tmp_path / "pool.parquet", {"image": pictures(IMAGES)})
     settings = {
         "run": str(tmp_path / "run"),
@@ -43,7 +43,7 @@ def config(tmp_path: Path) -> CurateConfig:
         "runtime": {"runner": "local"},
         "embed": {"max_reject_share": 0.5},
     }
-    made = build(CurateConfig, settings)
+    made = build(Config, settings)
     source.run(made, Run(made.run))
     return made
 
@@ -53,12 +53,12 @@ def given(monkeypatch: pytest.MonkeyPatch, encoder: Encoder) -> None:
     monkeypatch.setattr(embed, "load", lambda *_: encoder)
 
 
-def vectors(config: CurateConfig) -> pa.Table:
+def vectors(config: Config) -> pa.Table:
     paths = sorted(Path(config.run, "embed").glob("part-*.parquet"))
     return pa.concat_tables([pq.read_table(p) for p in paths])
 
 
-def test_a_row_an_image_of_unit_length(config: CurateConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_an_image_of_unit_length(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, Encoder())
     result = embed.run(config, Run(config.run))
     assert (result.state, result.manifest.rows, result.manifest.rejects) == ("Computed", IMAGES, {})
@@ -71,7 +71,7 @@ def test_a_row_an_image_of_unit_length(config: CurateConfig, monkeypatch: pytest
     assert embed.run(config, Run(config.run)).state == "Reused"
 
 
-def test_its_seconds_are_those_of_the_work(config: CurateConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_seconds_are_those_of_the_work(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     class Slow(Encoder):
         def encode(self, pixels: np.ndarray) -> np.ndarray:
             time.sleep(0.02)
@@ -82,7 +82,7 @@ def test_its_seconds_are_those_of_the_work(config: CurateConfig, monkeypatch: py
     assert manifest.seconds >= 8 * 0.02, "eight batches of up to three"
 
 
-def test_a_vector_that_is_not_finite_is_a_reject(config: CurateConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_vector_that_is_not_finite_is_a_reject(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, Encoder(broken=1))  # the first of every batch of three: 3 + 3 + 2 in shards of 8, 8 and 4
     result = embed.run(config, Run(config.run))
     assert result.manifest.rejects == {"not_finite": 8}
@@ -93,14 +93,14 @@ def test_a_vector_that_is_not_finite_is_a_reject(config: CurateConfig, monkeypat
     assert len(rejects) == 8
 
 
-def test_too_many_rejects_are_an_error(config: CurateConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_rejects_are_an_error(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, Encoder(broken=2))
     with pytest.raises(DataError, match=r"14 of 20 images could not be used .*embed\.max_reject_share=0\.5"):
         embed.run(config, Run(config.run))
     assert Run(config.run).stage("embed").manifest() is None
 
 
-def test_a_node_with_other_weights_is_named(config: CurateConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_with_other_weights_is_named(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     other = Card(identity="of other weights", preprocess=CARD.preprocess, dim=CARD.dim)
     given(monkeypatch, Encoder(other))
     with pytest.raises(DataError, match=r"the weights on .* are not those that the run began with \(of other wei"):
@@ -108,7 +108,7 @@ def test_a_node_with_other_weights_is_named(config: CurateConfig, monkeypatch: p
     assert not list(Path(config.run, "embed").glob("part-*"))
 
 
-def test_weights_that_a_worker_cannot_have(config: CurateConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_a_worker_cannot_have(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> Encoder:
         raise DataError("no weights here")
 

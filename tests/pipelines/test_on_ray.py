@@ -10,7 +10,7 @@ import pytest
 from pipelines import cluster, sample, source
 from pipelines.runtime import map_shards, parallelism, start_ray
 from pipelines.sample import layout
-from siglino_core.config import CurateConfig, RuntimeConfig
+from siglino_core.config import Config, RuntimeConfig
 from siglino_core.errors import DataError
 from siglino_core.store import Run
 from tests import pools
@@ -31,7 +31,7 @@ def two_cpus() -> Iterator[None]:
     ray.shutdown()
 
 
-def on_ray(cfg: CurateConfig, workers: int = 2) -> CurateConfig:
+def on_ray(cfg: Config, workers: int = 2) -> Config:
     return dataclasses.replace(cfg, runtime=dataclasses.replace(RAY, workers=workers))
 
 

@@ -15,7 +15,7 @@ import pytest
 from pipelines import cluster, sample
 from pipelines.sample import layout
 from siglino_core import schema
-from siglino_core.config import CurateConfig, Pick, Quota, Shards
+from siglino_core.config import Config, Pick, Quota, Shards
 from siglino_core.errors import ConfigError
 from siglino_core.sampling import quotas
 from siglino_core.store import Manifest, Run
@@ -29,7 +29,7 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
-def clustered(path: Path, cfg: CurateConfig, of: Pool | None = None, rows_per_shard: int = 40) -> Run:
+def clustered(path: Path, cfg: Config, of: Pool | None = None, rows_per_shard: int = 40) -> Run:
     run = write(Run(str(path)), of or pool(), rows_per_shard)
     cluster.run(cfg, run)
     return run
@@ -40,7 +40,7 @@ def run(tmp_path: Path) -> Run:
     return clustered(tmp_path / "run", config())
 
 
-def check(run: Run, of: Pool, cfg: CurateConfig, manifest: Manifest) -> list[dict[str, Any]]:
+def check(run: Run, of: Pool, cfg: Config, manifest: Manifest) -> list[dict[str, Any]]:
     """What must hold of any sample; returns its rows."""
     levels = len(cfg.cluster.num_clusters)
     decided = table(run, "sample", "part-")

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from siglino_core import config as c
-from siglino_core.config import ClusterConfig, CurateConfig, EmbedConfig, SourceConfig, build, keys, shaping, to_dict
+from siglino_core.config import ClusterConfig, Config, EmbedConfig, SourceConfig, build, keys, shaping, to_dict
 from siglino_core.errors import ConfigError
 
 
 def faults(values: Any) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        build(CurateConfig, values)
+        build(Config, values)
     head, *lines = str(caught.value).split("\n  ")
     assert head == "the config does not hold:"
     return lines
@@ -87,7 +87,7 @@ def test_not_a_mapping_at_all() -> None:
 
 def test_what_yaml_and_the_command_line_may_say() -> None:
     built = build(
-        CurateConfig,
+        Config,
         {
             "seed": "7",
             "run": 2024,
@@ -102,12 +102,49 @@ def test_what_yaml_and_the_command_line_may_say() -> None:
 
 
 def test_round_trip() -> None:
-    for config in (CurateConfig(), CurateConfig(seed=5, cluster=ClusterConfig(num_clusters=[9, 4, 1]))):
+    for config in (Config(), Config(seed=5, cluster=ClusterConfig(num_clusters=[9, 4, 1]))):
         plain = to_dict(config)
-        assert build(CurateConfig, plain) == config
-        assert to_dict(build(CurateConfig, plain)) == plain
-    flat = [v for section in to_dict(CurateConfig()).values() if isinstance(section, dict) for v in section.values()]
-    assert {type(v) for v in flat} <= {str, int, float, bool, list}
+        assert build(Config, plain) == config
+        assert to_dict(build(Config, plain)) == plain
+    assert leaves(to_dict(Config())) <= {str, int, float, bool, list, type(None)}
+
+
+def leaves(value: Any) -> set[type]:
+    return set().union(*(leaves(v) for v in value.values())) if isinstance(value, dict) else {type(value)}
+
+
+def test_lists_of_settings() -> None:
+    parts = [{"name": "small", "max_pixels": 65536, "ratio": 1}, {"name": "large", "ratio": 0.5}]
+    built = build(Config, {"train": {"parts": parts}})
+    assert [(p.name, p.max_pixels, p.ratio) for p in built.train.parts] == [
+        ("small", 65536, 1.0),
+        ("large", 589824, 0.5),
+    ]
+    assert build(Config, to_dict(built)) == built
+    wrong = faults({"train": {"parts": [{"nmae": "a"}, {"name": "b", "ratio": -1}], "optim": {"steps": 5, "lr": "x"}}})
+    assert wrong[:3] == [
+        "unknown key train.parts[0].nmae (did you mean train.parts?)",
+        "train.parts[1].ratio: -1.0 is below 0",
+        "train.optim.lr: 'x' is not a number",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"train": {"optim": {"steps": 5}}}, "train.optim.warmup_steps: 1000 is not within 0..5 (steps)"),
+        ({"train": {"pack": {"look_ahead": 12}}}, "train.pack.look_ahead: 12 is not a multiple of 8"),
+        ({"train": {"ranks": 5}}, "train.pack.packs_per_step=32 over train.ranks=5: every rank holds as many"),
+        ({"targets": {"teachers": []}}, "targets.teachers: at least one is needed"),
+        ({"targets": {"keep": "int8"}, "train": {"flip": True}}, "train.flip needs targets.keep=online"),
+        (
+            {"targets": {"keep": "int8"}, "train": {"parts": [{"name": "a", "max_pixels": 99999}]}},
+            "train.parts: a is of",
+        ),
+    ],
+)
+def test_what_a_distillation_cannot_be(values: Any, said: str) -> None:
+    assert [line for line in faults(values) if said in line]
 
 
 def test_defaults_do_not_leak_from_one_config_to_the_next() -> None:
@@ -120,14 +157,18 @@ def test_shaping_leaves_out_paths_and_what_only_speeds_up() -> None:
     assert shaping(c.RuntimeConfig()) == {}
     assert "uri" not in shaping(SourceConfig())
     assert not {"weights", "batch_size", "max_reject_share"} & shaping(EmbedConfig()).keys()
-    assert not {"run", "runtime"} & shaping(CurateConfig(runtime=c.RuntimeConfig())).keys() - {"runtime"}
+    assert not {"run", "runtime"} & shaping(Config(runtime=c.RuntimeConfig())).keys() - {"runtime"}
     assert shaping(ClusterConfig()) == to_dict(ClusterConfig())
     assert shaping(SourceConfig(keep=c.Keep.POINTER))["keep"] == "pointer"
 
 
 def sections() -> list[type]:
-    hints = typing.get_type_hints(CurateConfig)
-    return [CurateConfig, *(t for t in hints.values() if dataclasses.is_dataclass(t))]
+    def inside(cls: Any) -> list[type]:
+        hints = typing.get_type_hints(cls).values()
+        nested = [of for t in hints if dataclasses.is_dataclass(of := next(iter(typing.get_args(t)), t))]
+        return [cls, *(found for of in nested for found in inside(of))]
+
+    return inside(Config)
 
 
 def test_every_setting_has_a_sentence_and_every_default_is_in_range() -> None:
@@ -135,8 +176,8 @@ def test_every_setting_has_a_sentence_and_every_default_is_in_range() -> None:
         assert section.__doc__
         for f in dataclasses.fields(section):
             assert f.metadata.get("doc") or dataclasses.is_dataclass(typing.get_type_hints(section)[f.name])
-    assert len(keys(CurateConfig)) == len(set(keys(CurateConfig)))
-    assert {"run", "seed", "cluster.num_clusters", "runtime.runner"} <= set(keys(CurateConfig))
+    assert len(keys(Config)) == len(set(keys(Config)))
+    assert {"run", "seed", "cluster.num_clusters", "runtime.runner"} <= set(keys(Config))
 
 
 def test_frozen_and_keyword_only() -> None:

@@ -6,11 +6,11 @@ import pytest
 import yaml
 
 from siglino_core import schema
-from siglino_core.config import ClusterConfig, CurateConfig
+from siglino_core.config import ClusterConfig, Config
 from siglino_core.report.cards import dataset_card, size_category
 from tests.siglino_core.report import samples
 
-CONFIG = CurateConfig(cluster=ClusterConfig(num_clusters=[60, 6]))
+CONFIG = Config(cluster=ClusterConfig(num_clusters=[60, 6]))
 
 
 def front(card: str) -> dict[str, object]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
-from siglino_core.config import setting
+from siglino_core.config.settings import setting
 
 
 class Method(StrEnum):

@@ -1,0 +1,96 @@
+"""One config for the whole path, and what no config may ask for."""
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from siglino_core.config import settings
+from siglino_core.config.curate import (
+    ClusterConfig,
+    EmbedConfig,
+    Pick,
+    Quota,
+    ReportConfig,
+    SampleConfig,
+    SourceConfig,
+)
+from siglino_core.config.distill import ExportConfig, Stored, TargetsConfig, TrainConfig
+from siglino_core.config.runtime import RuntimeConfig
+from siglino_core.config.settings import setting
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The whole path: source -> embed -> cluster -> sample -> report, then targets -> train -> export."""
+
+    run: str = setting("runs/default", "folder or URL of the artifacts", shapes=False)
+    seed: int = setting(0, "every random choice follows from it", ge=0)
+    source: SourceConfig = field(default_factory=SourceConfig)
+    embed: EmbedConfig = field(default_factory=EmbedConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    sample: SampleConfig = field(default_factory=SampleConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
+    targets: TargetsConfig = field(default_factory=TargetsConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+
+def build(cls: type[T], values: dict[str, Any]) -> T:
+    """A config from nested plain values.
+
+    Raises:
+        ConfigError: with every unknown key, wrong type and impossible value, one a line.
+    """
+    return settings.build(cls, values, _impossible)
+
+
+def _impossible(config: Any) -> list[str]:
+    if not isinstance(config, Config):
+        return []
+    return _curation(config) + _distillation(config)
+
+
+def _curation(config: Config) -> list[str]:
+    errors: list[str] = []
+    levels = config.cluster.num_clusters
+    if not levels:
+        errors.append("cluster.num_clusters: at least one level is needed")
+    if any(a <= b for a, b in itertools.pairwise(levels)):
+        errors.append(f"cluster.num_clusters: {levels} does not decrease from the finest level up")
+    if config.sample.quota is Quota.RADIUS and config.sample.pick is not Pick.SPREAD:
+        errors.append("sample.quota=radius needs sample.pick=spread (or choose sample.quota=hierarchical)")
+    if not config.run:
+        errors.append("run: a folder or URL is needed")
+    return errors
+
+
+def _distillation(config: Config) -> list[str]:
+    errors: list[str] = []
+    targets, train = config.targets, config.train
+    if not targets.teachers:
+        errors.append("targets.teachers: at least one is needed")
+    if targets.min_pixels > targets.max_pixels:
+        errors.append(f"targets.min_pixels: {targets.min_pixels} is above targets.max_pixels={targets.max_pixels}")
+    stored = targets.keep is not Stored.ONLINE
+    if stored and train.flip:
+        errors.append(
+            f"train.flip needs targets.keep=online: targets.keep={targets.keep.value} are of images as they are"
+        )
+    names = [p.name for p in train.parts]
+    if len(set(names)) < len(names) or not all(names):
+        errors.append(f"train.parts: names {names}: each its own")
+    if len({p.ratio > 0 for p in train.parts}) > 1:
+        errors.append("train.parts: ratios for all of them, or for none")
+    errors += [
+        f"train.parts: {p.name} is of other images or another resolution than the stored targets "
+        f"(targets.keep={targets.keep.value}); make it equal, or use targets.keep=online"
+        for p in train.parts
+        if stored and (p.run or (p.min_pixels, p.max_pixels) != (targets.min_pixels, targets.max_pixels))
+    ]
+    packs = train.pack.packs_per_step
+    if train.ranks and packs % train.ranks:
+        errors.append(f"train.pack.packs_per_step={packs} over train.ranks={train.ranks}: every rank holds as many")
+    return errors
