@@ -118,7 +118,7 @@ def test_lists_of_settings() -> None:
     built = build(Config, {"train": {"parts": parts}})
     assert [(p.name, p.max_pixels, p.ratio) for p in built.train.parts] == [
         ("small", 65536, 1.0),
-        ("large", 589824, 0.5),
+        ("large", 65536, 0.5),
     ]
     assert build(Config, to_dict(built)) == built
     wrong = faults({"train": {"parts": [{"nmae": "a"}, {"name": "b", "ratio": -1}], "optim": {"steps": 5, "lr": "x"}}})
