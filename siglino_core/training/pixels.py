@@ -11,9 +11,6 @@ from torch import Tensor
 from siglino_core.images import decode
 
 MAX_PIXELS, MAX_BYTES = 1 << 28, 1 << 28  # curation had narrower bounds: these stop what was tampered with
-    1 << 28,
-    1 << 28,
-)  # the curation's own bounds were narrower: these only stop what was tampered with
 
 
 def to_patches(data: bytes, grid: tuple[int, int], patch_size: int = 16, *, flip: bool = False) -> Tensor:
