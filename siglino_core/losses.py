@@ -44,8 +44,12 @@ def summary_loss(student_BD: Tensor, teacher_BD: Tensor, *, phi: float = 1.0, im
 
     Source: Ranzinger et al. 2024 (arXiv 2410.01680). Units: the variance of one of the teacher's channels.
     """
-    error_B = _squared_error(student_BD, teacher_BD)
-    return _mean_over_images(error_B.sum() / phi**2, len(error_B), images)
+    return mean_over_images(summary_errors(student_BD, teacher_BD, phi=phi), images)
+
+
+def summary_errors(student_BD: Tensor, teacher_BD: Tensor, *, phi: float = 1.0) -> Tensor:
+    """[B], what :func:`summary_loss` averages."""
+    return _squared_error(student_BD, teacher_BD) / phi**2
 
 
 def patch_loss(
@@ -65,10 +69,26 @@ def patch_loss(
     Raises:
         ValueError: ``lengths`` don't add up to the patches.
     """
-    error_T = _squared_error(student_TD, teacher_TD)
-    lengths_B = torch.tensor(_lengths(lengths, len(error_T)), device=error_T.device, dtype=torch.long)
-    weight_T = lengths_B.to(error_T.dtype).reciprocal().repeat_interleave(lengths_B, output_size=len(error_T))
-    return _mean_over_images((error_T * weight_T).sum() / phi**2, len(lengths_B), images)
+    return mean_over_images(patch_errors(student_TD, teacher_TD, lengths, phi=phi), images)
+
+
+def patch_errors(
+    student_TD: Tensor, teacher_TD: Tensor, lengths: Sequence[int] | Tensor, *, phi: float = 1.0
+) -> Tensor:
+    """[B], what :func:`patch_loss` averages; raises as it does."""
+    return per_image(_squared_error(student_TD, teacher_TD) / phi**2, lengths)
+
+
+def per_image(values_T: Tensor, lengths: Sequence[int] | Tensor) -> Tensor:
+    """The mean of each image's own values: [B].
+
+    Raises:
+        ValueError: ``lengths`` don't add up to the values.
+    """
+    lengths_B = torch.tensor(_lengths(lengths, len(values_T)), device=values_T.device, dtype=torch.long)
+    if not len(lengths_B):
+        return values_T
+    return torch.segment_reduce(values_T, "mean", lengths=lengths_B, unsafe=True)  # atomic adds would have no order
 
 
 def register_loss(student_BRD: Tensor, teacher_BRD: Tensor, *, images: float | None = None) -> Tensor:
@@ -199,6 +219,11 @@ def _precise(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     """Both in one precision, fp32 at least; the teacher without a gradient."""
     dtype = torch.promote_types(torch.promote_types(student.dtype, teacher.dtype), torch.float32)
     return student.to(dtype), teacher.detach().to(dtype)
+
+
+def mean_over_images(errors_B: Tensor, images: float | None = None) -> Tensor:
+    """This rank's part of the mean over all ranks' images (see :func:`images_per_rank`)."""
+    return _mean_over_images(errors_B.sum(), len(errors_B), images)
 
 
 def _mean_over_images(total: Tensor, count: int, images: float | None) -> Tensor:
