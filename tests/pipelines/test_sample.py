@@ -113,6 +113,7 @@ def test_every_image_has_one_fate(run: Run) -> None:
         "commits",
         "clusters",
         "images",
+        "index",
     }
     assert sample.run(cfg, run).state == "Reused"
 
