@@ -36,7 +36,7 @@ class ImageIndex:
     **What it costs.** An image takes 40 bytes, and 4 more a level of clusters: 56 with four levels, so 11.2 GB at 200M
     images. With a cache that is disk, once a node: the arrays are mapped, take memory only for the pages that are
     touched, and all processes of the node share them. Without a cache every process holds all of it in memory.
-    Building streams: up to 64 index files (64 MB) are in memory at a time.
+    Building takes about six minutes of one core, and up to 64 index files (64 MB) in memory at a time.
 
     Attributes:
         shards: the image files, relative to the sample stage, e.g. ``images/part-00000.parquet``.
@@ -173,7 +173,7 @@ def _parts(sample: Stage, manifest: Manifest, shards: list[str]) -> Iterator[dic
     """Every shard's piece of the arrays."""
     wanted, kept = schema.index(manifest.facts["levels"]), manifest.facts["kept"]
     miscounted = DataError(
-        f"{sample.files.url}/index does not hold the {kept} images of the manifest. Run again with --redo {sample.name}."
+        f"{sample.files.url}/index does not hold the manifest's {kept} images. Run again with --redo {sample.name}."
     )
     images = 0
     for numbers in _batches([manifest.files[_index_of(name)][0] for name in shards]):
