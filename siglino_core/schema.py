@@ -52,6 +52,17 @@ DUPLICATES = pa.schema(
 )
 
 
+CLUSTER_LOSS = pa.schema(
+    [
+        _column("cluster", pa.int32(), "curation cluster, of the level that the manifest names"),
+        _column("first_step", pa.int64(), "first step of the window"),
+        _column("last_step", pa.int64(), "last step of the window"),
+        _column("images", pa.int64(), "images of the cluster that were trained on in it"),
+        _column("loss", pa.float64(), "their mean error: weighted, summed over teachers, relations apart"),
+    ]
+)
+
+
 def embed(dim: int) -> pa.Schema:
     """One embedding a row; ``dim`` is the encoder's width."""
     doc = "unit-length feature of the image"
