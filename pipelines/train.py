@@ -1,8 +1,8 @@
 """train: a student distilled on the curated images, by one process or many, on Ray Train.
 
-Reads `sample` (the images, by byte ranges) and `targets`, writes checkpoints and `metrics.jsonl` while it trains, and in
-the end the student's weights and the loss of every curation cluster. What is left to do is what the newest checkpoint
-has not done.
+Reads `sample` (the images, by byte ranges) and `targets`, writes checkpoints and `metrics.jsonl` while it trains, and
+in the end the student's weights and the loss of every curation cluster. What is left to do is what the newest
+checkpoint has not done.
 """
 
 import statistics
@@ -205,12 +205,13 @@ def _fit(job: Job, device: Device, world: int, board: Any) -> str | None:
     from ray.train.torch import TorchConfig, TorchTrainer
 
     on_gpu = device.device == "cuda"
+    needs = {"CPU": 1.0, **({"GPU": 1.0} if on_gpu else {})}
     url = job.config.run.rstrip("/")
     trainer = TorchTrainer(
         _worker,
         train_loop_config={"job": job, "device": device, "board": board},
         scaling_config=ScalingConfig(
-            num_workers=world, use_gpu=on_gpu, resources_per_worker={"CPU": 1, **_gpu(on_gpu)}
+            num_workers=world, use_gpu=on_gpu, resources_per_worker=needs
         ),
         torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
         run_config=RunConfig(
@@ -224,10 +225,6 @@ def _fit(job: Job, device: Device, world: int, board: Any) -> str | None:
     except TrainingFailedError as e:
         return " ".join(str(e).split())[:300]
     return None
-
-
-def _gpu(on_gpu: bool) -> dict[str, float]:
-    return {"GPU": 1} if on_gpu else {}
 
 
 def _ranks(config: Config, device: Device) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from siglino_core.config import Config, Stored
 from siglino_core.device import Device, single_thread
@@ -32,7 +33,7 @@ from siglino_core.store import Run
 from siglino_core.targets.statistics import Statistics, unpack
 from siglino_core.targets.stored import StoredTargets
 from siglino_core.teachers.choose import load_teacher
-from siglino_core.teachers.teacher import Targets, Teacher, TeacherCard
+from siglino_core.teachers.teacher import Teacher, TeacherCard
 from siglino_core.training.checkpoints import Checkpoints, Kept, prime, state_of
 from siglino_core.training.clusters import ClusterLoss
 from siglino_core.training.metrics import JsonLines, Sink, sinks
@@ -206,9 +207,8 @@ class _Rank:
             seen.append(batch)
             tokens += batch.tokens
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.train.optim.clip)
-        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
         numbers = self._gathered(terms)
-        numbers["grad_norm"] = float(norm)
+        numbers["grad_norm"] = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
         good = math.isfinite(numbers["loss"]) and math.isfinite(numbers["grad_norm"])
         if good:
             for optimizer in self.optimizers:
@@ -223,10 +223,7 @@ class _Rank:
     def _one_pass(self, batch: Batch, images: float, passes: int) -> Loss:
         device = self.device.device
         patches_NV = to_floats(batch.patches_NV.to(device, non_blocking=True))
-        targets = {
-            name: Targets(*(None if t is None else t.to(device, non_blocking=True) for t in target))
-            for name, target in batch.targets.items()
-        }
+        targets = {n: t.map(lambda x: x.to(device, non_blocking=True)) for n, t in batch.targets.items()}
         for teacher in self.teachers:
             targets[teacher.card.name] = teacher(patches_NV, batch.shapes)
         # Kernels are chosen and compiled for a length: on a GPU all passes have one.

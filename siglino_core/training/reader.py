@@ -46,10 +46,7 @@ class Batch:
 
     def pin_memory(self) -> "Batch":
         """For DataLoader: what is copied to a GPU, in memory that it can fetch by itself."""
-        pinned = {
-            name: Targets(*(None if t is None else t.pin_memory() for t in targets))
-            for name, targets in self.targets.items()
-        }
+        pinned = {name: targets.map(Tensor.pin_memory) for name, targets in self.targets.items()}
         rest = {k: getattr(self, k) for k in ("shapes", "rows_B", "epochs_B", "tokens")}
         return Batch(patches_NV=self.patches_NV.pin_memory(), targets=pinned, **rest)
 
