@@ -120,6 +120,21 @@ def images(levels: int) -> pa.Schema:
     return pa.schema([IMAGE_ID, SOURCE_URI, SOURCE_KEY, *picked, *_levels(levels), data])
 
 
+def index(levels: int) -> pa.Schema:
+    """One curated image a row, row-aligned with the training shard of the same number: where its bytes lie."""
+    shard = "in the training shard of the same number"
+    return pa.schema(
+        [
+            IMAGE_ID,
+            SOURCE.field("width"),
+            SOURCE.field("height"),
+            *_levels(levels),
+            _column("offset", pa.int64(), f"byte range of the encoded image {shard}: its first byte"),
+            _column("length", pa.int32(), f"byte range of the encoded image {shard}: its number of bytes"),
+        ]
+    )
+
+
 def check(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:
     """The table cast to ``schema``, or a :class:`DataError` that names the column.
 

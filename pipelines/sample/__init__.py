@@ -24,7 +24,7 @@ from siglino_core.report.cards import dataset_card
 from siglino_core.sampling import kth_largest, quotas, radius_quotas
 from siglino_core.store import Identity, Run, Shard, Stage, Todo
 
-VERSION = 1
+VERSION = 2
 SCRATCH = ("exchange", "decisions", "spread", "picks")
 
 

@@ -16,12 +16,13 @@ from siglino_core.duplicates import duplicate_rows
 from siglino_core.hashing import id_bits, key_of, uniform
 from siglino_core.lineage import image_rows
 from siglino_core.store import Run, Shard, ShardWriter
+from siglino_core.store.locate import locate, locate_tar
 
 ROW_GROUP = 256  # images a row group of a training shard: what a reader fetches at once
 
 
 def write_group(run: Run, fingerprint: str, layout: Layout, config: Config, unit: Shard) -> dict[str, Any]:
-    """Write a group's shards: `part-N.parquet` row-aligned with source, and `images/part-N` with the kept ones."""
+    """Write a group's shards: `part-N.parquet` row-aligned with source; `images/part-N`, the kept ones; their index."""
     stage = run.stage("sample")
     writer = stage.writer(unit["name"], fingerprint)
     decided = picked(stage, layout, unit["group"])
@@ -73,7 +74,10 @@ def _decisions(run: Run, layout: Layout, shard: str, picks: pa.Table) -> pa.Tabl
 
 
 def _images(run: Run, out: ShardWriter, layout: Layout, config: Config, shard: str, table: pa.Table) -> int:
-    """Write the kept images of one source shard, in an order shuffled by the seed."""
+    """Write the kept images of one source shard, in an order shuffled by the seed, and where each one's bytes lie.
+
+    Legend: N kept images.
+    """
     kept = np.flatnonzero(table["kept"].to_numpy())
     levels = [f"level_{i}" for i in range(1, layout.levels + 1)]
     place = table.select(levels).take(kept).to_pylist()
@@ -81,14 +85,28 @@ def _images(run: Run, out: ShardWriter, layout: Layout, config: Config, shard: s
     images = [{**image, **where} for (_, image), where in zip(found, place, strict=True)]
     order = np.argsort(uniform(key_of(config.seed, "shuffle"), id_bits([i["image_id"] for i in images])), kind="stable")
     images = [images[i] for i in order]
-    wanted = schema.images(layout.levels)
     if config.sample.shards is Shards.WEBDATASET:
-        _write_tar(out.path(f"images/{shard}.tar"), images, levels)
-        return len(images)
-    with out.parquet(f"images/{shard}.parquet", wanted) as file:
-        for start in range(0, max(1, len(images)), ROW_GROUP):
-            file.write_table(pa.Table.from_pylist(images[start : start + ROW_GROUP], wanted))
+        path = out.path(f"images/{shard}.tar")
+        _write_tar(path, images, levels)
+        found = locate_tar(path)
+        offset_N, length_N = np.array([found[_member(i)] for i in images], np.int64).reshape(-1, 2).T
+    else:
+        name, wanted = f"images/{shard}.parquet", schema.images(layout.levels)
+        with out.parquet(name, wanted) as file:
+            for start in range(0, max(1, len(images)), ROW_GROUP):
+                file.write_table(pa.Table.from_pylist(images[start : start + ROW_GROUP], wanted))
+        offset_N, length_N = locate(out.written(name), "bytes")
+    columns = {k: [i[k] for i in images] for k in ("image_id", "width", "height", *levels)}
+    wanted = schema.index(layout.levels)
+    index = pa.Table.from_pydict({**columns, "offset": offset_N, "length": length_N.astype(np.int32)}, wanted)
+    out.write(f"index/{shard}.parquet", index, wanted)
     return len(images)
+
+
+def _member(image: dict[str, Any]) -> str:
+    """The image's name in a webdataset tar."""
+    kind = {"jpeg": "jpg"}.get(image["format"], image["format"])
+    return f"{image['image_id']}.{kind}"
 
 
 def _write_tar(path: Any, images: list[dict[str, Any]], levels: list[str]) -> None:
@@ -101,8 +119,8 @@ def _write_tar(path: Any, images: list[dict[str, Any]], levels: list[str]) -> No
 
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for image in images:
-            key, kind = image["image_id"], {"jpeg": "jpg"}.get(image["format"], image["format"])
-            add(tar, f"{key}.{kind}", image["bytes"])
+            key = image["image_id"]
+            add(tar, _member(image), image["bytes"])
             if image["caption"] is not None:
                 add(tar, f"{key}.txt", image["caption"].encode())
             meta = {k: image[k] for k in ("image_id", "source_uri", "source_key", "label", "width", "height", *levels)}

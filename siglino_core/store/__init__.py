@@ -9,6 +9,17 @@ Layout of a stage, in the order in which it comes to be::
 """
 
 from siglino_core.store.files import Files
+from siglino_core.store.ranges import Ranges
 from siglino_core.store.stage import Identity, Manifest, Run, Shard, ShardWriter, Stage, Todo
 
-__all__ = ["Files", "Identity", "Manifest", "Run", "Shard", "ShardWriter", "Stage", "Todo"]
+__all__ = [
+    "Files",
+    "Identity",
+    "Manifest",
+    "Ranges",
+    "Run",
+    "Shard",
+    "ShardWriter",
+    "Stage",
+    "Todo",
+]

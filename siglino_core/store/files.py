@@ -68,6 +68,11 @@ class Files:
                 raise StoreError(f"{self.url}: {e}") from e
             return fs
 
+    @property
+    def filesystem(self) -> Any:
+        """The fsspec file system, for what is not offered here; its paths are `path`'s."""
+        return self._fs
+
     @cached_property
     def local(self) -> Path | None:
         """The folder as a path if it lies on this machine's file system, else None."""

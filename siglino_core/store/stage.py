@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 import shutil
 import tempfile
@@ -311,18 +312,32 @@ class ShardWriter:
         self._written[name] = self._folder / f"{len(self._written)}"
         return self._written[name]
 
+    def written(self, name: str) -> Path:
+        """Where a file that was asked for lies until the commit: to look at what was written."""
+        return self._written[name]
+
     @contextmanager
-    def parquet(self, name: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-        """A Parquet writer for ``name``: zstd, with statistics, no dictionary on ids and bytes."""
+    def parquet(self, name: str, schema: pa.Schema, plain: Sequence[str] = ()) -> Iterator[pq.ParquetWriter]:
+        """A Parquet writer for ``name``: zstd, with statistics, no dictionary on ids and bytes.
+
+        Args:
+            plain: columns to store uncompressed, PLAIN and without a dictionary, as encoded images in ``bytes`` always
+                are: nothing makes them smaller, and `siglino_core.store.locate` finds each value's byte range.
+        """
         dictionary = [
-            n for n in schema.names if n in ("source_uri", "format", "label", "reason", "shard", "kept_shard")
+            n
+            for n in schema.names
+            if n in ("source_uri", "format", "label", "reason", "shard", "kept_shard") and n not in plain
         ]
+        assert set(plain) <= set(schema.names), f"plain={plain}: of {schema.names}"
+        raw = {"bytes", *plain}
+        compression = {p: "none" if p.partition(".")[0] in raw else "zstd" for p in _leaves(schema)}
         with (
             reported(f"{self._files.url}/{name}"),
             pq.ParquetWriter(
                 self.path(name),
                 schema,
-                compression="zstd",
+                compression=compression,  # type: ignore[arg-type]  # the stub knows one for all columns
                 use_dictionary=dictionary or False,  # type: ignore[arg-type]  # the stub knows bool alone
                 write_page_index=True,
                 write_batch_size=16 if "bytes" in schema.names else 1024,  # how often a page's length is looked at
@@ -355,6 +370,14 @@ class ShardWriter:
         }
         self._files.put(f"commits/{self._shard}.json", _json(record))
         return record
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """The paths of Parquet's own columns: a list's items are one, ``name.list.element``."""
+    sink = io.BytesIO()
+    pq.write_metadata(schema, sink)
+    stored = pq.read_metadata(io.BytesIO(sink.getvalue())).schema
+    return [stored.column(i).path for i in range(len(stored))]
 
 
 def _json(value: object) -> bytes:

@@ -157,7 +157,7 @@ def test_a_shard_cut_short_is_made_again_alone(tiny: Tiny, run: Path, undisturbe
     redone = {
         f"{stage}/{folder}{name}"
         for stage, name in (("source", "part-00003"), ("embed", "part-00002"), ("sample", "part-00001"))
-        for folder in ("", "rejects/", "images/")
+        for folder in ("", "rejects/", "images/", "index/")
     } | {"sample/clusters/part-00000"}
     assert {name.removesuffix(".parquet") for name in again} <= redone, "only the damaged shards are made again"
 

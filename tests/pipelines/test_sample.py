@@ -1,6 +1,7 @@
 """The sample stage: every image has one fate, quotas hold, and how the work is cut changes no byte."""
 
 import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -18,7 +19,8 @@ from siglino_core import schema
 from siglino_core.config import Config, Pick, Quota, Shards
 from siglino_core.errors import ConfigError
 from siglino_core.sampling import quotas
-from siglino_core.store import Manifest, Run
+from siglino_core.store import Manifest, Ranges, Run
+from siglino_core.training import ImageIndex
 from tests.stages import Pool, config, pool, table, write
 
 RADIUS = {"quota": Quota.RADIUS, "pick": Pick.SPREAD, "trim": 0.05}
@@ -113,6 +115,7 @@ def test_every_image_has_one_fate(run: Run) -> None:
         "commits",
         "clusters",
         "images",
+        "index",
     }
     assert sample.run(cfg, run).state == "Reused"
 
@@ -309,3 +312,44 @@ def test_groups_stay_few(shards: int, size: int) -> None:
     for spread in (False, True):
         units = [u["name"] for u in found.units(spread=spread)]
         assert len(set(units)) == len(units) == 2 * len(found.groups()) + (2 + spread) * found.buckets + 2
+
+
+@pytest.mark.parametrize("kind", Shards)
+def test_the_index_leads_to_every_image(tmp_path: Path, kind: Shards) -> None:
+    of = pool()
+    cfg = config(sample={"shards": kind})
+    run = clustered(tmp_path / "run", cfg)
+    sample.run(cfg, run)
+    stage = run.stage("sample")
+    index = ImageIndex.load(stage)
+    rows = {r["image_id"]: r for r in table(run, "sample", "part-").to_pylist() if r["kept"]}
+    found = index.read_images(Ranges(stage.files), range(len(index)))
+    ids = [index.image_id(r) for r in range(len(index))]
+    assert [hashlib.sha256(data).hexdigest()[:32] for data in found] == ids
+    assert sorted(ids) == sorted(rows)
+    for level, level_N in enumerate(index.levels_LN, start=1):
+        assert level_N.tolist() == [rows[i][f"level_{level}"] for i in ids]
+    sizes = {of.image_id(r): (10, 10 + r % 7) for r in of.embedded()}  # as tests.stages writes them
+    assert list(zip(index.heights_N.tolist(), index.widths_N.tolist(), strict=True)) == [sizes[i] for i in ids]
+    if kind is Shards.PARQUET:
+        assert ids == [i["image_id"] for i in images(run)]
+    suffix = {Shards.PARQUET: "parquet", Shards.WEBDATASET: "tar"}[kind]
+    assert index.shards == [f"images/part-{i:05d}.{suffix}" for i in range(6)]
+
+
+def test_a_lost_index_is_made_again_with_its_shard(run: Run) -> None:
+    wanted = sample.run(config(), run).manifest.digest
+    run.stage("sample").files.delete(["index/part-00002.parquet"])
+    result = sample.run(config(), run)
+    assert (result.state, result.manifest.digest) == ("Resumed", wanted)
+    assert run.stage("sample").files.exists("index/part-00002.parquet")
+
+
+@pytest.mark.parametrize("kind", Shards)
+def test_a_shard_without_kept_images_has_an_empty_index(tmp_path: Path, kind: Shards) -> None:
+    cfg = config(sample={"shards": kind, "target_size": 10})
+    run = clustered(tmp_path / "run", cfg, rows_per_shard=12)
+    sample.run(cfg, run)
+    index = ImageIndex.load(run.stage("sample"))
+    assert (len(index), len(index.shards)) == (10, 20)
+    assert len(set(index.shard_N.tolist())) <= 10

@@ -16,6 +16,7 @@ EVERY = {
     **{f"sample-{n}": schema.sample(n) for n in (1, 3)},
     "clusters": schema.clusters(2),
     "images": schema.images(2),
+    "index": schema.index(2),
 }
 
 

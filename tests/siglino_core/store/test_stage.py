@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from siglino_core.errors import ConfigError, DataError, StoreError
@@ -366,3 +367,33 @@ def test_work_is_counted_wherever_it_was_done(tmp_path: Path) -> None:
     manifest = stage.finish(who, todo, shards=[{"name": "part-00000"}])
     assert 35 <= manifest.seconds < 36
     assert manifest.rows == 1
+
+
+def test_images_and_plain_columns_are_stored_as_they_are(run: Run) -> None:
+    wide = pa.schema(
+        [
+            ("label", pa.string()),
+            ("reason", pa.string()),
+            ("targets", pa.list_(pa.float16(), 4)),
+            ("embedding", pa.list_(pa.float16(), 4)),
+            ("bytes", pa.binary()),
+        ]
+    )
+    vectors = pa.array([[1.0, 2.0, 3.0, 4.0]] * 40, pa.list_(pa.float16(), 4))
+    table = pa.table([["a"] * 40, ["b"] * 40, vectors, vectors, [b"image"] * 40], wide)
+    with run.stage("embed").writer("part-00000", "x") as out:
+        with out.parquet("x.parquet", wide, plain=["targets", "reason"]) as file:
+            file.write_table(table)
+        group = pq.read_metadata(out.written("x.parquet")).row_group(0)
+        assert pq.read_table(out.written("x.parquet")).equals(table)
+    stored = {
+        chunk.path_in_schema.partition(".")[0]: (chunk.compression, chunk.has_dictionary_page)
+        for chunk in (group.column(i) for i in range(group.num_columns))
+    }
+    assert stored == {
+        "label": ("ZSTD", True),
+        "reason": ("UNCOMPRESSED", False),
+        "targets": ("UNCOMPRESSED", False),
+        "embedding": ("ZSTD", False),
+        "bytes": ("UNCOMPRESSED", False),
+    }
