@@ -105,13 +105,18 @@ def _checkpoint_bytes(shape: Any) -> int:
 
 
 def _belong_together(config: Config, run: Run, sample: Manifest, targets: Manifest) -> None:
-    """Refuse targets of another sample or of other settings."""
+    """Refuse targets of another sample, other teachers or other settings."""
+    from siglino_core.teachers.choose import describe_teacher
+
     if targets.identity["inputs"]["sample"] != sample.digest:
         raise ConfigError(
             f"{run.url}/targets are of another sample ({targets.identity['inputs']['sample'][:12]}, this run's is "
             f"{sample.digest[:12]}). Use --redo targets."
         )
     theirs, ours = targets.identity["config"], shaping(config.targets)
+    asked = [describe_teacher(spec) for spec in config.targets.teachers]
+    ours |= {"teachers": [card.identity for card in asked], "precision": theirs["precision"]}
+    theirs = {**theirs, "teachers": [of["card"]["identity"] for of in targets.facts["teachers"].values()]}
     differing = [f"targets.{k}: {theirs.get(k)!r} there, {v!r} here" for k, v in ours.items() if theirs.get(k) != v]
     if differing:
         raise ConfigError(
@@ -130,7 +135,7 @@ def _job(config: Config, run: Run, fingerprint: str, sample: Manifest, targets: 
     from siglino_core.teachers.teacher import TeacherCard
     from siglino_core.training.student import student_config
 
-    cards = tuple(TeacherCard(**card) for card in targets.facts["teachers"])
+    cards = tuple(TeacherCard(**of["card"]) for of in targets.facts["teachers"].values())
     counts = run.stage("cluster").require().identity["config"]["num_clusters"]
     level = next((i for i, k in enumerate(counts, start=1) if k <= MOST), len(counts))
     return Job(
@@ -210,9 +215,7 @@ def _fit(job: Job, device: Device, world: int, board: Any) -> str | None:
     trainer = TorchTrainer(
         _worker,
         train_loop_config={"job": job, "device": device, "board": board},
-        scaling_config=ScalingConfig(
-            num_workers=world, use_gpu=on_gpu, resources_per_worker=needs
-        ),
+        scaling_config=ScalingConfig(num_workers=world, use_gpu=on_gpu, resources_per_worker=needs),
         torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
         run_config=RunConfig(
             name=job.fingerprint,

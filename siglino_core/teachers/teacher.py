@@ -5,7 +5,7 @@ A teacher of your own is any object with a card and this call; nothing need be i
 Legend: B images, N patches of all images, V values of a patch, R registers, C the teacher's width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -20,11 +20,6 @@ class Targets(NamedTuple):
     summaries: Tensor  # [B, C]
     patches: Tensor | None = None  # [N, C], all images' patches in order; None: it speaks of images alone
     registers: Tensor | None = None  # [B, R, C]
-
-    def map(self, change: Callable[[Tensor], Tensor]) -> "Targets":
-        """The same of every tensor that is there, e.g. on another device."""
-        patches = None if self.patches is None else change(self.patches)
-        return Targets(change(self.summaries), patches, None if self.registers is None else change(self.registers))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -223,7 +223,8 @@ class _Rank:
     def _one_pass(self, batch: Batch, images: float, passes: int) -> Loss:
         device = self.device.device
         patches_NV = to_floats(batch.patches_NV.to(device, non_blocking=True))
-        targets = {n: t.map(lambda x: x.to(device, non_blocking=True)) for n, t in batch.targets.items()}
+        stored = self.images.stored
+        targets = {} if stored is None else stored.decode(batch.targets, device)
         for teacher in self.teachers:
             targets[teacher.card.name] = teacher(patches_NV, batch.shapes)
         # Kernels are chosen and compiled for a length: on a GPU all passes have one.

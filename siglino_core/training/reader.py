@@ -4,7 +4,7 @@ Legend: B images, N patches of all images, V values of a patch.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -16,8 +16,7 @@ from siglino_core.device import single_thread
 from siglino_core.errors import DataError, SiglinoError, WorkerError
 from siglino_core.hashing import key_of, uniform
 from siglino_core.packing import Pack, Plan
-from siglino_core.targets.stored import StoredTargets
-from siglino_core.teachers.teacher import Targets
+from siglino_core.targets.stored import Fetched, StoredTargets
 from siglino_core.training.pixels import to_patches
 from siglino_core.training.pool import Pool
 
@@ -34,7 +33,7 @@ class Batch:
         rows_B: int64, rows of the pool.
         epochs_B: int64, the epoch each image comes from.
         tokens: of the packs, prefixes included.
-        targets: by teacher; empty if the teachers run in training.
+        targets: as they are stored, by teacher; empty if the teachers run in training.
     """
 
     patches_NV: Tensor
@@ -42,13 +41,11 @@ class Batch:
     rows_B: np.ndarray
     epochs_B: np.ndarray
     tokens: int
-    targets: dict[str, Targets] = field(default_factory=dict)
+    targets: dict[str, Fetched] = field(default_factory=dict)
 
     def pin_memory(self) -> "Batch":
         """For DataLoader: what is copied to a GPU, in memory that it can fetch by itself."""
-        pinned = {name: targets.map(Tensor.pin_memory) for name, targets in self.targets.items()}
-        rest = {k: getattr(self, k) for k in ("shapes", "rows_B", "epochs_B", "tokens")}
-        return Batch(patches_NV=self.patches_NV.pin_memory(), targets=pinned, **rest)
+        return replace(self, patches_NV=self.patches_NV.pin_memory())
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -95,7 +92,7 @@ class Images(Dataset[Batch | SiglinoError]):
             rows_B=rows_B,
             epochs_B=epochs_B,
             tokens=sum(p.tokens for p in packs),
-            targets={} if self.stored is None else self.stored.read(rows_B.tolist()),
+            targets={} if self.stored is None else self.stored.fetch(rows_B),
         )
 
     def _flips(self, rows_B: np.ndarray, epochs_B: np.ndarray) -> np.ndarray:
