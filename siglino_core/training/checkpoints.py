@@ -17,6 +17,7 @@ import torch.distributed.checkpoint as dcp
 from torch import Tensor
 from torch.distributed.checkpoint import FileSystemWriter
 from torch.distributed.checkpoint._fsspec_filesystem import FsspecWriter
+from torch.distributed.checkpoint.api import CheckpointException
 
 from siglino_core.checkpoint import reader
 from siglino_core.errors import ConfigError, StoreError
@@ -122,7 +123,7 @@ class Checkpoints:
         with reported(f"{self.files.url}/{name}"):
             try:
                 writing.result()
-            except dist.checkpoint.CheckpointException as e:
+            except CheckpointException as e:
                 raise _first(e) from e
         if self._rank == 0:
             self.files.put(f"{name}/{MARK}", json.dumps(about, indent=2).encode())
@@ -146,11 +147,12 @@ class Checkpoints:
         with reported(f"{self.files.url}/{name}"):
             try:
                 dcp.load(dict(state), storage_reader=reader(self.files.sub(name)), no_dist=self._group is None)
-            except dist.checkpoint.CheckpointException as e:
-                raise _first(e) from e
-            except (RuntimeError, ValueError, KeyError) as e:
+            except (CheckpointException, RuntimeError, ValueError, KeyError) as e:
+                cause = _first(e)
+                if isinstance(cause, OSError):
+                    raise cause from e
                 raise StoreError(
-                    f"{self.files.url}/{name} cannot be read ({type(e).__name__}: {e}). "
+                    f"{self.files.url}/{name} cannot be read ({type(cause).__name__}: {str(cause).splitlines()[0]}). "
                     f"Delete it to go on from the one before it."
                 ) from e
 
@@ -162,9 +164,9 @@ class Checkpoints:
         return FileSystemWriter(files.local) if files.local is not None else FsspecWriter(files.url)
 
 
-def _first(e: Any) -> BaseException:
-    """The first rank's failure, whichever it is."""
-    return next(iter(e.failures.values()))[0]
+def _first(e: BaseException) -> BaseException:
+    """What failed: of several ranks' failures the first."""
+    return next(iter(e.failures.values()))[0] if isinstance(e, CheckpointException) else e
 
 
 def state_of(model: torch.nn.Module, optimizers: list[torch.optim.Optimizer], ema: Any = None) -> dict[str, Tensor]:
