@@ -10,7 +10,7 @@ Legend: N patches of all images, C the teacher's width.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,10 +52,22 @@ class Codec:
         assert kind in VALUES, kind
         assert kind is Stored.BF16 or phis is not None, "int8 and fp8 are of standardised patches"
         self.kind, self.dim, self.device = kind, dim, torch.device(device)
-        self._phis = None
+        self._elsewhere: Codec | None = None
+        self._phis: PhiS | None = None
         if kind in LARGEST and phis is not None:  # converted once, not at every call
             single = {"mean": phis.mean.float().to(device), "rotation": phis.rotation.float().to(device)}
             self._phis = dataclasses.replace(phis, **single)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_elsewhere": None}
+
+    def on(self, device: str | torch.device) -> "Codec":
+        """This codec, computing on another device; made once."""
+        if torch.device(device) == self.device:
+            return self
+        if self._elsewhere is None or self._elsewhere.device != torch.device(device):
+            self._elsewhere = Codec(self.kind, self.dim, self._phis, device)
+        return self._elsewhere
 
     def encode(self, x_NC: Tensor, counts: Sequence[int] | None = None) -> list[bytes]:
         """The bytes of each image.
