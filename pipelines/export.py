@@ -49,6 +49,7 @@ def plan(config: Config, rows: int) -> Estimate:
 
     with torch.device("meta"):
         parameters = sum(p.numel() for p in SigLino(student_config(config.train.student)).parameters())
+    what = f"{parameters / 1e6:,.0f}M parameters with its heads"
     return Estimate(
         stage="export",
         shards=1,
@@ -56,8 +57,7 @@ def plan(config: Config, rows: int) -> Estimate:
         bytes=4 * parameters + MODEL_CODE,
         device="CPU core",
         device_hours=4 * parameters / 200e6 / 3600,  # read, hash and write, at a disk's pace
-        note=f"{config.train.student}, {parameters / 1e6:,.0f}M parameters with its heads, up to {max_pixels(config):,} "
-        "pixels an image",
+        note=f"{config.train.student}, {what}, for images of up to {max_pixels(config):,} pixels",
     )
 
 

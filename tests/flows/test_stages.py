@@ -38,7 +38,11 @@ def test_what_follows_a_redone_stage_is_made_again_if_it_is_stale() -> None:
 def test_the_distillation_is_chosen_from_in_the_same_way() -> None:
     assert chosen("train", None, [], of=DISTILL) == [("train", "no"), ("export", "no")]
     assert chosen(None, "export", ["export"], of=DISTILL) == [("export", "always")]
-    assert chosen(None, None, ["targets"], of=DISTILL) == [("targets", "always"), ("train", "stale"), ("export", "stale")]
+    assert chosen(None, None, ["targets"], of=DISTILL) == [
+        ("targets", "always"),
+        ("train", "stale"),
+        ("export", "stale"),
+    ]
 
 
 @pytest.mark.parametrize(
