@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipelines.runtime import Estimate, Progress, Result, silent
 from siglino_core.config import Config
-from siglino_core.errors import StoreError
+from siglino_core.errors import ConfigError, StoreError
 from siglino_core.store import Identity, Manifest, Run, Stage
 
 VERSION = 1
@@ -20,7 +20,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     """Export the final checkpoint of a finished training."""
     train, stage = run.stage("train"), run.stage("export")
     manifest = train.require()
-    bound = max_pixels(config)
+    bound = config.export.max_pixels or manifest.facts.get("max_pixels") or _trained_at(config)
     identity = Identity(
         stage="export", version=VERSION, config={"max_pixels": bound}, inputs={"train": manifest.digest}
     )
@@ -34,21 +34,10 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     return Result(state=todo.state, manifest=stage.finish(identity, todo, facts=facts))
 
 
-def max_pixels(config: Config) -> int:
-    """The processor's bound on an image's area: as set, or the largest that the student was trained at."""
-    parts = [p.max_pixels for p in config.train.parts] or [config.targets.max_pixels]
-    return config.export.max_pixels or max(parts)
-
-
 def plan(config: Config, rows: int) -> Estimate:
     """What the export writes: the student in fp32, with the heads of the teachers that its configuration names."""
-    import torch
-
-    from siglino_core.models import SigLino
-    from siglino_core.models.load import student_config
-
-    with torch.device("meta"):
-        parameters = sum(p.numel() for p in SigLino(student_config(config.train.student)).parameters())
+    parameters = _parameters(config.train.student)
+    bound = config.export.max_pixels or _trained_at(config)
     what = f"{parameters / 1e6:,.0f}M parameters with its heads"
     return Estimate(
         stage="export",
@@ -57,8 +46,27 @@ def plan(config: Config, rows: int) -> Estimate:
         bytes=4 * parameters + MODEL_CODE,
         device="CPU core",
         device_hours=4 * parameters / 200e6 / 3600,  # read, hash and write, at a disk's pace
-        note=f"{config.train.student}, {what}, for images of up to {max_pixels(config):,} pixels",
+        note=f"{config.train.student}, {what}, for images of up to {bound:,} pixels",
     )
+
+
+def _trained_at(config: Config) -> int:
+    """The largest area that the student sees in training."""
+    return max([p.max_pixels for p in config.train.parts] or [config.targets.max_pixels])
+
+
+def _parameters(student: str) -> int:
+    import torch
+
+    from siglino_core.models import PRESETS, SigLino
+    from siglino_core.models.hf_config import SigLinoHFConfig
+
+    try:
+        shape = PRESETS[student] if student in PRESETS else SigLinoHFConfig.from_json_file(student).student()
+    except (OSError, ValueError, TypeError, KeyError) as e:
+        raise ConfigError(f"train.student={student} cannot be read as a student's config.json ({e})") from e
+    with torch.device("meta"):
+        return sum(p.numel() for p in SigLino(shape).parameters())
 
 
 def _write(train: Stage, manifest: Manifest, stage: Stage, fingerprint: str, bound: int) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers.utils import logging
 
 from siglino_core.errors import ConfigError, DataError
-from siglino_core.models.config import PRESETS, SigLinoConfig
+from siglino_core.models.config import PRESETS
 from siglino_core.models.encoder import SigLino
 from siglino_core.models.hf import SigLinoModel
 from siglino_core.models.hf_config import SigLinoHFConfig
@@ -44,23 +44,6 @@ def load_student(source: str, like: str | None = None) -> SigLinoModel:
         state = _flat(path)
         return _filled(_named(like) if like else _matching(state, source), state, source)
     return _pretrained(path, source)
-
-
-def student_config(name: str) -> SigLinoConfig:
-    """The configuration that ``train.student`` names: a preset, or a ``config.json``.
-
-    Raises:
-        ConfigError: there is none of that name.
-        DataError: the file is not a student's.
-    """
-    if name in PRESETS:
-        return PRESETS[name]
-    if not Path(name).is_file():
-        raise ConfigError(f"train.student: {name} is neither a file nor one of {', '.join(PRESETS)}")
-    try:
-        return _config(Path(name)).student()
-    except (ValueError, TypeError, KeyError) as e:
-        raise DataError(f"train.student: {name}: {e}") from e
 
 
 def load_processor(source: str, model: SigLinoModel) -> SigLinoImageProcessor:

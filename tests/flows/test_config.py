@@ -40,6 +40,29 @@ def test_experiments_stand_on_each_other() -> None:
     assert compose_config(["experiment=openlvd"]).cluster.num_clusters == [20_000_000, 500_000, 50_000, 20_000]
 
 
+def test_the_distillations_experiments_hold_their_published_numbers() -> None:
+    first, second = compose_config(["experiment=openlvd"]), compose_config(["experiment=openlvd-high"])
+    for found in (first, second):
+        train = found.train
+        assert (train.student, train.optim.weight_decay, train.optim.clip) == ("siglino-moe-0.3b", 0.01, 1.0)
+        assert train.ranks == 32
+        patches = train.pack.packs_per_step * train.pack.capacity * 256 / 261  # images of 256 patches, CLS, registers
+        assert patches == pytest.approx(1.64e6, rel=0.03)
+    assert (first.train.optim.steps, first.targets.max_pixels) == (50_000, 256**2)
+    assert (second.train.optim.steps, second.train.checkpoint) == (90_000, f"{first.run}/export/student")
+    parts = {p.name: p for p in second.train.parts}
+    assert [round(p.max_pixels**0.5) for p in parts.values()] == [768, 512, 256, 256, 384]
+    assert (parts["openlvd_native"].native_from, parts["openlvd_native"].native_to) == (256, 384)
+    assert {p.run for p in second.train.parts} == {"", "s3://BUCKET/openlvd"}
+
+
+def test_the_demos_distillation_is_small() -> None:
+    demo = compose_config(["experiment=demo"])
+    assert (demo.targets.teachers, demo.targets.keep.value) == (["lite", "lite_text"], "int8")
+    assert (demo.train.student, demo.train.ranks) == ("siglino-nano", 1)
+    assert compose_config(["experiment=smoke"]).train == demo.train
+
+
 def test_overrides_of_every_type() -> None:
     found = compose_config(
         [
@@ -92,7 +115,7 @@ def test_every_fault_of_the_command_at_once() -> None:
     text = said("experiment=dmo", "+cluster.num_clusters=[5]", "~seed", "sample.target_sise=3", "a b", "nothing")
     assert text.splitlines()[0] == "the command does not hold:"
     for part in (
-        "experiment=dmo: there is no such experiment (did you mean demo?): demo, openlvd, published, smoke",
+        "experiment=dmo: there is no such experiment (did you mean demo?): demo, openlvd, openlvd-high, published,",
         "'+cluster.num_clusters=[5]': every key exists already; write cluster.num_clusters=[5]",
         "'~seed': every key exists already",
         "unknown key sample.target_sise (did you mean sample.target_size?)",

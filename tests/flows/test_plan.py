@@ -68,7 +68,7 @@ def test_a_teacher_that_cannot_be_had_leaves_its_stages_unpriced(
     assert "  not priced: targets: dinov3:x/y: gated. Log in to the hub.\n" in out
     assert out.count("not priced") == 1
     assert "What targets.keep stores" not in out
-    assert [line.split()[0] for line in out.splitlines() if "A100" in line and "800" in line.split()] == ["train"]
+    assert [line.split()[0] for line in out.splitlines() if line.split()[-2:] == ["800", "A100"]] == ["train"]
 
 
 def test_a_student_that_there_is_not_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,7 +62,7 @@ def test_faults(args: tuple, said: str) -> None:
 
 
 def test_a_stage_of_the_other_command_names_that_command() -> None:
-    with pytest.raises(ConfigError, match="no such stage: train. .* `siglino distill` has train.$"):
+    with pytest.raises(ConfigError, match=r"no such stage: train. .* `siglino distill` has train.$"):
         choose(CURATE, "train", None, [])
-    with pytest.raises(ConfigError, match="The stages are targets, train, export. `siglino run` has sample, report.$"):
+    with pytest.raises(ConfigError, match=r"The stages are targets, train, export. `siglino run` has sample, report.$"):
         choose(DISTILL, "sample", None, ["report"])
