@@ -1,10 +1,11 @@
-"""The command `siglino`: plan, run, inspect, report, export, pca, doctor, config."""
+"""The command `siglino`: plan, run, distill, inspect, report, export, pca, doctor, config."""
 
 import argparse
 import os
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 
@@ -15,7 +16,7 @@ EPILOG = """\
 Settings are key=value words: experiment=demo run=s3://bucket/run seed=1 sample.target_size=500
 `siglino config` lists every key with its sentence. Errors exit with 1, wrong usage or config with 2.
 """
-STAGES = "source, embed, cluster, sample, report"
+STAGES = {"run": "source, embed, cluster, sample, report", "distill": "targets, train, export"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument("--debug", action="store_true", help="show tracebacks")
     parser = argparse.ArgumentParser(
         prog="siglino",
-        description="From a raw image pool to a curated, balanced set.",
+        description="From a raw image pool to a curated, balanced set, and from there to a distilled vision model.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -67,12 +68,16 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     command("plan", "Say what a run would do and cost, without doing it.")
-    run = command("run", "Curate: do what is missing, from the pool to the report.")
-    run.add_argument("--from", dest="from_stage", metavar="STAGE", help=f"start there ({STAGES})")
-    run.add_argument("--only", metavar="STAGE", help="run this stage alone")
-    run.add_argument(
-        "--redo", action="append", default=[], metavar="STAGE", help="make it anew, and what follows from it"
-    )
+    for name, text in (
+        ("run", "Curate: do what is missing, from the pool to the report."),
+        ("distill", "Distil: do what is missing, from a curated sample to the exported student."),
+    ):
+        sub = command(name, text)
+        sub.add_argument("--from", dest="from_stage", metavar="STAGE", help=f"start there ({STAGES[name]})")
+        sub.add_argument("--only", metavar="STAGE", help="run this stage alone")
+        sub.add_argument(
+            "--redo", action="append", default=[], metavar="STAGE", help="make it anew, and what follows from it"
+        )
     inspect = command("inspect", "Show a run's stages, rejects, sample, balance and clusters.", settings=False)
     inspect.add_argument("run", help="folder or URL of the run")
     report = command("report", "Draw the HTML report of a finished sample again.")
@@ -94,6 +99,36 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace, console: Console) -> int:
+    _quiet_prefect()
+    from flows.config import compose_config
+    from flows.stages import CURATE, choose
+
+    config = compose_config(arguments.settings)  # judged before anything starts
+    chosen = [c.stage for c in choose(CURATE, arguments.from_stage, arguments.only, arguments.redo)]
+    from flows.curate import curate
+
+    done = _shown(curate, arguments, config.run, chosen, console)
+    _farewell_of_curation(config.run, done, console)
+    return 0
+
+
+def _distill(arguments: argparse.Namespace, console: Console) -> int:
+    _quiet_prefect()
+    from flows.config import compose_config
+    from flows.limits import require_sample
+    from flows.stages import DISTILL, choose
+
+    config = compose_config(arguments.settings)
+    chosen = [c.stage for c in choose(DISTILL, arguments.from_stage, arguments.only, arguments.redo)]
+    require_sample(config)
+    from flows.distill import distill
+
+    done = _shown(distill, arguments, config.run, chosen, console)
+    _farewell_of_distillation(config.run, done, console)
+    return 0
+
+
+def _quiet_prefect() -> None:
     from flows import settings
 
     settings.apply(
@@ -103,29 +138,25 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
             "PREFECT_LOGGING_TO_API_ENABLED": "false",
         }
     )
-    from flows.config import curate_config
-    from flows.stages import choose
 
-    config = curate_config(arguments.settings)  # judged before anything starts
-    chosen = [c.stage for c in choose(arguments.from_stage, arguments.only, arguments.redo)]
-    from flows.curate import curate_words, listen
+
+def _shown(flow: Any, arguments: argparse.Namespace, run: str, chosen: list[str], console: Console) -> dict:
+    """Run a flow in this process under the display; what each stage came to."""
     from flows.display import Display
+    from flows.tasks import in_process, listen
 
     experiment = next((w for w in arguments.settings if w.startswith("experiment=")), "no experiment")
-    console.print(f"SigLino {siglino_core.__version__}: {experiment}, run={config.run}", highlight=False)
+    console.print(f"SigLino {siglino_core.__version__}: {experiment}, run={run}", highlight=False)
+    options = {"from_stage": arguments.from_stage, "only": arguments.only, "redo": arguments.redo}
     with Display(chosen, console) as display:
         stop = listen(display)
         try:
-            done = curate_words(
-                arguments.settings, from_stage=arguments.from_stage, only=arguments.only, redo=arguments.redo
-            )
+            return in_process(flow, arguments.settings, **options)
         finally:
             stop()
-    _farewell(config.run, done, console)
-    return 0
 
 
-def _farewell(run: str, done: dict, console: Console) -> None:
+def _farewell_of_curation(run: str, done: dict, console: Console) -> None:
     from siglino_core.store import Run
 
     sample = Run(run).stage("sample").manifest()
@@ -140,14 +171,31 @@ def _farewell(run: str, done: dict, console: Console) -> None:
     console.print("\n".join(lines), highlight=False, soft_wrap=True)
 
 
-def _plan(arguments: argparse.Namespace, console: Console) -> int:
-    from flows.config import curate_config
-    from flows.plan import estimates, show
+def _farewell_of_distillation(run: str, done: dict, console: Console) -> None:
+    from flows.inspect import losses
+    from siglino_core.store import Run
 
-    config = curate_config(arguments.settings)
-    show(config, estimates(config), console)
+    train = Run(run).stage("train").manifest()
+    if "train" in done and train is not None:
+        losses(train, console)
+    lines = [""]
+    if "export" in done:
+        folder = f"{run}/export/student"
+        lines.append(f"Student  {folder}  (its README.md says how to load it)")
+        lines.append(f"Next     siglino pca PHOTOS --model {shlex.quote(folder)}")
+    else:
+        lines.append(f"Next     siglino inspect {shlex.quote(run)}")
+    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+
+
+def _plan(arguments: argparse.Namespace, console: Console) -> int:
+    from flows.config import compose_config
+    from flows.plan import distillation, estimates, show
+
+    config = compose_config(arguments.settings)
+    show(config, estimates(config), distillation(config), console)
     words = " ".join(shlex.quote(w) for w in arguments.settings)
-    console.print(f"\nNext: siglino run {words}", highlight=False, soft_wrap=True)
+    console.print(f"\nNext: siglino run {words}\nthen: siglino distill {words}", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -159,16 +207,16 @@ def _inspect(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _doctor(arguments: argparse.Namespace, console: Console) -> int:
-    from flows.config import curate_config
+    from flows.config import compose_config
     from flows.doctor import doctor
 
-    return 0 if doctor(curate_config(arguments.settings), console) else 1
+    return 0 if doctor(compose_config(arguments.settings), console) else 1
 
 
 def _config(arguments: argparse.Namespace, console: Console) -> int:
-    from flows.config import curate_config, experiments, yaml_with_docs
+    from flows.config import compose_config, experiments, yaml_with_docs
 
-    print(yaml_with_docs(curate_config(arguments.settings)))
+    print(yaml_with_docs(compose_config(arguments.settings)))
     console.print(f"\n# experiments: {', '.join(experiments())}", highlight=False)
     return 0
 
@@ -206,6 +254,7 @@ def _pca(arguments: argparse.Namespace, console: Console) -> int:
 COMMANDS = {
     "plan": _plan,
     "run": _run,
+    "distill": _distill,
     "inspect": _inspect,
     "report": _run,
     "export": _export,

@@ -24,7 +24,7 @@ def experiments() -> list[str]:
     return sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
 
 
-def curate_config(overrides: list[str]) -> Config:
+def compose_config(overrides: list[str]) -> Config:
     """The config that the overrides ask for, e.g. ``["experiment=demo", "sample.target_size=100"]``.
 
     ``experiment`` may also be the path of a YAML file of your own.
@@ -39,9 +39,9 @@ def curate_config(overrides: list[str]) -> Config:
     chosen = [] if experiment is None or _is_file(experiment) else [f"experiment={experiment}"]
     try:
         with initialize_config_dir(str(CONF), version_base=None):
-            composed = compose("curate", overrides=[*chosen, *values])
+            composed = compose("defaults", overrides=[*chosen, *values])
             if experiment is not None and _is_file(experiment):
-                composed = compose("curate")
+                composed = compose("defaults")
                 OmegaConf.set_struct(composed, False)  # unknown keys are for the core to name, all at once
                 composed = OmegaConf.merge(composed, OmegaConf.load(experiment))
                 for o in parsed:

@@ -1,5 +1,7 @@
 """`siglino inspect RUN`: what a person wants to know of a run, from its manifests and a few columns."""
 
+from typing import Any
+
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -10,7 +12,8 @@ from siglino_core.balance import SAMPLES
 from siglino_core.errors import StoreError
 from siglino_core.store import Manifest, Run
 
-STAGES = ("source", "embed", "cluster", "sample", "report")
+CURATION = ("source", "embed", "cluster", "sample", "report")
+DISTILLATION = ("targets", "train", "export")  # shown once one of them has begun
 QUANTILES = (0.0, 0.1, 0.5, 0.9, 0.99, 1.0)
 
 
@@ -21,10 +24,13 @@ def inspect(url: str, console: Console) -> None:
         StoreError: there is no run there.
     """
     run = Run(url)
-    manifests = {name: run.stage(name).manifest() for name in STAGES}
-    begun = {name: run.stage(name).shards() for name in STAGES if manifests[name] is None}
+    names = (*CURATION, *DISTILLATION)
+    manifests = {name: run.stage(name).manifest() for name in names}
+    begun = {name: run.stage(name).shards() for name in names if manifests[name] is None}
     if not any(manifests.values()) and not any(begun.values()):
         raise StoreError(f"{url}: there is no run here. Start one with: siglino run experiment=demo run={url}")
+    if not any(manifests[name] or begun[name] for name in DISTILLATION):
+        manifests = {name: manifests[name] for name in CURATION}
     _stages(run, manifests, begun, console)
     _rejects(manifests, console)
     sample = manifests["sample"]
@@ -32,10 +38,23 @@ def inspect(url: str, console: Console) -> None:
         _reasons(sample, console)
         _balance(sample, console)
         _cluster_sizes(run, sample, console)
+    _distillation(manifests, console)
+    if sample is not None:
         console.print("\nFurther, in DuckDB:")
         console.print(duckdb_line(url), style="dim", soft_wrap=True)
     if manifests["report"] is not None:
         console.print(f"\nReport: {url}/report/curation.html", highlight=False, soft_wrap=True)
+    if manifests.get("export") is not None:
+        console.print(f"Student: {url}/export/student", highlight=False, soft_wrap=True)
+
+
+def losses(train: Manifest, console: Console) -> None:
+    """The training's losses per teacher and kind, of its first steps and its last, if its manifest has them."""
+    found = train.facts.get("losses") or {}
+    first, last = found.get("first", {}), found.get("last", {})
+    rows = [[key, f"{first[key]:.4g}", f"{last[key]:.4g}"] for key in first if key in last]
+    if rows:
+        _table(console, "Losses", ["teacher and kind", "at the start", "at the end"], rows)
 
 
 def _table(console: Console, title: str, columns: list[str], rows: list[list[str]], left: int = 1) -> None:
@@ -116,3 +135,29 @@ def _cluster_sizes(run: Run, sample: Manifest, console: Console) -> None:
             )
     heads = ["min", "10%", "median", "90%", "99%", "max", "effective"]
     _table(console, "Cluster sizes, in images", ["level", "of", "clusters", *heads], rows, left=2)
+
+
+def _distillation(manifests: dict[str, Manifest | None], console: Console) -> None:
+    """What the distillation's manifests state in single values, and the losses."""
+    rows = [
+        [name, key.replace("_", " "), _said(value)]
+        for name in DISTILLATION
+        if (m := manifests.get(name)) is not None
+        for key, value in m.facts.items()
+        if key != "losses" and isinstance(value, str | int | float | list) and _said(value)
+    ]
+    if rows:
+        _table(console, "Distillation", ["stage", "fact", "value"], rows, left=3)
+    train = manifests.get("train")
+    if train is not None:
+        losses(train, console)
+
+
+def _said(value: Any) -> str:
+    """A fact for people; nothing for what is no single value nor a short list of what has names."""
+    if isinstance(value, list):
+        names = [v.get("name") if isinstance(v, dict) else v for v in value]
+        return ", ".join(names) if all(isinstance(n, str) for n in names) and len(names) <= 8 else ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if isinstance(value, float) else value

@@ -1,9 +1,10 @@
-"""What a pool can give, judged before anything is computed for it."""
+"""What a pool or a run can give, judged before anything is computed for it."""
 
 from collections.abc import Sequence
 
 from siglino_core.config import Config
-from siglino_core.errors import ConfigError
+from siglino_core.errors import ConfigError, StoreError
+from siglino_core.store import Run
 
 
 def refuse_too_small(config: Config, images: int, *, stages: Sequence[str] = ("cluster", "sample")) -> None:
@@ -24,3 +25,16 @@ def refuse_too_small(config: Config, images: int, *, stages: Sequence[str] = ("c
         )
     if faults:
         raise ConfigError("\n".join(faults))
+
+
+def require_sample(config: Config) -> None:
+    """Refuse to distil from a run whose curation has not come to its sample.
+
+    Raises:
+        StoreError: there is no finished sample in the run.
+    """
+    if Run(config.run).stage("sample").manifest() is None:
+        raise StoreError(
+            f"{config.run}: there is no finished sample here, which the student would learn from. "
+            "Curate first: `siglino run` with the same settings."
+        )

@@ -1,4 +1,4 @@
-"""The stages of the curation in their order, and which of them one invocation runs."""
+"""The stages of the path in their order, and which of them one invocation runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,10 @@ from siglino_core.config import Config
 from siglino_core.errors import ConfigError
 from siglino_core.store import Run
 
-StageName = Literal["source", "embed", "cluster", "sample", "report"]  # spelt out: Prefect's forms list the choices
-CURATE: tuple[str, ...] = get_args(StageName)
+CurateStage = Literal["source", "embed", "cluster", "sample", "report"]  # spelt out: Prefect's forms list the choices
+DistillStage = Literal["targets", "train", "export"]
+CURATE: tuple[str, ...] = get_args(CurateStage)
+DISTILL: tuple[str, ...] = get_args(DistillStage)
 
 
 def run_stage(name: str, config: Config, progress: Progress, redo: str) -> Result:
@@ -27,18 +29,23 @@ class Choice:
     redo: str
 
 
-def choose(from_stage: str | None, only: str | None, redo: Sequence[str]) -> list[Choice]:
-    """The stages that one invocation runs.
+def choose(stages: Sequence[str], from_stage: str | None, only: str | None, redo: Sequence[str]) -> list[Choice]:
+    """Which of a flow's stages one invocation runs.
 
     A stage named in ``redo`` is made anew; those after it are made anew if that changed what they stand on.
+
+    Args:
+        stages: the flow's, in order: `CURATE` or `DISTILL`.
 
     Raises:
         ConfigError: an unknown stage, or one to redo that isn't among those to run.
     """
-    names = list(CURATE)
+    names = list(stages)
     unknown = [s for s in (from_stage, only, *redo) if s is not None and s not in names]
     if unknown:
-        raise ConfigError(f"no such stage: {', '.join(unknown)}. The stages are {', '.join(names)}.")
+        raise ConfigError(
+            f"no such stage: {', '.join(unknown)}. The stages are {', '.join(names)}.{_elsewhere(unknown)}"
+        )
     if from_stage and only:
         raise ConfigError("from and only exclude each other")
     chosen = [only] if only else names[names.index(from_stage) if from_stage else 0 :]
@@ -49,3 +56,10 @@ def choose(from_stage: str | None, only: str | None, redo: Sequence[str]) -> lis
     return [
         Choice(stage=s, redo="always" if s in redo else "stale" if names.index(s) > first else "no") for s in chosen
     ]
+
+
+def _elsewhere(unknown: Sequence[str]) -> str:
+    """Which command has the stages that this one has not."""
+    commands = {"siglino run": CURATE, "siglino distill": DISTILL}
+    found = [c for c, stages in commands.items() if set(unknown) <= set(stages)]
+    return f" `{found[0]}` has {', '.join(unknown)}." if found else ""

@@ -11,6 +11,8 @@ from siglino_core.models.hf import SigLinoModel
 from siglino_core.models.processor import SigLinoImageProcessor
 from siglino_core.report.model_card import model_card
 
+SMALLEST = 128**2  # pixels to which smaller images are enlarged, where the bound above allows it
+
 
 def export(
     model: SigLinoModel,
@@ -42,7 +44,8 @@ def export(
     target, grid = Path(out), _grid(program)
     if target.exists():
         raise ConfigError(f"--out {out} is there already. Take another name, or remove it.")
-    processor = SigLinoImageProcessor(patch_size=model.student.patch_size, max_pixels=max_pixels)
+    bounds = {"min_pixels": min(SMALLEST, max_pixels), "max_pixels": max_pixels}
+    processor = SigLinoImageProcessor(patch_size=model.student.patch_size, **bounds)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = target.parent / f".{target.name}-{uuid.uuid4().hex[:8]}"

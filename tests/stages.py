@@ -1,4 +1,4 @@
-"""Finished source and embed stages written by hand: synthetic vectors, with duplicates, rejects and labels as asked."""
+"""Finished stages written by hand: source and embed with vectors, duplicates, rejects and labels as asked; others."""
 
 import dataclasses
 import hashlib
@@ -19,7 +19,7 @@ from siglino_core.config import (
     SampleConfig,
     SourceConfig,
 )
-from siglino_core.store import Identity, Run, Stage
+from siglino_core.store import Identity, Manifest, Run, Stage
 from siglino_core.vectors import to_column
 
 DIM = 12
@@ -138,6 +138,26 @@ def _embed(stage: Stage, of: Pool, names: list[str], rows: list[list[int]], sour
             out.write(f"{name}.parquet", table, schema.embed(of.vectors.shape[1]))
             out.commit(rows=len(here), rejects={"truncated": bad} if bad else {})
     stage.finish(identity, todo, facts={"dim": of.vectors.shape[1]})
+
+
+def finish(
+    run: Run, stage: str, facts: dict[str, Any] | None = None, files: dict[str, bytes] | None = None
+) -> Manifest:
+    """A stage finished by hand: one shard of some files, and facts."""
+    held, identity = run.stage(stage), Identity(stage=stage, version=1, config={}, inputs={})
+    todo = held.begin(identity, lambda: [{"name": "all"}])
+    with held.writer("all", identity.fingerprint) as out:
+        for name, data in (files or {"data": b"x"}).items():
+            out.path(name).write_bytes(data)
+        out.commit(rows=3)
+    return held.finish(identity, todo, facts=facts)
+
+
+def trained(run: Run, model: Any, scratch: Any, facts: dict[str, Any] | None = None) -> Manifest:
+    """A finished training by hand, with a `SigLinoModel` as its student."""
+    model.save_pretrained(scratch)
+    files = {f"student/{n}": (scratch / n).read_bytes() for n in ("config.json", "model.safetensors")}
+    return finish(run, "train", facts, files)
 
 
 def table(run: Run, stage: str, prefix: str) -> pa.Table:

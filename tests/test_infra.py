@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
@@ -53,11 +53,11 @@ def test_the_manifests_commands_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
     from flows.cli import _parser
-    from flows.config import curate_config
+    from flows.config import compose_config
 
     words = manifest("rayjob.yaml")["spec"]["entrypoint"].split()
     arguments = _parser().parse_args(words[1:])
-    assert curate_config(arguments.settings).runtime.address == "auto"
+    assert compose_config(arguments.settings).runtime.address == "auto"
     version = manifest("raycluster.yaml")["spec"]["rayVersion"]
     assert version.split(".")[:2] == ray.__version__.split(".")[:2]
 
@@ -67,9 +67,11 @@ def test_the_notes_commands_and_settings_exist(path: str) -> None:
     from prefect.utilities.callables import parameter_schema
 
     from flows.cli import _parsed
-    from flows.config import curate_config
+    from flows.config import compose_config
     from flows.curate import curate
+    from flows.distill import distill
 
+    flows = {flow.name: flow for flow in (curate, distill)}
     commands = [
         shlex.split(line, comments=True)
         for block in re.findall(r"```(?:sh|bash)\n(.*?)```", (REPO / path).read_text(), re.S)
@@ -78,13 +80,12 @@ def test_the_notes_commands_and_settings_exist(path: str) -> None:
     for program, *words in filter(None, commands):
         if program == "siglino":
             arguments = _parsed(words)
-            curate_config(getattr(arguments, "settings", []))
+            compose_config(getattr(arguments, "settings", []))
         elif program == "kubectl" and "-f" in words and words[-1].endswith(".yaml"):
             assert (REPO / words[-1]).is_file()
         elif words[:2] == ["deployment", "run"]:
             given = [w.partition("=")[0] for w in words if "=" in w]
-            assert set(given) <= parameter_schema(curate).properties.keys()
-            assert words[2].rpartition("/")[2] == curate.name
+            assert set(given) <= parameter_schema(flows[words[2].rpartition("/")[2]]).properties.keys()
 
 
 def test_the_image_runs_without_root_and_without_secrets() -> None:
@@ -97,31 +98,38 @@ def test_the_image_runs_without_root_and_without_secrets() -> None:
 
 
 def test_prefect_yaml_names_no_machine_and_its_parameters_hold() -> None:
-    from flows.config import curate_config
+    from flows.config import compose_config
     from flows.curate import curate
+    from flows.distill import distill
 
     project = yaml.safe_load((REPO / "prefect.yaml").read_text())
-    (deployment,) = project["deployments"]
-    assert deployment["name"] == curate.name == "curate-openlvd"
-    assert deployment["entrypoint"] == "flows.curate.curate"
-    assert deployment["concurrency_limit"] == 1
-    assert deployment["work_pool"] == {"name": "siglino", "job_variables": {"working_dir": "."}}
+    entries = {"curate-openlvd": "flows.curate.curate", "distill-siglino": "flows.distill.distill"}
+    assert [d["name"] for d in project["deployments"]] == [curate.name, distill.name] == list(entries)
+    for deployment, flow in zip(project["deployments"], (curate, distill), strict=True):
+        assert deployment["entrypoint"] == entries[flow.name]
+        assert deployment["description"]
+        assert deployment["concurrency_limit"] == 1
+        assert deployment["work_pool"] == {"name": "siglino", "job_variables": {"working_dir": "."}}
+        assert flow.validate_parameters(deployment["parameters"])["experiment"] == "demo"
     assert project["pull"] == [{"prefect.deployments.steps.set_working_directory": {"directory": "."}}]
-    assert curate.validate_parameters(deployment["parameters"])["experiment"] == "demo"
-    assert curate_config(["experiment=demo"]).run == "runs/demo"
+    assert compose_config(["experiment=demo"]).run == "runs/demo"
 
 
-def test_the_form_lists_the_stages() -> None:
+@pytest.mark.parametrize("which", ["curate", "distill"])
+def test_the_form_lists_the_stages(which: str) -> None:
+    from importlib import import_module
+
     from prefect.utilities.callables import parameter_schema
 
-    from flows.curate import curate
-    from flows.stages import CURATE, StageName
+    from flows.stages import CURATE, DISTILL
 
-    assert list(get_args(StageName)) == list(CURATE)
-    properties = parameter_schema(curate).model_dump()["properties"]
+    stages = {"curate": list(CURATE), "distill": list(DISTILL)}[which]
+    schema = parameter_schema(getattr(import_module(f"flows.{which}"), which))
+    properties = schema.model_dump()["properties"]
     assert all(p["description"] for p in properties.values())
-    assert properties["only"]["anyOf"][0]["enum"] == list(CURATE)
-    assert properties["redo"]["anyOf"][0]["items"]["enum"] == list(CURATE)
+    assert properties["only"]["anyOf"][0]["enum"] == stages
+    assert properties["from_stage"]["anyOf"][0]["enum"] == stages
+    assert properties["redo"]["anyOf"][0]["items"]["enum"] == stages
 
 
 STAND_INS = {

@@ -7,6 +7,16 @@ from siglino_core.config.curate import Precision
 from siglino_core.config.optim import OptimConfig
 from siglino_core.config.settings import setting
 
+STUDENTS = (  # `siglino_core.models.PRESETS`, which are with torch: a wrong name should not wait for it
+    "siglino-moe-0.3b",
+    "siglino-moe-0.15b",
+    "siglino-0.6b",
+    "siglino-70m",
+    "siglino-30m",
+    "siglino-micro",
+    "siglino-nano",
+)
+
 
 class Stored(StrEnum):
     ONLINE = "online"

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from siglino_core.config import settings
@@ -14,9 +15,9 @@ from siglino_core.config.curate import (
     SampleConfig,
     SourceConfig,
 )
-from siglino_core.config.distill import ExportConfig, Stored, TargetsConfig, TrainConfig
+from siglino_core.config.distill import STUDENTS, ExportConfig, Stored, TargetsConfig, TrainConfig
 from siglino_core.config.runtime import RuntimeConfig
-from siglino_core.config.settings import setting
+from siglino_core.config.settings import did_you_mean, setting
 
 T = TypeVar("T")
 
@@ -79,6 +80,9 @@ def _distillation(config: Config) -> list[str]:
         errors.append(
             f"train.flip needs targets.keep=online: targets.keep={targets.keep.value} are of images as they are"
         )
+    if train.student not in STUDENTS and not Path(train.student).is_file():
+        hint = did_you_mean(train.student, list(STUDENTS))
+        errors.append(f"train.student: {train.student!r} is neither a file nor one of {', '.join(STUDENTS)}{hint}")
     names = [p.name for p in train.parts]
     if len(set(names)) < len(names) or not all(names):
         errors.append(f"train.parts: names {names}: each its own")

@@ -23,6 +23,7 @@ from siglino_core.errors import ConfigError, StoreError
 from siglino_core.hashing import fingerprint
 from siglino_core.store.files import UNFINISHED, Files, reported
 
+DISTILL = ("targets", "train", "export")  # stages that `siglino distill` makes, not `siglino run`
 Shard = dict[str, Any]  # {"name": ..., and whatever its stage needs to do it}
 
 
@@ -93,13 +94,13 @@ class Run:
         return Stage(Files(f"{self.url}/{name}"), name)
 
     def about(self) -> dict[str, Any]:
-        """What the last invocation on this run said of itself (`run.json`): experiment, command, config."""
+        """What the last curation of this run said of itself (`run.json`): experiment, command, config."""
         return Files(self.url).read_json("run.json") or {}
 
-    def note(self, about: dict[str, Any]) -> None:
-        """Write down what this invocation is."""
+    def note(self, about: dict[str, Any], name: str = "run") -> None:
+        """Write down what this invocation is, in `NAME.json`: `run` of the curation, `distill` of the distillation."""
         files = Files(self.url)
-        files.put("run.json", _json(about))
+        files.put(f"{name}.json", _json(about))
         if files.local is not None:
             with suppress(OSError):  # not empty: another invocation is writing its own
                 (files.local / UNFINISHED).rmdir()
@@ -137,7 +138,8 @@ class Stage:
         """
         manifest = self.manifest()
         if manifest is None:
-            raise StoreError(f"{self.files.url} is not finished: run `siglino run --from {self.name}` first.")
+            command = "distill" if self.name in DISTILL else "run"
+            raise StoreError(f"{self.files.url} is not finished: run `siglino {command} --from {self.name}` first.")
         return manifest
 
     def shards(self) -> list[Shard]:

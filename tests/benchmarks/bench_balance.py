@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.config import curate_config
+from flows.config import compose_config
 from pipelines import cluster, sample
 from siglino_core.balance import DEDUPLICATED, RANDOM
 from siglino_core.interval import Interval
@@ -48,7 +48,7 @@ def main() -> None:
                 experiment = [w for w in words if w.startswith("experiment=")] or ["experiment=demo"]
                 rest = [w for w in words if not w.startswith("experiment=")]
                 settings = [f'run="{folder}"', f"seed={seed}", "runtime.runner=local"]
-                config = curate_config([*experiment, *rest, *settings])
+                config = compose_config([*experiment, *rest, *settings])
                 run = Run(folder)
                 cluster.run(config, run, redo="always")
                 facts = sample.run(config, run, redo="always").manifest.facts

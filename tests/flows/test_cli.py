@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from flows.cli import main
-from flows.config import curate_config
+from flows.config import compose_config
 from flows.inspect import inspect
 from flows.plan import estimates
 from flows.words import hours, size
@@ -81,7 +81,7 @@ def test_config_prints_what_it_resolved(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["config", "experiment=demo", "seed=5"]) == 0
     out = capsys.readouterr().out
     assert "\nseed: 5  # every random choice follows from it\n" in out
-    assert "# experiments: demo, openlvd, published, smoke" in out
+    assert "# experiments: demo, openlvd, openlvd-high, published, smoke" in out
 
 
 def test_the_plan_prices_openlvd_without_the_pool(capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,16 +92,16 @@ def test_the_plan_prices_openlvd_without_the_pool(capsys: pytest.CaptureFixture[
     for stage in ("source", "embed", "cluster", "sample", "report"):
         assert f"  {stage} " in out
     assert "A100-hours" in out
-    found = {e.stage: e for e in estimates(curate_config(["experiment=openlvd"]))}
+    found = {e.stage: e for e in estimates(compose_config(["experiment=openlvd"]))}
     assert all(e.device_hours > 0 for e in found.values())
     assert found["cluster"].device == "A100"
     assert found["cluster"].device_hours > 10 * found["embed"].device_hours  # exact assignment is too dear: it says so
     # 2.3e9 ViT-B/16 passes of 35 GFLOP at 125 TFLOP/s.
     assert found["embed"].device_hours == pytest.approx(2.3e9 * 35.2e9 / 125e12 / 3600, rel=0.01)
     assert found["source"].bytes < 2.3e9 * 1000  # pointers, not images
-    stored = estimates(curate_config(["experiment=openlvd", "source.keep=bytes"]))[0]
+    stored = estimates(compose_config(["experiment=openlvd", "source.keep=bytes"]))[0]
     assert stored.bytes > 2.3e9 * 50_000
-    header = estimates(curate_config(["experiment=openlvd", "source.verify=header"]))[0]
+    header = estimates(compose_config(["experiment=openlvd", "source.verify=header"]))[0]
     assert header.device_hours < found["source"].device_hours
 
 
@@ -112,7 +112,7 @@ def test_the_plan_of_a_listed_pool_does_nothing(tmp_path: Path, capsys: pytest.C
     assert "nothing is done yet" in capsys.readouterr().out
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pool"]
     with pytest.raises(ConfigError) as caught:
-        estimates(curate_config([*words, "sample.target_size=21", "cluster.num_clusters=[30]"]))
+        estimates(compose_config([*words, "sample.target_size=21", "cluster.num_clusters=[30]"]))
     assert str(caught.value) == (
         "sample.target_size=21 is larger than the pool (20 images)\n"
         "cluster.num_clusters=[30] asks for more centroids than images (20)"

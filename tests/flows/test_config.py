@@ -7,24 +7,24 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from flows.config import curate_config, experiments, yaml_with_docs
+from flows.config import compose_config, experiments, yaml_with_docs
 from siglino_core.config import Config, Keep, Runner, Seeding, build, keys, to_dict
 from siglino_core.errors import ConfigError
 
 
 def said(*words: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        curate_config(list(words))
+        compose_config(list(words))
     return str(caught.value)
 
 
 def test_no_words_are_the_defaults() -> None:
-    assert curate_config([]) == Config()
+    assert compose_config([]) == Config()
 
 
 @pytest.mark.parametrize("name", experiments())
 def test_every_experiment_composes_and_says_what_it_is(name: str) -> None:
-    found = curate_config([f"experiment={name}"])
+    found = compose_config([f"experiment={name}"])
     assert found != Config()
     assert found.run == f"runs/{name}"
     head = (Path(__file__).parents[2] / f"flows/conf/experiment/{name}.yaml").read_text().splitlines()
@@ -34,14 +34,37 @@ def test_every_experiment_composes_and_says_what_it_is(name: str) -> None:
 
 
 def test_experiments_stand_on_each_other() -> None:
-    demo, smoke = curate_config(["experiment=demo"]), curate_config(["experiment=smoke"])
+    demo, smoke = compose_config(["experiment=demo"]), compose_config(["experiment=smoke"])
     assert (smoke.source, smoke.cluster, smoke.sample) == (demo.source, demo.cluster, demo.sample)
     assert (demo.runtime.runner, smoke.runtime.runner) == (Runner.RAY, Runner.LOCAL)
-    assert curate_config(["experiment=openlvd"]).cluster.num_clusters == [20_000_000, 500_000, 50_000, 20_000]
+    assert compose_config(["experiment=openlvd"]).cluster.num_clusters == [20_000_000, 500_000, 50_000, 20_000]
+
+
+def test_the_distillations_experiments_hold_their_published_numbers() -> None:
+    first, second = compose_config(["experiment=openlvd"]), compose_config(["experiment=openlvd-high"])
+    for found in (first, second):
+        train = found.train
+        assert (train.student, train.optim.weight_decay, train.optim.clip) == ("siglino-moe-0.3b", 0.01, 1.0)
+        assert train.ranks == 32
+        patches = train.pack.packs_per_step * train.pack.capacity * 256 / 261  # images of 256 patches, CLS, registers
+        assert patches == pytest.approx(1.64e6, rel=0.03)
+    assert (first.train.optim.steps, first.targets.max_pixels) == (50_000, 256**2)
+    assert (second.train.optim.steps, second.train.checkpoint) == (90_000, f"{first.run}/export/student")
+    parts = {p.name: p for p in second.train.parts}
+    assert [round(p.max_pixels**0.5) for p in parts.values()] == [768, 512, 256, 256, 384]
+    assert (parts["openlvd_native"].native_from, parts["openlvd_native"].native_to) == (256, 384)
+    assert {p.run for p in second.train.parts} == {"", "s3://BUCKET/openlvd"}
+
+
+def test_the_demos_distillation_is_small() -> None:
+    demo = compose_config(["experiment=demo"])
+    assert (demo.targets.teachers, demo.targets.keep.value) == (["lite", "lite_text"], "int8")
+    assert (demo.train.student, demo.train.ranks) == ("siglino-nano", 1)
+    assert compose_config(["experiment=smoke"]).train == demo.train
 
 
 def test_overrides_of_every_type() -> None:
-    found = curate_config(
+    found = compose_config(
         [
             "experiment=demo",
             "seed=7",
@@ -59,7 +82,7 @@ def test_overrides_of_every_type() -> None:
     assert (found.cluster.seeding, found.cluster.fit_fraction) == (Seeding.KMEANS_PP, 1e-3)
     assert (found.source.keep, found.source.max_reject_share) == (Keep.POINTER, 0.5)
     assert (found.source.image_column, found.run) == ("null_or_not", "s3://bucket/a-b_c/run")
-    assert found.embed == curate_config(["experiment=demo"]).embed
+    assert found.embed == compose_config(["experiment=demo"]).embed
 
 
 @pytest.mark.parametrize(
@@ -80,19 +103,19 @@ def test_quoting(word: str, value: str | None) -> None:
     if value is None:
         assert "run: a folder or URL is needed" in said(word)
     else:
-        assert curate_config([word]).run == value
+        assert compose_config([word]).run == value
 
 
 def test_the_last_word_counts_in_any_order() -> None:
-    assert curate_config(["seed=1", "experiment=demo", "seed=2"]).seed == 2
-    assert curate_config(["sample.target_size=5", "experiment=demo"]).sample.target_size == 5
+    assert compose_config(["seed=1", "experiment=demo", "seed=2"]).seed == 2
+    assert compose_config(["sample.target_size=5", "experiment=demo"]).sample.target_size == 5
 
 
 def test_every_fault_of_the_command_at_once() -> None:
     text = said("experiment=dmo", "+cluster.num_clusters=[5]", "~seed", "sample.target_sise=3", "a b", "nothing")
     assert text.splitlines()[0] == "the command does not hold:"
     for part in (
-        "experiment=dmo: there is no such experiment (did you mean demo?): demo, openlvd, published, smoke",
+        "experiment=dmo: there is no such experiment (did you mean demo?): demo, openlvd, openlvd-high, published,",
         "'+cluster.num_clusters=[5]': every key exists already; write cluster.num_clusters=[5]",
         "'~seed': every key exists already",
         "unknown key sample.target_sise (did you mean sample.target_size?)",
@@ -124,13 +147,13 @@ def own(tmp_path: Path, text: str) -> str:
 
 def test_a_yaml_file_of_one_s_own(tmp_path: Path) -> None:
     word = own(tmp_path, "run: here\ncluster:\n  num_clusters: [40, 8, 2]\n  seeding: random\nseed: 3\n")
-    found = curate_config([word])
+    found = compose_config([word])
     assert (found.run, found.seed, found.cluster.num_clusters) == ("here", 3, [40, 8, 2])
     assert found.cluster.seeding is Seeding.RANDOM
     assert found.sample == Config().sample
-    found = curate_config(["seed=9", word, "cluster.num_clusters=[7]", 'run="a b"'])
+    found = compose_config(["seed=9", word, "cluster.num_clusters=[7]", 'run="a b"'])
     assert (found.seed, found.cluster.num_clusters, found.run) == (9, [7], "a b")
-    assert curate_config([own(tmp_path, "")]) == Config()
+    assert compose_config([own(tmp_path, "")]) == Config()
 
 
 def test_faults_in_a_yaml_file_of_one_s_own(tmp_path: Path) -> None:
@@ -150,7 +173,7 @@ def sections(values: dict[str, Any]) -> int:
 
 
 def test_the_printed_config_is_the_config_with_a_sentence_a_key() -> None:
-    found = curate_config(["experiment=demo", "run='odd: # \"name'"])
+    found = compose_config(["experiment=demo", "run='odd: # \"name'"])
     text = yaml_with_docs(found)
     assert build(Config, OmegaConf.to_container(OmegaConf.create(text))) == found  # type: ignore[arg-type]
     lines = [line for line in text.splitlines() if line.strip()]

@@ -2,13 +2,16 @@
 
 import dataclasses
 import typing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from siglino_core import config as c
 from siglino_core.config import ClusterConfig, Config, EmbedConfig, SourceConfig, build, keys, shaping, to_dict
+from siglino_core.config.distill import STUDENTS
 from siglino_core.errors import ConfigError
+from siglino_core.models import PRESETS
 
 
 def faults(values: Any) -> list[str]:
@@ -79,6 +82,22 @@ def test_every_fault_at_once() -> None:
 )
 def test_each_fault_names_key_value_and_what_is_wanted(values: Any, said: str) -> None:
     assert faults(values) == [said]
+
+
+def test_the_students_are_the_presets() -> None:
+    assert list(STUDENTS) == list(PRESETS)
+
+
+def test_a_student_is_a_preset_or_a_file(tmp_path: Path) -> None:
+    (said,) = faults({"train": {"student": "siglino-nanno"}})
+    assert said == (
+        f"train.student: 'siglino-nanno' is neither a file nor one of {', '.join(STUDENTS)} "
+        "(did you mean siglino-nano?)"
+    )
+    (said,) = faults({"train": {"student": str(tmp_path / "own.json")}})
+    assert "own.json' is neither a file nor one of" in said
+    (tmp_path / "own.json").write_text("{}")
+    assert build(Config, {"train": {"student": str(tmp_path / "own.json")}}).train.student.endswith("own.json")
 
 
 def test_not_a_mapping_at_all() -> None:

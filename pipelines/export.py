@@ -1,0 +1,106 @@
+"""export: the trained student as a folder that `transformers` loads, with its processor, its code and a card."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipelines.runtime import Estimate, Progress, Result, silent
+from siglino_core.config import Config
+from siglino_core.errors import ConfigError, StoreError
+from siglino_core.store import Identity, Manifest, Run, Stage
+
+VERSION = 1
+SHARD = FOLDER = "student"
+MODEL_CODE = 300_000  # bytes of the code files, configs and the card beside the weights
+
+
+def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
+    """Export the final checkpoint of a finished training."""
+    train, stage = run.stage("train"), run.stage("export")
+    manifest = train.require()
+    bound = config.export.max_pixels or manifest.facts.get("max_pixels") or _trained_at(config)
+    identity = Identity(
+        stage="export", version=VERSION, config={"max_pixels": bound}, inputs={"train": manifest.digest}
+    )
+    todo = stage.begin(identity, lambda: [{"name": SHARD}], redo=redo)
+    if todo.manifest is not None:
+        return Result(state=todo.state, manifest=todo.manifest)
+    if todo.missing:
+        progress("export", 0, 1, "writing the student")
+        _write(train, manifest, stage, identity.fingerprint, bound)
+    facts = stage.records([SHARD])[SHARD]["facts"]
+    return Result(state=todo.state, manifest=stage.finish(identity, todo, facts=facts))
+
+
+def plan(config: Config, rows: int) -> Estimate:
+    """What the export writes: the student in fp32, with the heads of the teachers that its configuration names."""
+    parameters = _parameters(config.train.student)
+    bound = config.export.max_pixels or _trained_at(config)
+    what = f"{parameters / 1e6:,.0f}M parameters with its heads"
+    return Estimate(
+        stage="export",
+        shards=1,
+        rows=1,
+        bytes=4 * parameters + MODEL_CODE,
+        device="CPU core",
+        device_hours=4 * parameters / 200e6 / 3600,  # read, hash and write, at a disk's pace
+        note=f"{config.train.student}, {what}, for images of up to {bound:,} pixels",
+    )
+
+
+def _trained_at(config: Config) -> int:
+    """The largest area that the student sees in training."""
+    return max([p.max_pixels for p in config.train.parts] or [config.targets.max_pixels])
+
+
+def _parameters(student: str) -> int:
+    import torch
+
+    from siglino_core.models import PRESETS, SigLino
+    from siglino_core.models.hf_config import SigLinoHFConfig
+
+    try:
+        shape = PRESETS[student] if student in PRESETS else SigLinoHFConfig.from_json_file(student).student()
+    except (OSError, ValueError, TypeError, KeyError) as e:
+        raise ConfigError(f"train.student={student} cannot be read as a student's config.json ({e})") from e
+    with torch.device("meta"):
+        return sum(p.numel() for p in SigLino(shape).parameters())
+
+
+def _write(train: Stage, manifest: Manifest, stage: Stage, fingerprint: str, bound: int) -> None:
+    from siglino_core.export import export
+    from siglino_core.models.load import load_student
+
+    writer = stage.writer(SHARD, fingerprint)
+    with _checkpoint(train) as checkpoint, tempfile.TemporaryDirectory(prefix="siglino-") as scratch, writer as out:
+        model = load_student(str(checkpoint))
+        names = [t.name for t in model.student.teachers]
+        source = f"distilled from {', '.join(names)} by {manifest.software}, training {manifest.digest[:12]}"
+        files = export(model, f"{scratch}/{FOLDER}", source=source, max_pixels=bound)
+        for file in sorted(files):
+            shutil.copyfile(file, out.path(f"{FOLDER}/{file.name}"))
+        parameters = sum(p.numel() for p in model.parameters())
+        out.commit(rows=1, facts={"parameters": parameters, "teachers": names, "max_pixels": bound})
+
+
+@contextmanager
+def _checkpoint(train: Stage) -> Iterator[Path]:
+    """The final weights as a folder of this machine: where they lie, or fetched for the time of use."""
+    names = list(train.files.sizes(FOLDER))
+    if f"{FOLDER}/config.json" not in names:
+        raise StoreError(
+            f"{train.files.url}/{FOLDER}: the trained student is not there. Run `siglino distill --from train`: "
+            "what is missing is written again."
+        )
+    if train.files.local is not None:
+        yield train.files.local / FOLDER
+        return
+    with tempfile.TemporaryDirectory(prefix="siglino-") as scratch:
+        for name in names:
+            target = Path(scratch) / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with train.files.open(name) as remote, target.open("wb") as local:
+                shutil.copyfileobj(remote, local, 1 << 24)
+        yield Path(scratch) / FOLDER
