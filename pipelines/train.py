@@ -184,7 +184,7 @@ def _on_ray(job: Job, device: Device, progress: Progress) -> None:
     """Train on a group of workers; when one of them dies all begin anew, from the newest checkpoint."""
     ray = start_ray(job.config.runtime)
     board = ray.remote(num_cpus=0)(Board).remote()
-    train = job.config.train
+    train, failure = job.config.train, None
     for attempt in range(train.max_restarts + 1):
         world = _ranks(job.config, device)
         if attempt:
@@ -197,9 +197,8 @@ def _on_ray(job: Job, device: Device, progress: Progress) -> None:
         if error is not None:
             kind, text = error
             raise getattr(errors, kind)(text)
-        last = failure
     raise WorkerError(
-        f"train: workers died {train.max_restarts + 1} times (the last time: {last}). The checkpoints stay: run the "
+        f"train: workers died {train.max_restarts + 1} times (the last time: {failure}). The checkpoints stay: run the "
         "same command again. If they died for want of memory, lower train.pack.capacity or set train.recompute=true."
     )
 

@@ -6,7 +6,7 @@ with ``model.``, and with ``ema.`` for averaged weights, if there are any.
 
 import pickle
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,7 +58,7 @@ def reader(files: Files) -> Reader:
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Any) -> None:
         super().__init__(file)
 
     def find_class(self, module: str, name: str) -> Any:

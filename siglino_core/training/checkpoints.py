@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from torch import Tensor
-from torch.distributed.checkpoint import FileSystemWriter
 from torch.distributed.checkpoint._fsspec_filesystem import FsspecWriter
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemWriter
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from siglino_core.checkpoint import reader
 from siglino_core.errors import ConfigError, StoreError
@@ -96,7 +97,7 @@ class Checkpoints:
         # On the CPU nothing is copied by torch: what is written must not move on meanwhile.
         steady = {key: tensor.clone() if tensor.device.type == "cpu" else tensor for key, tensor in state.items()}
         with reported(f"{self.files.url}/{name}"):
-            writing = dcp.async_save(
+            writing = async_save(
                 steady,
                 storage_writer=self._writer(name),
                 process_group=self._group,
@@ -146,7 +147,7 @@ class Checkpoints:
         """
         with reported(f"{self.files.url}/{name}"):
             try:
-                dcp.load(dict(state), storage_reader=reader(self.files.sub(name)), no_dist=self._group is None)
+                load(dict(state), storage_reader=reader(self.files.sub(name)), no_dist=self._group is None)
             except (CheckpointException, RuntimeError, ValueError, KeyError) as e:
                 cause = _first(e)
                 if isinstance(cause, OSError):
