@@ -10,11 +10,13 @@ from typing import IO, Any
 
 import torch
 from torch import Tensor
+from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 
 from siglino_core.errors import DataError
+from siglino_core.store import Files
 
 METADATA = ".metadata"
 AVERAGED, CURRENT = "ema.", "model."
@@ -35,8 +37,8 @@ class Reader(FileSystemReader):
     """torch's, whose index is a pickle: this one builds nothing but what an index is made of."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
-        path = Path(self.path) / METADATA  # type: ignore[arg-type]
-        with path.open("rb") as f:
+        path = self.fs.concat_path(self.path, METADATA)
+        with self.fs.create_stream(path, "rb") as f:
             try:
                 metadata = _Unpickler(f).load()
             except (pickle.UnpicklingError, EOFError, AttributeError, TypeError, ValueError, IndexError) as e:
@@ -44,6 +46,15 @@ class Reader(FileSystemReader):
         if not isinstance(metadata, Metadata):
             raise DataError(f"{path} is not the index of a checkpoint. Take another checkpoint.")
         return metadata
+
+
+class RemoteReader(Reader, FsspecReader):
+    """The same on any fsspec URL."""
+
+
+def reader(files: Files) -> Reader:
+    """The reader of a checkpoint's folder, wherever it lies."""
+    return Reader(files.local) if files.local is not None else RemoteReader(files.url)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -56,25 +67,48 @@ class _Unpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def weights(folder: Path) -> dict[str, Tensor]:
+def weights(folder: Path | Files) -> dict[str, Tensor]:
     """The averaged weights of a training checkpoint, or the current ones if no average was kept; on the CPU.
 
     Raises:
         DataError: it is damaged, or holds no weights.
     """
-    reader = Reader(folder)
-    held = reader.read_metadata().state_dict_metadata
+    held = _held(folder)
     prefix = AVERAGED if any(key.startswith(AVERAGED) for key in held) else CURRENT
-    # Asked for by key, tensors alone: whatever else was saved would be unpickled.
-    state: dict[str, Any] = {
-        key: torch.empty(meta.size, dtype=meta.properties.dtype)
-        for key, meta in held.items()
-        if key.startswith(prefix) and isinstance(meta, TensorStorageMetadata)
-    }
-    if not state:
-        raise DataError(f"{folder} holds no weights of a student: its keys begin {sorted(held)[:3]}")
+    wanted = [key for key in held if key.startswith(prefix)]
+    if not wanted:
+        raise DataError(f"{_url(folder)} holds no weights of a student: its keys begin {sorted(held)[:3]}")
+    return {key.removeprefix(prefix): tensor for key, tensor in _read(folder, held, wanted).items()}
+
+
+def tensor(folder: Path | Files, key: str) -> Tensor:
+    """One tensor of a checkpoint.
+
+    Raises:
+        DataError: it is damaged, or does not have it.
+    """
+    held = _held(folder)
+    if key not in held:
+        raise DataError(f"{_url(folder)} has no {key!r}. Take another checkpoint.")
+    return _read(folder, held, [key])[key]
+
+
+def _url(folder: Path | Files) -> str:
+    return folder.url if isinstance(folder, Files) else str(folder)
+
+
+def _held(folder: Path | Files) -> dict[str, TensorStorageMetadata]:
+    # Tensors alone: whatever else was saved would be unpickled.
+    found = reader(Files(_url(folder))).read_metadata().state_dict_metadata
+    return {key: meta for key, meta in found.items() if isinstance(meta, TensorStorageMetadata)}
+
+
+def _read(folder: Path | Files, held: dict[str, TensorStorageMetadata], keys: list[str]) -> dict[str, Tensor]:
+    state: dict[str, Any] = {key: torch.empty(held[key].size, dtype=held[key].properties.dtype) for key in keys}
     try:
-        load(state, storage_reader=reader, no_dist=True)
+        load(state, storage_reader=reader(Files(_url(folder))), no_dist=True)
     except (OSError, RuntimeError, ValueError) as e:
-        raise DataError(f"{folder} cannot be read ({type(e).__name__}: {e}). Take the checkpoint before it.") from e
-    return {key.removeprefix(prefix): tensor for key, tensor in state.items()}
+        raise DataError(
+            f"{_url(folder)} cannot be read ({type(e).__name__}: {e}). Take the checkpoint before it."
+        ) from e
+    return state

@@ -1,8 +1,14 @@
 """The artifacts' columns: Arrow schemas with a sentence on every column, checked on write and on read."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import pyarrow as pa
 
 from siglino_core.errors import DataError
+
+if TYPE_CHECKING:
+    from siglino_core.teachers.teacher import TeacherCard
 
 
 def _column(name: str, kind: pa.DataType, doc: str, *, nullable: bool = False) -> pa.Field:
@@ -48,6 +54,17 @@ DUPLICATES = pa.schema(
         ROW,
         _column("kept_shard", pa.string(), "source shard that holds the copy which stays (the first)"),
         _column("kept_row", pa.int32(), "its row there"),
+    ]
+)
+
+
+CLUSTER_LOSS = pa.schema(
+    [
+        _column("cluster", pa.int32(), "curation cluster, of the level that the manifest names"),
+        _column("first_step", pa.int64(), "first step of the window"),
+        _column("last_step", pa.int64(), "last step of the window"),
+        _column("images", pa.int64(), "images of the cluster that were trained on in it"),
+        _column("loss", pa.float64(), "their mean error: weighted, summed over teachers, relations apart"),
     ]
 )
 
@@ -133,6 +150,43 @@ def index(levels: int) -> pa.Schema:
             _column("length", pa.int32(), f"byte range of the encoded image {shard}: its number of bytes"),
         ]
     )
+
+
+GRID = (
+    _column("height", pa.int32(), "of the image's grid, in patches"),
+    _column("width", pa.int32(), "of the image's grid, in patches"),
+)
+
+
+def targets(cards: "Sequence[TeacherCard]", keep: str) -> pa.Schema:
+    """One curated image a row, row-aligned with the training shard of the same number: what the teachers say of it."""
+    columns: list[pa.Field] = []
+    for card in cards:
+        doc = f"teacher {card.name}'s vector for the image"
+        columns.append(_column(f"{card.name}_summary", pa.list_(pa.float16(), card.dim), doc))
+        if keep == "summary":
+            continue
+        if card.registers:
+            doc = f"teacher {card.name}'s {card.registers} registers, one after the other"
+            columns.append(_column(f"{card.name}_registers", pa.list_(pa.float16(), card.registers * card.dim), doc))
+        if card.patches:
+            doc = f"teacher {card.name}'s vectors for the grid's patches, row by row, as {keep} (see targets/codec.py)"
+            columns.append(_column(f"{card.name}_patches", pa.binary(), doc))
+    return pa.schema([IMAGE_ID, *GRID, *columns])
+
+
+def targets_columns(cards: "Sequence[TeacherCard]", keep: str) -> list[str]:
+    """The columns of :func:`targets` that hold targets."""
+    return targets(cards, keep).names[1 + len(GRID) :]
+
+
+def targets_index(columns: Sequence[str]) -> pa.Schema:
+    """One curated image a row: where its targets lie in the shard of the same number."""
+    found: list[pa.Field] = []
+    for name in columns:
+        found.append(_column(f"{name}_offset", pa.int64(), f"byte range of {name} in the shard: its first byte"))
+        found.append(_column(f"{name}_length", pa.int32(), f"byte range of {name} in the shard: its number of bytes"))
+    return pa.schema([IMAGE_ID, *GRID, *found])
 
 
 def check(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:

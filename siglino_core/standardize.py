@@ -55,7 +55,7 @@ class Moments:
         if bad:
             raise DataError(
                 f"{self.name}: {bad:,} of {len(x_ND):,} rows hold NaN or infinity. Leave those images out; if it is "
-                "all of them, run the teacher in bf16 or fp32 (runtime.precision), since fp16 overflows."
+                "all of them, run the teacher in fp32 (targets.precision=fp32)."
             )
         for chunk in chunks:
             x = chunk.to(self.mean_D.device).double()

@@ -352,6 +352,11 @@ class ShardWriter:
         with self.parquet(name, schema) as out:
             out.write_table(table.cast(schema), row_group_size=row_group_size)
 
+    def put(self, name: str, data: bytes) -> None:
+        """The whole of a small file that is not Parquet."""
+        with reported(f"{self._files.url}/{name}"):
+            self.path(name).write_bytes(data)
+
     def commit(
         self, *, rows: int, rejects: dict[str, int] | None = None, facts: dict[str, Any] | None = None
     ) -> dict[str, Any]:

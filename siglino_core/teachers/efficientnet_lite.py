@@ -27,7 +27,7 @@ SHA256 = {LITE0: "579344248a93e230", LITE2: "9656183eaeafe8cb"}  # how the weigh
 def describe(config: EmbedConfig) -> Card:
     """The card; its identity is that of the weights' file."""
     preprocess = Preprocess(size=config.image_size or 224, fit="squash")
-    return Card(identity=_checked(LITE0, _path(LITE0, "embed.encoder="))[:32], preprocess=preprocess, dim=1280)
+    return Card(identity=identity(LITE0, "embed.encoder="), preprocess=preprocess, dim=1280)
 
 
 def load(config: EmbedConfig, device: str, precision: str) -> "Encoder":
@@ -39,14 +39,25 @@ def load(config: EmbedConfig, device: str, precision: str) -> "Encoder":
     return Encoder(network(LITE0), card, mean=half, std=half, device=device, precision=precision)
 
 
-def network(name: str) -> "torch.nn.Module":
-    """The frozen network under timm's implementation, without its classifier, each batch norm folded.
+def identity(name: str, setting: str = "") -> str:
+    """The SHA-256 of the weights' file, first 32 hex digits; raises as :func:`network`.
+
+    Args:
+        setting: what the user wrote before the name, for messages.
+    """
+    return _checked(name, _path(name, setting))[:32]
+
+
+def network(name: str, *, classifier: bool = False) -> "torch.nn.Module":
+    """The frozen network under timm's implementation, each batch norm folded.
 
     Args:
         name: ``efficientnet_lite0`` or ``efficientnet_lite2``.
+        classifier: keep ImageNet's, as ``model.classifier``.
 
     Returns:
-        A module: pixels [B, 3, H, W] in +-1 to features [B, 1280]. Its ``blocks[4]`` ends at stride 16.
+        A module: pixels [B, 3, H, W] in +-1 to features [B, 1280], or to logits [B, 1000] with the classifier. Its
+        ``blocks[4]`` ends at stride 16.
 
     Raises:
         ConfigError: there is no such network, or its weights aren't installed or aren't the known ones.
@@ -61,7 +72,8 @@ def network(name: str) -> "torch.nn.Module":
     model = timm.create_model(f"tf_{name}", pretrained=False)
     weights = torch.load(path, map_location="cpu", weights_only=True)
     model.load_state_dict(_renamed(name, weights, model.state_dict()), strict=True)
-    model.reset_classifier(0)  # type: ignore[operator]
+    if not classifier:
+        model.reset_classifier(0)  # type: ignore[operator]
     _fold_norms(model.eval())
     return model.requires_grad_(False)
 

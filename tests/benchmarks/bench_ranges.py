@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from siglino_core import schema
 from siglino_core.store import Files, Ranges, Run
 from siglino_core.store.locate import locate
-from siglino_core.training import ImageIndex
+from siglino_core.training.index import ImageIndex
 from tests.siglino_core.training.samples import LEVELS, rows, sample
 
 ROW_GROUP = 256

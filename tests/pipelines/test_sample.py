@@ -20,7 +20,7 @@ from siglino_core.config import Config, Pick, Quota, Shards
 from siglino_core.errors import ConfigError
 from siglino_core.sampling import quotas
 from siglino_core.store import Manifest, Ranges, Run
-from siglino_core.training import ImageIndex
+from siglino_core.training.index import ImageIndex
 from tests.stages import Pool, config, pool, table, write
 
 RADIUS = {"quota": Quota.RADIUS, "pick": Pick.SPREAD, "trim": 0.05}

@@ -16,7 +16,8 @@ import pytest
 
 from siglino_core.errors import ConfigError, DataError, StoreError
 from siglino_core.store import Ranges, Run, Stage
-from siglino_core.training import ImageIndex, index
+from siglino_core.training import index
+from siglino_core.training.index import ImageIndex
 from tests.siglino_core.training.samples import LEVELS, rows, sample
 
 IMAGES = rows(60)

@@ -1,0 +1,119 @@
+"""targets: what the teachers say of the curated images, their statistics, and as much of it as `targets.keep` stores.
+
+Units: stats-KK (moments over some images of a few training shards) -> statistics (merged; and the pooling heads) ->
+part (the targets of a training shard, row-aligned with it). See `layout` for how the work is cut.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from pipelines.runtime import Progress, Result, map_shards, silent, worker_device
+from pipelines.targets.layout import plan_units
+from pipelines.targets.price import choices, plan
+from pipelines.targets.units import Work, moments, part, statistics
+from siglino_core.config import Config, Stored, shaping
+from siglino_core.errors import ConfigError
+from siglino_core.store import Identity, Run, Shard, Stage
+from siglino_core.teachers.choose import describe_teacher
+from siglino_core.teachers.teacher import TeacherCard
+
+__all__ = ["choices", "plan", "run"]
+
+VERSION = 1
+SCRATCH = "state/"
+
+
+def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
+    """Ask the teachers about the sample's images: a part of them for statistics, and all of them if it is stored."""
+    sample, stage = run.stage("sample"), run.stage("targets")
+    curated = sample.require()
+    cards = _cards(config.targets.teachers)
+    device = worker_device(config.runtime, config.targets.precision.value)
+    dtype = str(device.dtype).removeprefix("torch.")
+    identity = Identity(
+        stage="targets",
+        version=VERSION,
+        config={
+            **shaping(config.targets),
+            "teachers": [_identity(card) for card in cards],  # not where their weights lie
+            "precision": dtype,
+            "seed": config.seed,
+        },
+        inputs={"sample": curated.digest},
+    )
+    todo = stage.begin(identity, lambda: plan_units(sample, config.targets, config.seed), redo=redo)
+    if todo.manifest is not None:
+        stage.sweep(SCRATCH)
+        return Result(state=todo.state, manifest=todo.manifest)
+    work = Work(
+        run=run,
+        config=config.targets,
+        seed=config.seed,
+        device=config.runtime.device,
+        dtype=dtype,
+        cards=tuple(cards),
+        fingerprint=identity.fingerprint,
+    )
+    final = [u for u in todo.shards if not u["name"].startswith("stats-")]
+    missing = [u for u in todo.missing if u in final]
+    if missing and missing[0]["name"] == "statistics":  # else the moments have done their part, and may be swept
+        missing = [*(u for u in todo.missing if u not in final), *missing]
+    done = len(todo.shards) - len(missing)
+    progress("targets", done, len(todo.shards), device.reason)
+
+    def phase(prefix: str, do: Callable[[Shard], dict[str, Any]], note: str, *, on_gpu: bool = True) -> None:
+        nonlocal done
+        for _ in map_shards(do, [u for u in missing if u["name"].startswith(prefix)], config.runtime, on_gpu=on_gpu):
+            done += 1
+            progress("targets", done, len(todo.shards), note)
+
+    summed = [u for u in todo.shards if u not in final]
+    phase("stats-", partial(moments, work), "means and variances")
+    phase("statistics", partial(statistics, work, summed), "statistics", on_gpu=False)
+    phase("part-", partial(part, work), "writing targets")
+    facts = {"device": device.reason, **_facts(stage, config.targets.keep, cards, [u["name"] for u in final])}
+    manifest = stage.finish(identity, todo, shards=final, facts=facts)
+    stage.sweep(SCRATCH)
+    return Result(state=todo.state, manifest=manifest)
+
+
+def _cards(specs: Sequence[str]) -> list[TeacherCard]:
+    cards = [describe_teacher(spec) for spec in specs]
+    names = [card.name for card in cards]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"targets.teachers: two are named alike ({', '.join(names)}); a name is a student's head")
+    if len({card.patch_size for card in cards}) > 1:
+        sizes = ", ".join(f"{card.name} {card.patch_size}" for card in cards)
+        raise ConfigError(f"targets.teachers: patches of several sizes ({sizes} pixels); the student's grid is one")
+    return cards
+
+
+def _identity(card: TeacherCard) -> dict[str, Any]:
+    """What of a card decides the bytes."""
+    return {k: v for k, v in dataclasses.asdict(card).items() if not k.endswith("_flops")}
+
+
+def _facts(stage: Stage, keep: Stored, cards: Sequence[TeacherCard], units: list[str]) -> dict[str, Any]:
+    """Cards, scales and rotations, warnings, and what the codec costs: averaged over the images it was measured on."""
+    records = stage.records(units)
+    fitted = records["statistics"]["facts"]
+    measured = [r["facts"].get("errors", {}) for r in records.values()]
+    teachers: dict[str, Any] = {}
+    for card in cards:
+        found = [e[card.name] for e in measured if card.name in e]
+        images = sum(e[2] for e in found)
+        error: dict[str, float] | None = None
+        if found:
+            mse, knn = (sum(e[i] * e[2] for e in found) / images for i in range(2))
+            error = {"relative_mse": mse, "knn_agreement": knn, "images": images}
+        elif keep is Stored.BF16 and card.patches:
+            error = {"relative_mse": 0.0, "knn_agreement": 1.0, "images": 0}  # it is what the others are measured by
+        teachers[card.name] = {"card": dataclasses.asdict(card), **fitted["teachers"][card.name], "codec": error}
+    return {
+        "keep": keep.value,
+        "teachers": teachers,
+        "statistics_images": fitted["images"],
+        "warnings": fitted["warnings"],
+    }

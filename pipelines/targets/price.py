@@ -1,0 +1,96 @@
+"""What targets cost, before anything is read or loaded: bytes of every `targets.keep`, and the teachers' FLOPs."""
+
+from collections.abc import Sequence
+
+from pipelines.runtime import Estimate
+from siglino_core.config import Config, Stored
+from siglino_core.device import choose
+from siglino_core.targets.codec import DENSE, patch_bytes
+from siglino_core.teachers.choose import describe_teacher
+from siglino_core.teachers.teacher import TeacherCard
+
+A100 = 0.4 * 312e12  # FLOP/s: 40% of its bf16 peak
+CPU_CORE = 3e10  # FLOP/s, fp32
+LARGE = 1e10  # FLOPs an image from which nobody would take CPUs
+# The paper's teachers: (name, width, layers, hidden width of the MLP, registers, pooled); a plan fetches no weights.
+PUBLISHED = {
+    "siglip2:google/siglip2-so400m-patch16-naflex": ("siglip2", 1152, 27, 4304, 0, True),
+    "dinov3:facebook/dinov3-vitl16-pretrain-lvd1689m": ("dinov3", 1024, 24, 4096, 4, False),
+}
+
+
+def plan(
+    config: Config, rows: int, patches: float | None = None, cards: Sequence[TeacherCard] | None = None
+) -> Estimate:
+    """What targets of ``rows`` images cost.
+
+    Args:
+        patches: of the mean image; None: all images are of the largest area.
+        cards: of the teachers, if they are known.
+
+    Raises:
+        ConfigError: a teacher cannot be had.
+    """
+    cards = [card_of(spec) for spec in config.targets.teachers] if cards is None else cards
+    n = patches or config.targets.max_pixels / cards[0].patch_size ** 2
+    images = min(rows, config.targets.statistics_images)
+    if config.targets.keep is not Stored.ONLINE:
+        images += rows
+    flops = sum(c.linear_flops * n + c.quadratic_flops * n**2 for c in cards)
+    on_gpu = flops > LARGE or choose(config.runtime.device, config.targets.precision.value).device == "cuda"
+    priced = {keep: _bytes(cards, keep, rows, n) for keep in Stored}
+    return Estimate(
+        stage="targets",
+        shards=-(-rows // config.source.rows_per_shard),
+        rows=rows,
+        bytes=priced[config.targets.keep],
+        device="A100" if on_gpu else "CPU core",
+        device_hours=images * flops / (A100 if on_gpu else CPU_CORE) / 3600,
+        note="targets.keep: " + ", ".join(f"{keep.value} {_size(size)}" for keep, size in priced.items()),
+    )
+
+
+def choices(
+    config: Config, rows: int, patches: float | None = None, cards: Sequence[TeacherCard] | None = None
+) -> list[tuple[Stored, int]]:
+    """Bytes that every `targets.keep` would store for ``rows`` images; arguments and errors as of :func:`plan`."""
+    cards = [card_of(spec) for spec in config.targets.teachers] if cards is None else cards
+    n = patches or config.targets.max_pixels / cards[0].patch_size ** 2
+    return [(keep, _bytes(cards, keep, rows, n)) for keep in Stored]
+
+
+def card_of(spec: str) -> TeacherCard:
+    """A teacher's card, for prices alone: the paper's are known without their weights."""
+    if spec not in PUBLISHED:
+        return describe_teacher(spec)
+    from siglino_core.teachers.packed import vit_flops  # here: transformers takes seconds
+
+    name, dim, layers, hidden, registers, pooled = PUBLISHED[spec]
+    sizes = {"hidden_size": dim, "num_hidden_layers": layers, "intermediate_size": hidden}
+    linear, quadratic = vit_flops(sizes)
+    return TeacherCard(
+        name=name,
+        dim=dim,
+        identity="published",
+        pooled=pooled,
+        registers=registers,
+        linear_flops=linear,
+        quadratic_flops=quadratic,
+    )
+
+
+def _bytes(cards: Sequence[TeacherCard], keep: Stored, rows: int, patches: float) -> int:
+    """Without the statistics' few megabytes, which do not grow with the images."""
+    if keep is Stored.ONLINE:
+        return 0
+    summaries = sum(2 * c.dim for c in cards)
+    if keep not in DENSE:
+        return rows * summaries
+    registers = sum(2 * c.dim * c.registers for c in cards)
+    dense = sum(patches * patch_bytes(keep, c.dim) for c in cards if c.patches)
+    return round(rows * (summaries + registers + dense))
+
+
+def _size(size: float) -> str:
+    power = next((p for p in range(4) if size < 1000 ** (p + 1)), 4)
+    return f"{size / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"

@@ -1,0 +1,338 @@
+"""train: a student distilled on the curated images, by one process or many, on Ray Train.
+
+Reads `sample` (the images, by byte ranges) and `targets`, writes checkpoints and `metrics.jsonl` while it trains, and
+in the end the student's weights and the loss of every curation cluster. What is left to do is what the newest
+checkpoint has not done.
+"""
+
+import statistics
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+
+from pipelines.runtime import Estimate, Progress, Result, gpus, silent, start_ray, worker_device, worker_errors
+from siglino_core import errors
+from siglino_core.config import Config, Runner, shaping
+from siglino_core.device import Device
+from siglino_core.errors import ConfigError, SiglinoError, StoreError, WorkerError
+from siglino_core.store import Identity, Manifest, Run, Stage
+from siglino_core.training.clusters import MOST
+from siglino_core.training.rank import Job, run_rank
+
+VERSION = 1
+STUDENT = "student"
+
+
+def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
+    """Train to the last step, from the newest checkpoint if there is one."""
+    sample, targets = run.stage("sample").require(), run.stage("targets").require()
+    _belong_together(config, run, sample, targets)
+    stage, device = run.stage("train"), worker_device(config.runtime, config.train.precision.value)
+    identity = Identity(
+        stage="train",
+        version=VERSION,
+        config={**shaping(config.train), "seed": config.seed, "precision": str(device.dtype)[6:]},
+        inputs={"sample": sample.digest, "targets": targets.digest, **_others(config)},
+    )
+    todo = stage.begin(identity, lambda: [{"name": STUDENT}], redo=redo)
+    steps = config.train.optim.steps
+    if todo.manifest is not None:
+        progress("train", steps, steps, device.reason)
+        return Result(state=todo.state, manifest=todo.manifest)
+    job = _job(config, run, identity.fingerprint, sample, targets)
+    found = _checkpoints(stage, identity.fingerprint)
+    state = "Resumed" if found else todo.state
+    if not found or found[-1].step < steps:
+        if config.runtime.runner is Runner.LOCAL:
+            _alone(job, device, progress)
+        else:
+            _on_ray(job, device, progress)
+    facts = _commit(stage, job, device)
+    manifest = stage.finish(identity, todo, facts=facts)
+    return Result(state=state, manifest=manifest)
+
+
+def plan(config: Config, rows: int) -> Estimate:
+    """What training costs: FLOPs of the student, forward and backward, and of teachers that run beside it."""
+    from siglino_core.config import Stored
+    from siglino_core.models.size import forward_flops
+    from siglino_core.teachers.choose import describe_teacher
+    from siglino_core.training.student import student_config
+
+    pack = config.train.pack
+    cards = [describe_teacher(spec) for spec in config.targets.teachers]
+    shape = student_config(config.train, cards)
+    tokens = pack.packs_per_step * pack.capacity * config.train.optim.steps
+    mean = _mean_tokens(config) + shape.prefix
+    flops = 3 * forward_flops(shape, mean) / mean
+    if config.targets.keep is Stored.ONLINE:
+        flops += sum(c.linear_flops + c.quadratic_flops * mean for c in cards)
+    # A share of an A100's bf16 peak, published for this training: 20k tokens/s at 2.6 GFLOP a token.
+    per_second = 0.17 * 312e12
+    images = tokens // mean
+    return Estimate(
+        stage="train",
+        shards=1,
+        rows=images,
+        bytes=_checkpoint_bytes(shape) * (config.train.keep_last + 1),
+        device="A100",
+        device_hours=tokens * flops / per_second / 3600,
+        note=(
+            f"{config.train.optim.steps:,} steps of {pack.packs_per_step * pack.capacity:,} tokens, "
+            f"{tokens / 1e9:,.2f}G in all, {images / max(1, rows):,.1f} epochs; {flops / 1e9:.1f} GFLOP a token; "
+            f"one byte-range read an image, {images:,} in all"
+        ),
+    )
+
+
+def _mean_tokens(config: Config) -> int:
+    from siglino_core.training.pool import parts_of
+
+    parts = parts_of(config)
+    weights = [p.ratio or 1.0 for p in parts]
+    return round(sum(w * p.max_pixels / 256 for w, p in zip(weights, parts, strict=True)) / sum(weights))
+
+
+def _checkpoint_bytes(shape: Any) -> int:
+    from siglino_core.models.size import backbone_parameters
+
+    heads = sum(shape.width * t.dim + t.dim**2 for t in shape.teachers)
+    return 3 * 4 * (backbone_parameters(shape) + heads)  # weights, and about two numbers each of the optimisers
+
+
+def _belong_together(config: Config, run: Run, sample: Manifest, targets: Manifest) -> None:
+    """Refuse targets of another sample, other teachers or other settings."""
+    from siglino_core.teachers.choose import describe_teacher
+
+    if targets.identity["inputs"]["sample"] != sample.digest:
+        raise ConfigError(
+            f"{run.url}/targets are of another sample ({targets.identity['inputs']['sample'][:12]}, this run's is "
+            f"{sample.digest[:12]}). Use --redo targets."
+        )
+    theirs, ours = targets.identity["config"], shaping(config.targets)
+    asked = [describe_teacher(spec) for spec in config.targets.teachers]
+    ours |= {"teachers": [card.identity for card in asked], "precision": theirs["precision"]}
+    theirs = {**theirs, "teachers": [of["card"]["identity"] for of in targets.facts["teachers"].values()]}
+    differing = [f"targets.{k}: {theirs.get(k)!r} there, {v!r} here" for k, v in ours.items() if theirs.get(k) != v]
+    if differing:
+        raise ConfigError(
+            f"{run.url}/targets were made by another config:\n  " + "\n  ".join(differing) + "\nUse --redo targets."
+        )
+
+
+def _others(config: Config) -> dict[str, str]:
+    """Digests of other runs' samples that are trained on."""
+    from siglino_core.training.pool import runs_of
+
+    return {url: Run(url).stage("sample").require().digest for url in runs_of(config)[1:]}
+
+
+def _job(config: Config, run: Run, fingerprint: str, sample: Manifest, targets: Manifest) -> Job:
+    from siglino_core.teachers.teacher import TeacherCard
+    from siglino_core.training.student import student_config
+
+    cards = tuple(TeacherCard(**of["card"]) for of in targets.facts["teachers"].values())
+    counts = run.stage("cluster").require().identity["config"]["num_clusters"]
+    level = next((i for i, k in enumerate(counts, start=1) if k <= MOST), len(counts))
+    return Job(
+        config=config,
+        fingerprint=fingerprint,
+        shape=student_config(config.train, cards),
+        cards=cards,
+        level=level,
+        clusters=counts[level - 1],
+        cache=str(Path(gettempdir()) / "siglino-index") if sample.facts["kept"] > 1_000_000 else "",
+    )
+
+
+def _checkpoints(stage: Stage, fingerprint: str) -> list[Any]:
+    from siglino_core.training.checkpoints import Checkpoints
+
+    return Checkpoints(stage.files.sub("checkpoints"), fingerprint).all()
+
+
+def _alone(job: Job, device: Device, progress: Progress) -> None:
+    if job.config.train.ranks > 1:
+        raise ConfigError(
+            f"train.ranks={job.config.train.ranks} needs runtime.runner=ray: the local one is one process"
+        )
+    run_rank(job, device, tell=lambda step, steps, note: progress("train", step, steps, note))
+
+
+class Board:
+    """An actor that ranks write on, and the driver reads: progress, and the first error of ours."""
+
+    def __init__(self) -> None:
+        self._said: tuple[int, int, str] | None = None
+        self._error: tuple[str, str] | None = None
+
+    def say(self, step: int, steps: int, note: str) -> None:
+        self._said = step, steps, note
+
+    def fail(self, kind: str, text: str) -> None:
+        self._error = self._error or (kind, text)
+
+    def read(self) -> tuple[tuple[int, int, str] | None, tuple[str, str] | None]:
+        return self._said, self._error
+
+
+def _on_ray(job: Job, device: Device, progress: Progress) -> None:
+    """Train on a group of workers; when one of them dies all begin anew, from the newest checkpoint."""
+    ray = start_ray(job.config.runtime)
+    board = ray.remote(num_cpus=0)(Board).remote()
+    train = job.config.train
+    for attempt in range(train.max_restarts + 1):
+        world = _ranks(job.config, device)
+        if attempt:
+            progress("train", 0, train.optim.steps, f"a worker died: from the newest checkpoint, on {world} ranks")
+        with _watched(ray, board, progress), worker_errors():
+            failure = _fit(job, device, world, board)
+        if failure is None:
+            return
+        _, error = ray.get(board.read.remote())
+        if error is not None:
+            kind, text = error
+            raise getattr(errors, kind)(text)
+        last = failure
+    raise WorkerError(
+        f"train: workers died {train.max_restarts + 1} times (the last time: {last}). The checkpoints stay: run the "
+        "same command again. If they died for want of memory, lower train.pack.capacity or set train.recompute=true."
+    )
+
+
+def _fit(job: Job, device: Device, world: int, board: Any) -> str | None:
+    """Ray Train's part; what failed, if anything."""
+    from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    on_gpu = device.device == "cuda"
+    needs = {"CPU": 1.0, **({"GPU": 1.0} if on_gpu else {})}
+    url = job.config.run.rstrip("/")
+    trainer = TorchTrainer(
+        _worker,
+        train_loop_config={"job": job, "device": device, "board": board},
+        scaling_config=ScalingConfig(num_workers=world, use_gpu=on_gpu, resources_per_worker=needs),
+        torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
+        run_config=RunConfig(
+            name=job.fingerprint,
+            storage_path=f"{url if '://' in url else Path(url).absolute()}/train/ray",
+            failure_config=FailureConfig(max_failures=0),  # ours: with errors of the user's there is nothing to retry
+        ),
+    )
+    try:
+        trainer.fit()
+    except TrainingFailedError as e:
+        return " ".join(str(e).split())[:300]
+    return None
+
+
+def _ranks(config: Config, device: Device) -> int:
+    """How many ranks train: as configured, or one a GPU, as many of them as divide a step's packs."""
+    packs = config.train.pack.packs_per_step
+    if config.train.ranks:
+        return config.train.ranks
+    free = gpus(config.runtime) if device.device == "cuda" else 1
+    return next((w for w in range(min(free, packs), 0, -1) if packs % w == 0), 1)
+
+
+def _worker(settings: dict[str, Any]) -> None:
+    """On every rank, in a process of Ray's."""
+    import ray
+    from ray.train import get_context
+
+    context, board = get_context(), settings["board"]
+    rank = context.get_world_rank()
+
+    def tell(step: int, steps: int, note: str) -> None:
+        board.say.remote(step, steps, note)
+
+    try:
+        run_rank(settings["job"], settings["device"], rank=rank, world=context.get_world_size(), tell=tell)
+    except SiglinoError as e:
+        ray.get(board.fail.remote(type(e).__name__, str(e)))
+        raise
+
+
+@contextmanager
+def _watched(ray: Any, board: Any, progress: Progress) -> Iterator[None]:
+    """Pass on what ranks say, once a second."""
+    done = threading.Event()
+
+    def watch() -> None:
+        seen = None
+        while not done.wait(1.0):
+            said, _ = ray.get(board.read.remote())
+            if said is not None and said != seen:
+                progress("train", *said)
+                seen = said
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(5)
+
+
+def _commit(stage: Stage, job: Job, device: Device) -> dict[str, Any]:
+    """The student's weights and the clusters' losses, from the last checkpoint; facts for the manifest."""
+    from safetensors.torch import save_file
+
+    from siglino_core.checkpoint import tensor, weights
+    from siglino_core.models.hf_config import SigLinoHFConfig
+    from siglino_core.schema import CLUSTER_LOSS
+    from siglino_core.training import metrics
+    from siglino_core.training.clusters import table
+
+    found = _checkpoints(stage, job.fingerprint)
+    steps = job.config.train.optim.steps
+    if not found or found[-1].step < steps:
+        raise StoreError(f"{stage.files.url}: the last checkpoint, of step {steps}, is not there. Run again.")
+    folder = stage.files.sub(f"checkpoints/{found[-1].name}")
+    state = weights(folder)
+    with stage.writer(STUDENT, job.fingerprint) as out:
+        save_file(state, out.path("student/model.safetensors"), metadata={"format": "pt"})
+        SigLinoHFConfig.of(job.shape, architectures=["SigLinoModel"]).to_json_file(out.path("student/config.json"))
+        losses = table(tensor(folder, "clusters"), steps)
+        out.write("clusters/part-00000.parquet", losses, CLUSTER_LOSS)
+        out.commit(rows=steps)
+    lines = metrics.read(stage.files)
+    return {
+        "student": job.config.train.student,
+        "teachers": [asdict(card) for card in job.cards],
+        "parameters": sum(t.numel() for t in state.values()),
+        "steps": steps,
+        "images": int(sum(line["images"] for line in lines)),
+        "tokens": int(sum(line["tokens"] for line in lines)),
+        "cluster_level": job.level,
+        "ranks": found[-1].about["ranks"],
+        "device": device.reason,
+        "max_pixels": _max_pixels(job.config),
+        "losses": _losses(lines),
+        "tokens_per_second": statistics.median(line["tokens_per_second"] for line in lines),
+        "data_wait": statistics.median(line["data_wait"] for line in lines),
+        "padding": statistics.fmean(line["padding"] for line in lines),
+    }
+
+
+def _max_pixels(config: Config) -> int:
+    from siglino_core.training.pool import parts_of
+
+    return max(part.max_pixels for part in parts_of(config))
+
+
+def _losses(lines: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Every loss at the beginning and at the end: means over a tenth of the steps, ten at most."""
+    some = max(1, min(10, len(lines) // 10))
+    names = [k for k in lines[-1] if k == "loss" or k.endswith((".summary", ".patch", ".register", ".relation"))]
+
+    def mean(of: list[dict[str, Any]]) -> dict[str, float]:
+        good = [line for line in of if line["loss"] is not None] or of
+        return {name: round(statistics.fmean(line[name] or float("nan") for line in good), 6) for name in names}
+
+    return {"first": mean(lines[:some]), "last": mean(lines[-some:])}

@@ -1,0 +1,58 @@
+"""EfficientNet-Lite0's feature map at stride 16, 112 wide: the demo's dense teacher, in DINOv3's place.
+
+A supervised ImageNet network of 2020 (Tan and Le, 2019, arXiv:1905.11946), fully convolutional, so that it takes any
+grid: real patches that pip installs, and no DINOv3 in miniature.
+
+Legend: B images, N patches of all images, V values of a patch, C width, H and W the grid.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from siglino_core.teachers import efficientnet_lite
+from siglino_core.teachers.by_shape import batches
+from siglino_core.teachers.efficientnet_lite import LITE0
+from siglino_core.teachers.teacher import Targets, TeacherCard
+
+NAME, DIM = "lite", 112
+RECIPE = 1  # goes up when the same weights give other targets
+STAGES = 5  # the last of them is blocks[4], at stride 16
+FLOPS_A_PATCH = 2_482_336.0
+
+
+def describe(source: str = "") -> TeacherCard:
+    """The card; ``source`` is empty, since the weights come with a package.
+
+    Raises:
+        ConfigError: the weights aren't installed, or aren't the known ones.
+    """
+    identity = hashlib.sha256(f"{NAME} {RECIPE} {efficientnet_lite.identity(LITE0)}".encode()).hexdigest()[:32]
+    return TeacherCard(name=NAME, dim=DIM, identity=identity, linear_flops=FLOPS_A_PATCH)
+
+
+def load(source: str = "", device: str = "cpu", dtype: torch.dtype = torch.float32) -> "Lite":
+    """The teacher, ready to compute; raises as :func:`describe`."""
+    return Lite(device, dtype)
+
+
+class Lite:
+    """The map's places as patches, and their mean as the summary."""
+
+    def __init__(self, device: str, dtype: torch.dtype) -> None:
+        self.card = describe()
+        network = efficientnet_lite.network(LITE0)
+        layers = torch.nn.Sequential(network.conv_stem, network.bn1, *network.blocks[:STAGES])  # type: ignore[index]
+        self.trunk = layers.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.no_grad()
+    def __call__(self, patches_NV: Tensor, shapes: Sequence[tuple[int, int]]) -> Targets:
+        weight = self.trunk[0].weight
+        found: dict[int, Tensor] = {}
+        for places, pixels_B3HW in batches(patches_NV.to(weight.device, weight.dtype), shapes, self.card.patch_size):
+            maps_BCHW = self.trunk(pixels_B3HW)
+            found |= zip(places, maps_BCHW.flatten(2).mT, strict=True)
+        maps = [found[i] for i in range(len(shapes))]
+        return Targets(torch.stack([map_NC.mean(0) for map_NC in maps]), torch.cat(maps))

@@ -1,0 +1,193 @@
+"""Training checkpoints: written aside while training goes on, whole or absent, kept by rule, read without trust.
+
+A checkpoint is a folder ``step_NNNNNNNN`` in torch.distributed.checkpoint's format (any number of ranks reads what any
+number wrote), the student's ``config.json``, and ``checkpoint.json``. The last is written last: without it a folder is
+no checkpoint.
+"""
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch import Tensor
+from torch.distributed.checkpoint import FileSystemWriter
+from torch.distributed.checkpoint._fsspec_filesystem import FsspecWriter
+from torch.distributed.checkpoint.api import CheckpointException
+
+from siglino_core.checkpoint import reader
+from siglino_core.errors import ConfigError, StoreError
+from siglino_core.store import Files
+from siglino_core.store.files import reported
+
+MARK = "checkpoint.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A checkpoint that is there, and what its mark says."""
+
+    step: int
+    name: str
+    about: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one training.
+
+    Args:
+        files: their folder.
+        fingerprint: of the training; those of another are refused.
+        last, every: which are kept: the newest so many, and those at multiples of so many steps (0: none of these).
+        rank: of this process; rank 0 marks and deletes.
+        group: of CPU tensors, for writing beside training; None without other ranks.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        fingerprint: str,
+        *,
+        last: int = 2,
+        every: int = 0,
+        rank: int = 0,
+        group: dist.ProcessGroup | None = None,
+    ) -> None:
+        self.files, self.fingerprint = files, fingerprint
+        self._last, self._every, self._rank, self._group = last, every, rank, group
+        self._writing: tuple[Future[Any], str, dict[str, Any]] | None = None
+
+    def all(self) -> list[Kept]:
+        """Those that are whole, oldest first.
+
+        Raises:
+            ConfigError: one is of another training.
+        """
+        names = [n for n in self.files.sizes() if n.count("/") == 1 and n.endswith(f"/{MARK}")]
+        found = []
+        for name, text in self.files.read_many(names).items():
+            about = json.loads(text)
+            if about["fingerprint"] != self.fingerprint:
+                raise ConfigError(
+                    f"{self.files.url}/{name}: a checkpoint of another training (model, data or settings). "
+                    "Use --redo train to begin anew, or another run=URL."
+                )
+            found.append(Kept(step=about["step"], name=name.partition("/")[0], about=about))
+        return sorted(found, key=lambda k: k.step)
+
+    def save(self, state: Mapping[str, Tensor], config: Mapping[str, Any], about: dict[str, Any]) -> None:
+        """Begin to write; all ranks call it. One that is being written is finished first.
+
+        Args:
+            state: tensors alone, replicated or sharded; they may change as soon as this returns.
+            config: the student's, as transformers writes it.
+            about: for the mark; ``step`` is in it.
+        """
+        self.finish()
+        name = f"step_{about['step']:08d}"
+        if self._rank == 0:
+            self.files.put(f"{name}/config.json", json.dumps(config, indent=2).encode())
+        if self._group is not None:
+            dist.barrier(self._group)  # the folder is there
+        # On the CPU nothing is copied by torch: what is written must not move on meanwhile.
+        steady = {key: tensor.clone() if tensor.device.type == "cpu" else tensor for key, tensor in state.items()}
+        with reported(f"{self.files.url}/{name}"):
+            writing = dcp.async_save(
+                steady,
+                storage_writer=self._writer(name),
+                process_group=self._group,
+                no_dist=self._group is None,
+            )
+        assert isinstance(writing, Future)
+        self._writing = writing, name, {**about, "fingerprint": self.fingerprint}
+
+    def poll(self) -> None:
+        """Mark what has been written by now; cheap."""
+        if self._writing is not None and self._writing[0].done():
+            self.finish()
+
+    def finish(self) -> None:
+        """Wait for the writing, mark it, and delete what the rule does not keep.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        if self._writing is None:
+            return
+        writing, name, about = self._writing
+        self._writing = None
+        with reported(f"{self.files.url}/{name}"):
+            try:
+                writing.result()
+            except CheckpointException as e:
+                raise _first(e) from e
+        if self._rank == 0:
+            self.files.put(f"{name}/{MARK}", json.dumps(about, indent=2).encode())
+            self.prune()
+
+    def prune(self) -> None:
+        """Delete what the rule does not keep, and what was never finished."""
+        kept = self.all()
+        names = {k.name for i, k in enumerate(kept) if i >= len(kept) - self._last or self._at_multiple(k.step)}
+        sizes = self.files.sizes()
+        gone = [n for n in sizes if n.partition("/")[0] not in names]
+        self.files.delete(sorted(gone, key=lambda n: not n.endswith(MARK)))  # the mark first
+        self.files.tidy()
+
+    def restore(self, state: Mapping[str, Tensor], name: str) -> None:
+        """Fill the tensors in place; all ranks call it.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        with reported(f"{self.files.url}/{name}"):
+            try:
+                dcp.load(dict(state), storage_reader=reader(self.files.sub(name)), no_dist=self._group is None)
+            except (CheckpointException, RuntimeError, ValueError, KeyError) as e:
+                cause = _first(e)
+                if isinstance(cause, OSError):
+                    raise cause from e
+                raise StoreError(
+                    f"{self.files.url}/{name} cannot be read ({type(cause).__name__}: {str(cause).splitlines()[0]}). "
+                    f"Delete it to go on from the one before it."
+                ) from e
+
+    def _at_multiple(self, step: int) -> bool:
+        return self._every > 0 and step % self._every == 0
+
+    def _writer(self, name: str) -> FileSystemWriter:
+        files = self.files.sub(name)
+        return FileSystemWriter(files.local) if files.local is not None else FsspecWriter(files.url)
+
+
+def _first(e: BaseException) -> BaseException:
+    """What failed: of several ranks' failures the first."""
+    return next(iter(e.failures.values()))[0] if isinstance(e, CheckpointException) else e
+
+
+def state_of(model: torch.nn.Module, optimizers: list[torch.optim.Optimizer], ema: Any = None) -> dict[str, Tensor]:
+    """Everything that training changes, as tensors under stable names: ``model.``, ``ema.``, ``optim.``."""
+    names = {id(p): n for n, p in model.named_parameters()}
+    state = {f"model.{n}": t for n, t in model.state_dict().items()}
+    if ema is not None:
+        state |= {f"ema.{n}": t for n, t in ema.weights.items()}
+    for optimizer in optimizers:
+        for p, values in optimizer.state.items():
+            state |= {f"optim.{names[id(p)]}.{key}": v for key, v in values.items() if isinstance(v, Tensor)}
+    return state
+
+
+def prime(optimizers: list[torch.optim.Optimizer]) -> None:
+    """Make the optimisers' state as their first step would, so that a checkpoint can be read into it."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                if isinstance(optimizer, torch.optim.AdamW):
+                    zeros = {key: torch.zeros_like(p) for key in ("exp_avg", "exp_avg_sq")}
+                    optimizer.state[p] = {"step": torch.tensor(0.0), **zeros}
+                else:
+                    optimizer.state[p] = {"momentum_buffer": torch.zeros_like(p)}

@@ -1,0 +1,58 @@
+"""A student over devices and ranks: recomputed, compiled and sharded block by block."""
+
+from functools import partial
+
+import torch
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.utils.checkpoint import checkpoint
+
+from siglino_core.errors import ConfigError
+from siglino_core.models import SigLino
+
+
+def spread(
+    model: SigLino,
+    *,
+    device: str,
+    dtype: torch.dtype,
+    world: int = 1,
+    shard: int = 0,
+    recompute: bool = False,
+    compiled: bool = False,
+) -> SigLino:
+    """The model, in place, ready to train; parameters and their names stay, and become shards.
+
+    Args:
+        dtype: of products and of what ranks exchange to compute; weights, gradients' sums and optimisers are fp32.
+        world: ranks. More than one need a process group.
+        shard: ranks that share one copy of the weights: 0: all; 1: each has its own (DDP); else groups of so many,
+            which is less traffic between nodes for more memory (HSDP).
+
+    Raises:
+        ConfigError: ``shard`` does not divide ``world``.
+
+    In this order, since each wraps what is there: recompute, compile, shard.
+    """
+    shard = shard or world
+    if world % shard:
+        raise ConfigError(f"train.shard={shard} does not divide the {world} ranks")
+    model.to(device)
+    for block in model.layers:
+        if recompute:
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+        if compiled:
+            block.compile()
+    if world == 1 and dtype == torch.float32:
+        return model
+    # Nothing is cast at a block's door: the residual stream is in dtype from the patch embedding on, while positions
+    # stay fp32.
+    policy = MixedPrecisionPolicy(
+        param_dtype=None if dtype == torch.float32 else dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
+    )
+    kind = torch.device(device).type
+    sizes, names = ((world,), ("shard",)) if shard == world else ((world // shard, shard), ("replicate", "shard"))
+    mesh = init_device_mesh(kind, sizes, mesh_dim_names=names)
+    for block in model.layers:
+        fully_shard(block, mesh=mesh, mp_policy=policy, reshard_after_forward=shard > 1)
+    return fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=shard > 1)  # type: ignore[return-value]

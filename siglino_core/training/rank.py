@@ -1,0 +1,329 @@
+"""One rank's training: from the last checkpoint to the last step.
+
+Ranks are processes that hold the same plan and each its own packs. Nothing here knows who started them: a process group
+is up if there are several.
+
+Legend: B images, V values of a patch, N patches.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+from siglino_core.config import Config, Stored
+from siglino_core.device import Device, single_thread
+from siglino_core.ema import Ema
+from siglino_core.errors import DataError
+from siglino_core.models import SigLino, SigLinoConfig
+from siglino_core.models.hf_config import SigLinoHFConfig
+from siglino_core.models.resolution import Resolution
+from siglino_core.models.routing import Loads, rebalance
+from siglino_core.models.size import forward_flops
+from siglino_core.optim import build, lr_factor
+from siglino_core.packing import Cost, Place, Plan
+from siglino_core.store import Run
+from siglino_core.targets.statistics import Statistics, unpack
+from siglino_core.targets.stored import StoredTargets
+from siglino_core.teachers.choose import load_teacher
+from siglino_core.teachers.teacher import Teacher, TeacherCard
+from siglino_core.training.checkpoints import Checkpoints, Kept, prime, state_of
+from siglino_core.training.clusters import ClusterLoss
+from siglino_core.training.metrics import JsonLines, Sink, sinks
+from siglino_core.training.objective import Loss, Objective
+from siglino_core.training.parallel import spread
+from siglino_core.training.pixels import to_floats
+from siglino_core.training.pool import Pool, mixture_of, plan_of, runs_of
+from siglino_core.training.reader import Batch, Images, batches
+from siglino_core.training.student import new_student
+
+PEAK = {"NVIDIA A100": 312e12, "NVIDIA H100": 989e12, "NVIDIA H200": 989e12}  # dense bf16 FLOP/s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What every rank must know; it may be pickled.
+
+    Attributes:
+        config: of the whole run.
+        fingerprint: of the training.
+        shape: the student's.
+        cards: the teachers'.
+        level: of the curation clusters whose losses are kept, from 1; 0: none.
+        clusters: their number.
+        cache: local folder for the images' index; empty: in memory.
+    """
+
+    config: Config
+    fingerprint: str
+    shape: SigLinoConfig
+    cards: tuple[TeacherCard, ...]
+    level: int
+    clusters: int
+    cache: str = ""
+
+
+Tell = Callable[[int, int, str], None]  # step, steps, note
+
+
+def run_rank(job: Job, device: Device, *, rank: int = 0, world: int = 1, tell: Tell | None = None) -> None:
+    """Train to the end; the last checkpoint is then there.
+
+    Raises:
+        SiglinoError: what is wrong with the data, the store or the config.
+    """
+    if device.device == "cpu":
+        single_thread()  # a sum's order must not depend on the machine
+    _Rank(job, device, rank, world, tell or (lambda *_: None)).run()
+
+
+class _Rank:
+    def __init__(self, job: Job, device: Device, rank: int, world: int, tell: Tell) -> None:
+        self.job, self.device, self.rank, self.world, self.tell = job, device, rank, world, tell
+        self.config, self.train = job.config, job.config.train
+        run = Run(job.config.run)
+        self.files = run.stage("train").files
+        group: Any = dist.new_group(backend="gloo") if world > 1 else None
+        self.checkpoints = Checkpoints(
+            self.files.sub("checkpoints"),
+            job.fingerprint,
+            last=self.train.keep_last,
+            every=self.train.keep_every,
+            rank=rank,
+            group=group,
+        )
+        found = self.checkpoints.all()
+        self.begin: Kept | None = found[-1] if found else None
+        self.step = self.begin.step if self.begin else 0
+        if self.step >= self.train.optim.steps:
+            return
+        self.pool = Pool.load(runs_of(self.config), Path(job.cache) if job.cache else None)
+        cost = Cost.of(job.shape)
+        self.plan = self._plan(cost)
+        targets = run.stage("targets")
+        statistics = Statistics.load(targets.files.read("statistics.safetensors"), f"{targets.files.url}/statistics")
+        self.objective = Objective(config=self.train.loss, statistics=statistics)
+        self.teachers: list[Teacher] = []
+        stored = None
+        if self.config.targets.keep is Stored.ONLINE:
+            loaded = (load_teacher(spec, device.device, device.dtype) for spec in self.config.targets.teachers)
+            self.teachers = [_checked(teacher, card) for teacher, card in zip(loaded, job.cards, strict=True)]
+        else:
+            t = self.config.targets
+            resolution = Resolution(patch_size=job.shape.patch_size, min_pixels=t.min_pixels, max_pixels=t.max_pixels)
+            digest = run.stage("sample").require().digest
+            stored = StoredTargets.open(
+                targets, self.pool.indexes[0], sample_digest=digest, cards=job.cards, resolution=resolution
+            )
+        self.images = Images(
+            pool=self.pool,
+            patch_size=job.shape.patch_size,
+            stored=stored,
+            flip_seed=self.config.seed if self.train.flip else None,
+        )
+        heads = unpack(targets.files.read("heads.safetensors"), "heads") if any(c.pooled for c in job.cards) else {}
+        model = new_student(job.shape, seed=self.config.seed, heads=heads, checkpoint=self.train.checkpoint)
+        self.model: SigLino = spread(
+            model.train(),
+            device=device.device,
+            dtype=device.dtype,
+            world=world,
+            shard=self.train.shard,
+            recompute=self.train.recompute,
+            compiled=self.train.compile,
+        )
+        self.optimizers = build(self.model, self.train.optim)
+        self.base_lr = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
+        self.ema = Ema(self.model, self.train.optim.ema) if self.train.optim.ema is not None else None
+        self.clusters = ClusterLoss(job.clusters, self.train.optim.steps)
+        self.bad = 0
+        prime(self.optimizers)
+        if self.begin is not None:
+            self.checkpoints.restore(self._state(), self.begin.name)
+            self.bad = self.begin.about["bad_steps"]
+            if self.ema is not None:
+                self.ema.updates = self.begin.about["ema_updates"]
+
+    def run(self) -> None:
+        steps = self.train.optim.steps
+        if self.step >= steps:
+            return
+        log = JsonLines(self.files, self.step) if self.rank == 0 else None
+        others = sinks(self.files, self.step, self.train.trackers) if self.rank == 0 else []
+        reading = batches(
+            self.images,
+            self.plan,
+            start=self.step,
+            stop=steps,
+            rank=self.rank,
+            world=self.world,
+            at_once=self.train.packs_at_once,
+            workers=self.train.loaders,
+            pin=self.device.device == "cuda",
+        )
+        for step in range(self.step, steps):
+            numbers = self._one_step(step, reading)
+            self._say(step, numbers, log, others)
+            self.checkpoints.poll()
+            if (step + 1) % self.train.checkpoint_steps == 0 or step + 1 == steps:
+                self._save(step + 1)
+                if log is not None:
+                    log.flush()
+        self.checkpoints.finish()
+        if self.world > 1:
+            dist.barrier()  # the last checkpoint is marked before any rank says that it is done
+        for sink in [log, *others] if log is not None else []:
+            sink.close()
+
+    def _one_step(self, step: int, reading: Iterator[Batch]) -> dict[str, float]:
+        began, waited = time.perf_counter(), 0.0
+        packs = self.train.pack.packs_per_step
+        passes = -(-packs // self.world // self.train.packs_at_once)
+        images = float(self.plan.sums(step)[2].sum()) / self.world
+        factor = lr_factor(step, self.train.optim)
+        for optimizer, rates in zip(self.optimizers, self.base_lr, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+            optimizer.zero_grad()
+        terms: dict[str, Tensor] = {}
+        seen: list[Batch] = []
+        tokens = 0
+        for _ in range(passes):
+            asked = time.perf_counter()
+            batch = next(reading)
+            waited += time.perf_counter() - asked
+            loss = self._one_pass(batch, images, passes)
+            loss.total.backward()
+            for name, term in loss.terms.items():
+                terms[name] = terms[name] + term if name in terms else term
+            self.clusters.add(step, self._clusters_of(batch), loss.per_image_B)
+            seen.append(batch)
+            tokens += batch.tokens
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.train.optim.clip)
+        numbers = self._gathered(terms)
+        numbers["grad_norm"] = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+        good = math.isfinite(numbers["loss"]) and math.isfinite(numbers["grad_norm"])
+        if good:
+            for optimizer in self.optimizers:
+                optimizer.step()
+            if self.ema is not None:
+                self.ema.update(self.model)
+        self._guard(good, step, seen)
+        numbers |= _loads(rebalance(self.model))
+        seconds = time.perf_counter() - began
+        return numbers | self._rates(step, seconds, waited, factor) | {"bad_steps": self.bad}
+
+    def _one_pass(self, batch: Batch, images: float, passes: int) -> Loss:
+        device = self.device.device
+        patches_NV = to_floats(batch.patches_NV.to(device, non_blocking=True))
+        stored = self.images.stored
+        targets = {} if stored is None else stored.decode(batch.targets, device)
+        for teacher in self.teachers:
+            targets[teacher.card.name] = teacher(patches_NV, batch.shapes)
+        # Kernels are chosen and compiled for a length: on a GPU all passes have one.
+        total = self.plan.config.capacity * self.train.packs_at_once if device == "cuda" else None
+        features = self.model(patches_NV, self.model.layout(batch.shapes, total))
+        counts = [h * w for h, w in batch.shapes]
+        return self.objective(features, targets, counts, images=images, passes=passes)
+
+    def _clusters_of(self, batch: Batch) -> Any:
+        return self.pool.clusters(self.job.level, batch.rows_B)
+
+    def _gathered(self, terms: dict[str, Tensor]) -> dict[str, float]:
+        """Every term of all ranks: the mean of their parts."""
+        values = torch.stack([t.float() for t in terms.values()])
+        if self.world > 1:
+            dist.all_reduce(values)
+            values /= self.world
+        found = dict(zip(terms, values.tolist(), strict=True))
+        explained = {f"{k}_explained": 1 - v for k, v in found.items() if k.endswith((".summary", ".patch"))}
+        return found | explained
+
+    def _guard(self, good: bool, step: int, seen: list[Batch]) -> None:
+        """A step that is not finite changes nothing; too many of them in a row end the training."""
+        self.bad = 0 if good else self.bad + 1
+        if self.bad >= self.train.max_bad_steps:
+            ids = [i for batch in seen for i in self.pool.image_ids(batch.rows_B)]
+            raise DataError(
+                f"train: {self.bad} steps in a row had a loss or gradient that is not finite, the last one step {step} "
+                f"with images {', '.join(ids[:8])}{' ...' if len(ids) > 8 else ''} on rank {self.rank}. Lower "
+                f"train.optim.lr={self.train.optim.lr}, or lengthen train.optim.warmup_steps; the checkpoints before "
+                "it stay."
+            )
+
+    def _rates(self, step: int, seconds: float, waited: float, factor: float) -> dict[str, float]:
+        tokens_V, _, images_V = self.plan.sums(step)
+        packs = len(tokens_V)
+        found = {
+            "lr": self.train.optim.lr * factor,
+            "images": float(images_V.sum()),
+            "tokens": float(tokens_V.sum()),
+            "padding": 1 - float(tokens_V.sum()) / (packs * self.plan.config.capacity),
+            "tokens_per_second": float(tokens_V.sum()) / seconds,
+            "step_seconds": seconds,
+            "data_wait": waited / seconds,
+        }
+        peak = next((v for k, v in PEAK.items() if k in self.device.reason), None)
+        if peak:
+            mean = float(tokens_V.sum()) / max(1.0, float(images_V.sum()))
+            flops = 3 * forward_flops(self.job.shape, round(mean)) * float(images_V.sum())
+            found["flops_share"] = flops / seconds / self.world / peak
+        return found
+
+    def _say(self, step: int, numbers: dict[str, float], log: JsonLines | None, others: list[Sink]) -> None:
+        if log is None:
+            return
+        log(step, numbers)
+        for sink in others:
+            sink(step, numbers)
+        if self.bad:
+            note = f"step {step + 1}: the loss is not finite ({self.bad} in a row), step left out"
+        else:
+            note = (
+                f"loss {numbers['loss']:.3f}, {numbers['tokens_per_second']:,.0f} tokens/s, "
+                f"{numbers['data_wait']:.0%} of the time waiting for data"
+            )
+        self.tell(step + 1, self.train.optim.steps, note)
+
+    def _save(self, step: int) -> None:
+        self.clusters.gather("cuda" if self.device.device == "cuda" else "cpu")
+        place = self.plan.place(step)
+        about = {
+            "step": step,
+            "place": asdict(place),
+            "bad_steps": self.bad,
+            "ema_updates": self.ema.updates if self.ema else 0,
+            "ranks": self.world,
+        }
+        self.checkpoints.save(self._state(), SigLinoHFConfig.of(self.job.shape).to_dict(), about)
+
+    def _state(self) -> dict[str, Tensor]:
+        state = state_of(self.model, self.optimizers, self.ema)
+        return {**state, "clusters": self.clusters.total}
+
+    def _plan(self, cost: Cost) -> Plan:
+        mixture = mixture_of(self.config, self.pool, self.job.shape.patch_size)
+        place = Place(**self.begin.about["place"]) if self.begin is not None else None
+        return plan_of(self.config, mixture, prefix=self.job.shape.prefix, cost=cost, place=place)
+
+
+def _checked(teacher: Teacher, card: TeacherCard) -> Teacher:
+    if teacher.card != card:
+        raise DataError(
+            f"teacher {card.name}: the weights here are not those of the targets ({teacher.card.identity[:12]}, not "
+            f"{card.identity[:12]}). Give every node the same, or redo the targets."
+        )
+    return teacher
+
+
+def _loads(loads: Loads | None) -> dict[str, float]:
+    if loads is None:
+        return {}
+    return {"expert_max_over_mean": max(loads.max_over_mean()), "expert_entropy": min(loads.entropy())}

@@ -1,0 +1,174 @@
+"""Batches by the plan: worker processes read, decode and scale the images of the next steps.
+
+Legend: B images, N patches of all images, V values of a patch.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from siglino_core.bad_image import BadImage
+from siglino_core.device import single_thread
+from siglino_core.errors import DataError, SiglinoError, WorkerError
+from siglino_core.hashing import key_of, uniform
+from siglino_core.packing import Pack, Plan
+from siglino_core.targets.stored import Fetched, StoredTargets
+from siglino_core.training.pixels import to_patches
+from siglino_core.training.pool import Pool
+
+AHEAD = 4  # batches that each worker has ready
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Batch:
+    """The images of one forward pass.
+
+    Attributes:
+        patches_NV: uint8, the images' patches one after the other.
+        shapes: each image's (height, width) in patches.
+        rows_B: int64, rows of the pool.
+        epochs_B: int64, the epoch each image comes from.
+        tokens: of the packs, prefixes included.
+        targets: as they are stored, by teacher; empty if the teachers run in training.
+    """
+
+    patches_NV: Tensor
+    shapes: list[tuple[int, int]]
+    rows_B: np.ndarray
+    epochs_B: np.ndarray
+    tokens: int
+    targets: dict[str, Fetched] = field(default_factory=dict)
+
+    def pin_memory(self) -> "Batch":
+        """For DataLoader: what is copied to a GPU, in memory that it can fetch by itself."""
+        return replace(self, patches_NV=self.patches_NV.pin_memory())
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Images(Dataset[Batch | SiglinoError]):
+    """From packs to their batch. An error of ours is returned: raised in a worker it would arrive without its type.
+
+    Args:
+        stored: the teachers' targets, if they are stored.
+        flip_seed: of which images are mirrored; None: none.
+    """
+
+    pool: Pool
+    patch_size: int
+    stored: StoredTargets | None = None
+    flip_seed: int | None = None
+
+    def __getitem__(self, packs: Sequence[Pack]) -> Batch | SiglinoError:
+        try:
+            return self.batch(packs)
+        except SiglinoError as e:
+            return e
+
+    def batch(self, packs: Sequence[Pack]) -> Batch:
+        """Read and decode.
+
+        Raises:
+            DataError: an image cannot be decoded.
+            StoreError: a shard is gone or cut short.
+        """
+        rows_B = np.concatenate([p.rows_N for p in packs])
+        epochs_B = np.concatenate([np.full(len(p.rows_N), p.epoch, np.int64) for p in packs])
+        shapes = [(int(h), int(w)) for p in packs for h, w in p.grids_N2]
+        flips_B = self._flips(rows_B, epochs_B)
+        patches = []
+        for data, shape, row, flip in zip(self.pool.read(rows_B), shapes, rows_B, flips_B, strict=True):
+            try:
+                patches.append(to_patches(data, shape, self.patch_size, flip=bool(flip)))
+            except BadImage as e:
+                name = self.pool.image_ids(np.array([row]))[0]
+                raise DataError(f"image {name} of the sample cannot be decoded ({e}): was its shard changed?") from e
+        return Batch(
+            patches_NV=torch.cat(patches),
+            shapes=shapes,
+            rows_B=rows_B,
+            epochs_B=epochs_B,
+            tokens=sum(p.tokens for p in packs),
+            targets={} if self.stored is None else self.stored.fetch(rows_B),
+        )
+
+    def _flips(self, rows_B: np.ndarray, epochs_B: np.ndarray) -> np.ndarray:
+        if self.flip_seed is None:
+            return np.zeros(len(rows_B), bool)
+        out_B = np.empty(len(rows_B), bool)
+        for epoch in np.unique(epochs_B):
+            mine = epochs_B == epoch
+            out_B[mine] = uniform(key_of(self.flip_seed, "flip", int(epoch)), rows_B[mine].astype(np.uint64)) < 0.5
+        return out_B
+
+
+class _Packs(Sampler[tuple[Pack, ...]]):
+    """The packs of this rank's forward passes, from a step on, without end."""
+
+    def __init__(self, plan: Plan, start: int, stop: int, rank: int, world: int, at_once: int) -> None:
+        self._plan, self._range, self._ranks, self._at_once = plan, range(start, stop), (rank, world), at_once
+
+    def __iter__(self) -> Iterator[tuple[Pack, ...]]:
+        for step in self._range:
+            packs = self._plan.packs_for(step, *self._ranks)
+            for i in range(0, len(packs), self._at_once):
+                yield packs[i : i + self._at_once]
+
+
+def batches(
+    images: Images,
+    plan: Plan,
+    *,
+    start: int,
+    stop: int,
+    rank: int = 0,
+    world: int = 1,
+    at_once: int = 1,
+    workers: int = 1,
+    pin: bool = False,
+) -> Iterator[Batch]:
+    """This rank's batches of steps ``start`` to ``stop - 1``: passes of up to ``at_once`` packs, in order.
+
+    Args:
+        workers: processes beside this one; 0: none.
+        pin: for a CUDA device.
+
+    Raises:
+        SiglinoError: as `Images.batch`.
+        WorkerError: a worker process died.
+    """
+    sampler = _Packs(plan, start, stop, rank, world, at_once)
+    if workers == 0:
+        for packs in sampler:
+            yield images.batch(packs)
+        return
+    loader = DataLoader(
+        images,
+        batch_size=None,
+        sampler=sampler,
+        num_workers=workers,
+        pin_memory=pin,
+        prefetch_factor=AHEAD,
+        worker_init_fn=_alone,
+        multiprocessing_context="spawn",  # threads of gloo, NCCL and Ray do not outlive a fork
+    )
+    found = iter(loader)
+    while True:
+        try:
+            batch = next(found)
+        except StopIteration:
+            return
+        except RuntimeError as e:
+            if "DataLoader worker" not in str(e):
+                raise
+            raise WorkerError(f"a process that reads images died ({e}). Out of memory? Try fewer train.loaders.") from e
+        if isinstance(batch, SiglinoError):
+            raise batch
+        yield batch
+
+
+def _alone(_: int) -> None:
+    single_thread()

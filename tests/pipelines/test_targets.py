@@ -1,0 +1,478 @@
+"""The targets stage on a curated run: the teachers' own words, whole whatever happens, and one clear error."""
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from pipelines import targets
+from pipelines.targets import units
+from pipelines.targets.layout import plan_units, shares
+from siglino_core import schema
+from siglino_core.config import Config, RuntimeConfig, Shards, Stored, TargetsConfig
+from siglino_core.errors import ConfigError, DataError
+from siglino_core.standardize import PhiS
+from siglino_core.store import Manifest, Ranges, Run
+from siglino_core.targets.statistics import Statistics, unpack
+from siglino_core.targets.stored import StoredTargets
+from siglino_core.teachers.choose import describe_teacher, load_teacher
+from siglino_core.teachers.teacher import Targets, TeacherCard
+from siglino_core.training.index import ImageIndex
+from siglino_core.training.pixels import to_floats, to_patches
+from tests.pipelines.curated import KEPT, config, curated, teachers
+from tests.stages import table
+
+DENSE = [Stored.BF16, Stored.INT8, Stored.FP8]
+TOLERANCE = {Stored.BF16: 2**-8, Stored.INT8: 0.02, Stored.FP8: 0.07}  # of a patch's norm
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("curated")
+    curated(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def specs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return teachers(tmp_path_factory.mktemp("teachers"))
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> Run:
+    shutil.copytree(made / "run" / "sample", tmp_path / "run" / "sample")
+    return Run(str(tmp_path / "run"))
+
+
+def own_words(run: Run, spec: str, cfg: Config) -> list[Targets]:
+    """What a teacher says of every image, asked one by one."""
+    teacher, index, said = load_teacher(spec), ImageIndex.load(run.stage("sample")), []
+    work = units.Work(
+        run=run, config=cfg.targets, seed=0, device="cpu", dtype="float32", cards=(teacher.card,), fingerprint=""
+    )
+    for row, data in enumerate(index.read_images(Ranges(run.stage("sample").files), range(len(index)))):
+        size = work.resolution.sizes(index.heights_N[row : row + 1], index.widths_N[row : row + 1])[0]
+        grid = (int(size[0]) // 16, int(size[1]) // 16)
+        said.append(teacher(to_floats(to_patches(data, grid)), [grid]))
+    return said
+
+
+def opened(run: Run, cfg: Config, **change: Any) -> StoredTargets:
+    sample = run.stage("sample")
+    asked: dict[str, Any] = {
+        "sample_digest": sample.require().digest,
+        "cards": [describe_teacher(s) for s in cfg.targets.teachers],
+        "resolution": units.Resolution(min_pixels=cfg.targets.min_pixels, max_pixels=cfg.targets.max_pixels),
+    }
+    return StoredTargets.open(run.stage("targets"), ImageIndex.load(sample), **{**asked, **change})
+
+
+@pytest.mark.parametrize("keep", DENSE)
+def test_the_teachers_own_words(run: Run, specs: list[str], keep: Stored) -> None:
+    cfg = config(specs, keep=keep)
+    result = targets.run(cfg, run)
+    assert (result.state, result.manifest.rows) == ("Computed", KEPT)
+    rows = np.random.default_rng(0).permutation(KEPT)
+    found = opened(run, cfg).read(rows)
+    for spec in specs:
+        name, said = spec.partition(":")[0], own_words(run, spec, cfg)
+        mine = found[name]
+        assert mine.patches is not None
+        torch.testing.assert_close(mine.summaries, torch.cat([said[r].summaries for r in rows]), rtol=2e-3, atol=2e-3)
+        patches = torch.cat([p for r in rows if (p := said[r].patches) is not None])
+        assert mine.patches.shape == patches.shape
+        centred = patches - patches.mean(0)
+        error = (mine.patches - patches).norm(dim=1) / centred.norm(dim=1)
+        assert error.max() < TOLERANCE[keep] * (4 if keep is Stored.BF16 else 1)
+        if name == "dinov3":
+            registers = torch.cat([x for r in rows if (x := said[r].registers) is not None])
+            assert mine.registers is not None
+            torch.testing.assert_close(mine.registers, registers, rtol=2e-3, atol=2e-3)
+        else:
+            assert mine.registers is None
+
+
+def test_rows_are_those_of_the_training_shards(run: Run, specs: list[str]) -> None:
+    cfg = config(specs, keep=Stored.INT8)
+    targets.run(cfg, run)
+    cards = [describe_teacher(s) for s in specs]
+    stored = table(run, "targets", "part-")
+    schema.check(stored, schema.targets(cards, "int8"), "targets")
+    assert stored["image_id"].to_pylist() == table(run, "sample", "images/")["image_id"].to_pylist()
+    area = [h * w for h, w in zip(stored["height"].to_pylist(), stored["width"].to_pylist(), strict=True)]
+    assert {4, 12, 16} & set(area)
+    assert [len(p) for p in stored["dinov3_patches"].to_pylist()] == [n * (32 + 2) for n in area]
+    files = run.stage("targets").files
+    for name in ("part-00000", "part-00003"):
+        with files.parquet(f"{name}.parquet") as file:
+            values = file.read()
+        with files.parquet(f"index/{name}.parquet") as file:
+            where = schema.check(file.read(), schema.targets_index(schema.targets_columns(cards, "int8")), name)
+        for column in ("dinov3_patches", "siglip2_summary", "dinov3_registers"):
+            places = zip(where[f"{column}_offset"].to_pylist(), where[f"{column}_length"].to_pylist(), strict=True)
+            found = Ranges(files).read([(f"{name}.parquet", o, n) for o, n in places])
+            wanted = values[column].to_pylist()
+            assert found == [v if isinstance(v, bytes) else np.array(v, "<f2").tobytes() for v in wanted]
+
+
+def test_summaries_alone(run: Run, specs: list[str]) -> None:
+    cfg = config(specs, keep=Stored.SUMMARY)
+    targets.run(cfg, run)
+    assert set(table(run, "targets", "part-").column_names) == {
+        "image_id", "height", "width", "siglip2_summary", "dinov3_summary",
+    }  # fmt: skip
+    found = opened(run, cfg).read([3, 1])["dinov3"]
+    assert (found.patches, found.registers, found.summaries.shape) == (None, None, (2, 32))
+
+
+def test_online_keeps_statistics_alone(run: Run, specs: list[str]) -> None:
+    result = targets.run(config(specs), run)
+    assert set(result.manifest.files) == {"statistics.safetensors", "heads.safetensors"}
+    assert set(run.stage("targets").files.sizes()) - {f"commits/stats-{k:02d}.json" for k in range(16)} == {
+        "statistics.safetensors", "heads.safetensors", "commits/statistics.json", "plan.json", "manifest.json",
+    }  # fmt: skip
+    assert result.manifest.rows == result.manifest.facts["statistics_images"] == 30
+    assert targets.run(config(specs), run).state == "Reused"
+    with pytest.raises(ConfigError, match=r"targets\.keep=online stored no targets\. Run again with --redo targets"):
+        opened(run, config(specs))
+
+
+def test_statistics_of_every_image_and_heads(run: Run, specs: list[str]) -> None:
+    cfg = config(specs, statistics_images=1000)
+    manifest = targets.run(cfg, run).manifest
+    files = run.stage("targets").files
+    found = Statistics.load(files.read("statistics.safetensors"))
+    for spec in specs:
+        name, said = spec.partition(":")[0], own_words(run, spec, cfg)
+        for kind, features in (("summary", [s.summaries for s in said]), ("patch", [s.patches for s in said])):
+            wanted, mine = PhiS.fit([f for f in features if f is not None]), getattr(found[name], kind)
+            assert mine.phi == pytest.approx(wanted.phi, rel=1e-4)
+            torch.testing.assert_close(mine.mean, wanted.mean, rtol=1e-3, atol=1e-4)
+            facts = manifest.facts["teachers"][name]
+            assert (facts["phi"][kind], facts["rotation"][kind]) == (mine.phi, "hadamard")
+    heads = unpack(files.read("heads.safetensors"), "heads", depth=1)
+    assert set(heads) == {"siglip2"}
+    wanted = load_teacher(specs[0]).head.state_dict()  # type: ignore[attr-defined]
+    assert set(heads["siglip2"]) == set(wanted)
+    assert all(torch.equal(heads["siglip2"][k], v) for k, v in wanted.items())
+    assert manifest.facts["statistics_images"] == KEPT
+
+
+@pytest.mark.parametrize("keep", [Stored.INT8, Stored.FP8])
+def test_the_manifest_says_what_the_codec_costs(run: Run, specs: list[str], keep: Stored) -> None:
+    facts = targets.run(config(specs, keep=keep), run).manifest.facts
+    for name in ("siglip2", "dinov3"):
+        cost = facts["teachers"][name]["codec"]
+        assert cost["images"] == KEPT
+        assert 0 < cost["relative_mse"] < (1e-3 if keep is Stored.INT8 else 3e-3)
+        assert 0.8 < cost["knn_agreement"] <= 1
+        assert facts["teachers"][name]["card"]["identity"] == describe_teacher(specs[name == "dinov3"]).identity
+    assert (facts["keep"], facts["warnings"]) == (keep.value, [])
+    assert json.loads(json.dumps(facts)) == facts
+
+
+class StoppedError(Exception):
+    pass
+
+
+def stopping(after: int) -> Any:
+    def tell(stage: str, done: int, total: int, note: str = "") -> None:
+        if done == after:
+            raise StoppedError
+
+    return tell
+
+
+@pytest.mark.parametrize("after", [1, 4, 5, 7])
+def test_interrupted_and_resumed_it_is_the_same(run: Run, made: Path, specs: list[str], after: int) -> None:
+    cfg = config(specs, keep=Stored.INT8)
+    with pytest.raises(StoppedError):
+        targets.run(cfg, run, stopping(after))
+    assert run.stage("targets").manifest() is None
+    result = targets.run(cfg, run)
+    assert result.state == "Resumed"
+    assert result.manifest.digest == whole(made, specs).digest
+    assert not run.stage("targets").files.sizes("state")
+
+
+_WHOLE: dict[str, Manifest] = {}
+
+
+def whole(made: Path, specs: list[str]) -> Manifest:
+    """The manifest of an undisturbed run."""
+    if specs[0] not in _WHOLE:
+        where = Run(str(made / "whole"))
+        shutil.copytree(made / "run" / "sample", made / "whole" / "sample")
+        _WHOLE[specs[0]] = targets.run(config(specs, keep=Stored.INT8), where).manifest
+    return _WHOLE[specs[0]]
+
+
+def test_what_was_lost_is_done_again_and_nothing_else(run: Run, made: Path, specs: list[str]) -> None:
+    cfg, notes = config(specs, keep=Stored.INT8), []
+    targets.run(cfg, run)
+    run.stage("targets").files.delete(["part-00002.parquet"])
+    result = targets.run(cfg, run, lambda stage, done, total, note="": notes.append(note))
+    assert (result.state, result.manifest.digest) == ("Resumed", whole(made, specs).digest)
+    assert notes[1:] == ["writing targets"]
+    run.stage("targets").files.delete(["statistics.safetensors"])
+    assert targets.run(cfg, run).manifest.digest == whole(made, specs).digest
+
+
+@pytest.mark.parametrize("workers", [{"workers": 3}, {"cpus": 1}])
+def test_where_it_runs_is_no_part_of_what_it_is(
+    run: Run, made: Path, specs: list[str], workers: dict[str, int]
+) -> None:
+    cfg = config(specs, keep=Stored.INT8)
+    moved = dataclasses.replace(cfg, runtime=dataclasses.replace(cfg.runtime, **workers))  # type: ignore[arg-type]
+    assert targets.run(moved, run).manifest.digest == whole(made, specs).digest
+
+
+def test_another_config_is_refused_and_redone(run: Run, specs: list[str]) -> None:
+    targets.run(config(specs, keep=Stored.SUMMARY), run)
+    for change, says in (({"max_pixels": 80**2}, "max_pixels: 4096 there, 6400 here"), ({"keep": Stored.BF16}, "keep")):
+        with pytest.raises(ConfigError, match=rf"made by another config:\n  {says}"):
+            targets.run(config(specs, **{"keep": Stored.SUMMARY, **change}), run)
+    with pytest.raises(ConfigError, match="teachers"):
+        targets.run(config(specs[:1], keep=Stored.SUMMARY), run)
+    assert targets.run(config(specs, keep=Stored.BF16), run, redo="stale").state == "Computed"
+
+
+def test_moved_weights_are_the_same_teacher(run: Run, specs: list[str], tmp_path: Path) -> None:
+    targets.run(config(specs), run)
+    moved = []
+    for spec in specs:
+        kind, _, folder = spec.partition(":")
+        shutil.copytree(folder, tmp_path / kind)
+        moved.append(f"{kind}:{tmp_path / kind}")
+    assert targets.run(config(moved), run).state == "Reused"
+
+
+def test_webdataset_shards(tmp_path: Path, specs: list[str]) -> None:
+    run = curated(tmp_path, Shards.WEBDATASET)
+    cfg = config(specs[1:], keep=Stored.BF16)
+    targets.run(cfg, run)
+    found, said = opened(run, cfg).read(range(KEPT))["dinov3"], own_words(run, specs[1], cfg)
+    torch.testing.assert_close(found.summaries, torch.cat([s.summaries for s in said]), rtol=2e-3, atol=2e-3)
+
+
+class Own:
+    """A teacher of the test's: mean colours, and what goes wrong."""
+
+    def __init__(self, dim: int = 8, *, name: str = "own", patch_size: int = 16, **card: Any) -> None:
+        self.card = TeacherCard(name=name, dim=dim, identity=name, patch_size=patch_size, **card)
+
+    def __call__(self, patches_NV: Tensor, shapes: Sequence[tuple[int, int]]) -> Targets:
+        x_NC = patches_NV[:, : self.card.dim]
+        summaries = torch.stack([x.mean(0) for x in x_NC.split([h * w for h, w in shapes])])
+        return self.changed(Targets(summaries, x_NC))
+
+    def changed(self, told: Targets) -> Targets:
+        return told
+
+
+class Constant(Own):
+    def changed(self, told: Targets) -> Targets:
+        return told._replace(summaries=torch.full_like(told.summaries, 0.3))
+
+
+class NotFinite(Own):
+    def changed(self, told: Targets) -> Targets:
+        return told._replace(patches=torch.where(torch.tensor(True), torch.nan, told.patches))
+
+
+class Huge(Own):
+    def changed(self, told: Targets) -> Targets:
+        return told._replace(summaries=told.summaries * 1e6)
+
+
+class Wrong(Own):
+    def changed(self, told: Targets) -> Targets:
+        return told._replace(summaries=told.summaries[:, :5])
+
+
+class Lopsided(Own):
+    def changed(self, told: Targets) -> Targets:
+        return told._replace(summaries=told.summaries * torch.tensor([100.0] + [1.0] * 7))
+
+
+def own(device: str, dtype: torch.dtype) -> Own:
+    return Own()
+
+
+def constant(device: str, dtype: torch.dtype) -> Own:
+    return Constant()
+
+
+def not_finite(device: str, dtype: torch.dtype) -> Own:
+    return NotFinite()
+
+
+def huge(device: str, dtype: torch.dtype) -> Own:
+    return Huge()
+
+
+def wrong(device: str, dtype: torch.dtype) -> Own:
+    return Wrong()
+
+
+def lopsided(device: str, dtype: torch.dtype) -> Own:
+    return Lopsided()
+
+
+def headless(device: str, dtype: torch.dtype) -> Own:
+    return Own(pooled=True)
+
+
+def coarse(device: str, dtype: torch.dtype) -> Own:
+    return Own(name="coarse", patch_size=32)
+
+
+def spec_of(function: Any) -> str:
+    return f"python:{__name__}:{function.__name__}"
+
+
+@pytest.mark.parametrize(
+    ("teacher", "says"),
+    [
+        (constant, r"^teacher own, summaries: all 30 rows are the same, .* Check the teacher's weights"),
+        (not_finite, r"^teacher own: its patches for image [0-9a-f]{32} hold NaN or infinity\. .*precision=fp32"),
+        (huge, r"^teacher own: the summary of image [0-9a-f]{32} reaches \d\.\d+e\+05, beyond float16's 65504"),
+        (wrong, r"^teacher own: summaries of shape \[\d+, 5\] where its card says \[\d+, 8\]"),
+    ],
+)
+def test_a_teacher_gone_wrong_is_one_error_that_names_it(run: Run, teacher: Any, says: str) -> None:
+    with pytest.raises(DataError, match=says) as caught:
+        targets.run(config([spec_of(teacher)], keep=Stored.BF16), run)
+    assert str(caught.value).count("\n") == 0
+    assert run.stage("targets").manifest() is None
+
+
+def test_a_teacher_of_ones_own(run: Run) -> None:
+    cfg = config([spec_of(own)], keep=Stored.BF16)
+    assert targets.run(cfg, run).manifest.facts["warnings"] == []
+    assert opened(run, cfg).read([0])["own"].summaries.shape == (1, 8)
+
+
+def test_what_looks_wrong_is_said(run: Run) -> None:
+    [warning] = targets.run(config([spec_of(lopsided)]), run).manifest.facts["warnings"]
+    assert re.match(r"teacher own, summaries: channel 0 holds \d+% of the variance of all 8\.", warning)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        ([own, own], "two are named alike"),
+        ([own, coarse], "patches of several sizes .own 16, coarse 32 pixels"),
+        ([headless], "it has no `head`"),
+    ],
+)
+def test_teachers_that_do_not_go_together(run: Run, names: list[Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        targets.run(config([spec_of(n) for n in names]), run)
+
+
+def test_other_weights_on_a_worker(run: Run, specs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(units, "_teacher", lambda *_: Own(name="siglip2"))
+    with pytest.raises(DataError, match=r"^teacher siglip2: the weights on .* are not those that the run began with"):
+        targets.run(config(specs), run)
+
+
+def test_an_image_that_changed_since_it_was_curated(run: Run, specs: list[str]) -> None:
+    index = ImageIndex.load(run.stage("sample"))
+    path = Path(run.url, "sample", index.shards[index.shard_N[20]])
+    data = bytearray(path.read_bytes())
+    data[index.offset_N[20] : index.offset_N[20] + 16] = bytes(16)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=rf"^image {index.image_id(20)} of .* cannot be decoded .* --redo sample"):
+        targets.run(config(specs, keep=Stored.SUMMARY), run)
+
+
+def test_refusals(run: Run, specs: list[str]) -> None:
+    cfg = config(specs, keep=Stored.SUMMARY)
+    targets.run(cfg, run)
+    cards = [describe_teacher(s) for s in specs]
+    with pytest.raises(DataError, match=r"targets is of another sample \(digest .*, not 0123\)\. Run again"):
+        opened(run, cfg, sample_digest="0123")
+    with pytest.raises(ConfigError, match=r"is of another teacher dinov3 \(weights .*, not abc\)"):
+        opened(run, cfg, cards=[cards[0], dataclasses.replace(cards[1], identity="abc")])
+    with pytest.raises(ConfigError, match="has no targets of teacher lite; it has dinov3, siglip2"):
+        opened(run, cfg, cards=[TeacherCard(name="lite", dim=3, identity="x")])
+    with pytest.raises(ConfigError, match=r"of other grids \(max_pixels: 4096 there, 65536 here\)"):
+        opened(run, cfg, resolution=units.Resolution(min_pixels=32**2))
+    assert set(opened(run, cfg, cards=cards[1:]).read([0])) == {"dinov3"}
+
+
+def test_units_cover_all_shards_and_the_images_asked_for(run: Run, specs: list[str]) -> None:
+    sample = run.stage("sample")
+    found = plan_units(sample, config(specs, keep=Stored.INT8, statistics_images=30).targets, seed=0)
+    assert [u["name"] for u in found] == [
+        *(f"stats-{k:02d}" for k in range(4)), "statistics", *(f"part-{i:05d}" for i in range(4)),
+    ]  # fmt: skip
+    drawn = [s for u in found for s in u.get("shards", [])]
+    assert sum(s["rows"] for s in drawn) == 30
+    assert len({s["name"] for s in drawn}) == 4
+    assert sum(u["measured"] for u in found if "measured" in u) == KEPT
+    other = plan_units(sample, config(specs, statistics_images=30).targets, seed=5)
+    assert [u["name"] for u in other][-1] == "statistics"
+    assert [s["name"] for u in other for s in u.get("shards", [])] != [s["name"] for s in drawn]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "total", "wanted"),
+    [
+        ([5, 5, 5], 9, [3, 3, 3]),
+        ([1, 9, 9], 9, [1, 4, 4]),
+        ([2, 0, 1], 50, [2, 0, 1]),
+        ([4, 4], 5, [2, 3]),
+        ([], 3, []),
+    ],
+)
+def test_shares_are_as_equal_as_sizes_allow(sizes: list[int], total: int, wanted: list[int]) -> None:
+    assert shares(sizes, total) == wanted
+
+
+PAPER = Config(targets=TargetsConfig(), runtime=RuntimeConfig(device="cpu"))
+
+
+def test_every_choice_is_priced() -> None:
+    priced = dict(targets.choices(PAPER, 200_000_000))
+    registers = 200e6 * 4 * 1024 * 2
+    assert priced[Stored.ONLINE] == 0
+    assert priced[Stored.SUMMARY] / 200e6 == 4352
+    assert priced[Stored.BF16] - priced[Stored.SUMMARY] - registers == pytest.approx(223e12, rel=2e-3)
+    assert priced[Stored.INT8] == priced[Stored.FP8] == pytest.approx(priced[Stored.BF16] / 2, rel=0.04)
+
+
+def test_a_plan_without_weights_or_images() -> None:
+    found = targets.plan(PAPER, 200_000_000)
+    assert (found.bytes, found.device, found.rows) == (0, "A100", 200_000_000)
+    assert "bf16 225 TB, int8 114 TB" in found.note
+    flops = found.device_hours * 3600 * 0.4 * 312e12 / 10_000
+    assert flops == pytest.approx(2 * 256 * (0.41e9 + 0.303e9), rel=0.1)  # two FLOPs a weight and patch, and attention
+    stored = dataclasses.replace(PAPER, targets=dataclasses.replace(PAPER.targets, keep=Stored.INT8))
+    assert targets.plan(stored, 200_000_000).device_hours == pytest.approx(found.device_hours * 20001)
+    assert targets.plan(stored, 1000, patches=128).bytes < 0.6 * targets.plan(stored, 1000).bytes
+
+
+def test_a_plan_agrees_with_what_is_written(run: Run, specs: list[str]) -> None:
+    cfg = config(specs, keep=Stored.BF16)
+    manifest = targets.run(cfg, run).manifest
+    stored = table(run, "targets", "part-")
+    mean = np.mean([h * w for h, w in zip(stored["height"].to_pylist(), stored["width"].to_pylist(), strict=True)])
+    written = sum(size for name, (size, _) in manifest.files.items() if name.startswith("part-"))
+    assert targets.plan(cfg, KEPT, patches=float(mean)).bytes < written
+    assert dict(targets.choices(cfg, KEPT, float(mean)))[Stored.BF16] == targets.plan(cfg, KEPT, float(mean)).bytes

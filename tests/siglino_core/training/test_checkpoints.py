@@ -1,0 +1,129 @@
+"""Checkpoints: whole or absent, kept by rule, read by any number of ranks, and never another training's."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+from siglino_core.checkpoint import tensor, weights
+from siglino_core.ema import Ema
+from siglino_core.errors import ConfigError, StoreError
+from siglino_core.models.hf_config import SigLinoHFConfig
+from siglino_core.models.load import load_student
+from siglino_core.optim import OptimConfig, build
+from siglino_core.store import Files
+from siglino_core.training.checkpoints import MARK, Checkpoints, prime, state_of
+from siglino_core.training.parallel import spread
+from tests.ranks import on_ranks
+from tests.siglino_core.models.tiny import TINY, patches, student
+
+CONFIG = SigLinoHFConfig.of(TINY).to_dict()
+
+
+def saved(store: Checkpoints, step: int, value: float = 0.0) -> None:
+    store.save({"model.x": torch.full((3,), value)}, CONFIG, {"step": step})
+
+
+def test_the_newest_and_some_old_ones_are_kept(tmp_path: Path) -> None:
+    store = Checkpoints(Files(str(tmp_path)), "f", last=2, every=30)
+    for step in (10, 20, 30, 40, 50, 60, 70):
+        saved(store, step, step)
+    store.finish()
+    assert [k.step for k in store.all()] == [30, 60, 70]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["step_00000030", "step_00000060", "step_00000070"]
+    assert tensor(tmp_path / "step_00000060", "model.x").tolist() == [60, 60, 60]
+
+
+def test_what_was_not_finished_is_none(tmp_path: Path) -> None:
+    store = Checkpoints(Files(str(tmp_path)), "f")
+    saved(store, 1)
+    store.finish()
+    saved(store, 2)
+    store._writing[0].result()  # type: ignore[index]  # all is written but the mark, and then it is killed
+    again = Checkpoints(Files(str(tmp_path)), "f")
+    assert [k.step for k in again.all()] == [1]
+    saved(again, 2)
+    again.finish()
+    assert [k.step for k in again.all()] == [1, 2]
+
+
+def test_what_is_saved_does_not_move_on(tmp_path: Path) -> None:
+    store, x = Checkpoints(Files(str(tmp_path)), "f"), torch.zeros(1 << 20)
+    store.save({"model.x": x}, CONFIG, {"step": 1})
+    x += 1
+    store.finish()
+    assert not tensor(tmp_path / "step_00000001", "model.x").any()
+
+
+def test_another_trainings(tmp_path: Path) -> None:
+    saved(store := Checkpoints(Files(str(tmp_path)), "one"), 1)
+    store.finish()
+    with pytest.raises(ConfigError, match="another training"):
+        Checkpoints(Files(str(tmp_path)), "other").all()
+
+
+def test_a_damaged_one_is_named(tmp_path: Path) -> None:
+    saved(store := Checkpoints(Files(str(tmp_path)), "f"), 1)
+    store.finish()
+    for file in (tmp_path / "step_00000001").glob("*.distcp"):
+        file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(StoreError, match="step_00000001 cannot be read"):
+        store.restore({"model.x": torch.zeros(3)}, "step_00000001")
+
+
+def trained(world: int, steps: int, folder: str, shard: int = 0) -> dict[str, Tensor]:
+    """So many steps more than the newest checkpoint; the whole state after them."""
+    model = spread(student(seed=1).train(), device="cpu", dtype=torch.float32, world=world, shard=shard)
+    optimizers = build(model, OptimConfig(lr=1e-2, steps=9, warmup_steps=0))
+    ema = Ema(model, 0.9)
+    prime(optimizers)
+    rank, group = (dist.get_rank(), dist.new_group(backend="gloo")) if world > 1 else (0, None)
+    store = Checkpoints(Files(folder), "f", rank=rank, group=group)
+    step = 0
+    if kept := store.all():
+        store.restore(state_of(model, optimizers, ema), kept[-1].name)
+        step = kept[-1].step
+    shapes = [(2, 3), (4, 2)]
+    for i in range(step, step + steps):
+        features = model(torch.cat(patches(TINY, shapes, seed=i)), model.layout(shapes))
+        sum(x.square().mean() for x in features.patches.values()).backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        ema.update(model)
+    state = state_of(model, optimizers, ema)
+    store.save(state, CONFIG, {"step": step + steps})
+    store.finish()
+    if world > 1:
+        dist.barrier()
+    return {k: (v.full_tensor() if isinstance(v, DTensor) else v).detach().clone() for k, v in state.items()}
+
+
+def resumed(folder: str, steps: int, shard: int) -> dict[str, Tensor]:
+    return trained(dist.get_world_size(), steps, folder, shard)
+
+
+@pytest.mark.slow
+def test_resumed_by_other_ranks(tmp_path: Path) -> None:
+    wanted = trained(1, 4, str(tmp_path / "whole"))
+    trained(1, 1, str(tmp_path / "parts"))
+    on_ranks(resumed, str(tmp_path / "parts"), 1, 0)
+    on_ranks(resumed, str(tmp_path / "parts"), 1, 1, ranks=3)  # each with its own copy
+    found = trained(1, 1, str(tmp_path / "parts"))
+    assert found.keys() == wanted.keys()
+    assert any(key.startswith("optim.") and "momentum" in key for key in found)
+    for key, value in wanted.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-4, atol=1e-5, msg=lambda m, k=key: f"{k}: {m}")
+
+
+def test_its_weights_are_a_student(tmp_path: Path) -> None:
+    state = trained(1, 2, str(tmp_path))
+    folder = tmp_path / "step_00000002"
+    loaded = load_student(str(folder)).state_dict()
+    assert all(torch.equal(loaded[k], state[f"ema.{k}"]) for k in loaded)
+    assert weights(folder).keys() == loaded.keys()
+    assert json.loads((folder / MARK).read_text())["step"] == 2
