@@ -154,10 +154,10 @@ def _distillation(manifests: dict[str, Manifest | None], console: Console) -> No
 
 
 def _said(value: Any) -> str:
-    """A fact for people; nothing for what is no single value nor a short list of what has names."""
+    """A fact for people; nothing for what is no single value nor a short list."""
     if isinstance(value, list):
-        names = [v.get("name") if isinstance(v, dict) else v for v in value]
-        return ", ".join(names) if all(isinstance(n, str) for n in names) and len(names) <= 8 else ""
+        names = [str(v.get("name", "") if isinstance(v, dict) else v) for v in value]
+        return ", ".join(names) if all(names) and len(names) <= 8 else ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if isinstance(value, float) else value

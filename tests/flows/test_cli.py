@@ -74,7 +74,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert caught.value.code == 0
     said = capsys.readouterr().out
     assert "siglino 0." in said
-    assert all(c in said for c in ("plan", "run", "inspect", "report", "doctor", "config"))
+    assert all(c in said for c in ("plan", "run", "distill", "inspect", "report", "doctor", "config"))
 
 
 def test_config_prints_what_it_resolved(capsys: pytest.CaptureFixture[str]) -> None:

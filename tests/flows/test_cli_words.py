@@ -19,6 +19,25 @@ def test_settings_may_follow_options(words: str) -> None:
     assert arguments.redo == ["sample"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["distill --from train experiment=demo --redo export", "distill experiment=demo --redo export --from train"],
+)
+def test_distill_takes_the_options_of_run(words: str) -> None:
+    arguments = _parsed(words.split())
+    assert arguments.command == "distill"
+    assert (arguments.from_stage, arguments.only, arguments.redo) == ("train", None, ["export"])
+    assert arguments.settings == ["experiment=demo"]
+
+
+@pytest.mark.parametrize("command", ["run", "distill"])
+def test_the_help_names_the_stages(command: str) -> None:
+    from flows.cli import STAGES
+    from flows.stages import CURATE, DISTILL
+
+    assert STAGES[command].split(", ") == list({"run": CURATE, "distill": DISTILL}[command])
+
+
 @pytest.mark.parametrize("words", ["run experiment=demo --rdeo sample", "inspect runs/demo --x", "inspect a b"])
 def test_what_is_neither_is_refused(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as e:
