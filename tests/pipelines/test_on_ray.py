@@ -2,18 +2,20 @@
 
 import dataclasses
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pipelines import cluster, sample, source
+from pipelines import cluster, sample, source, targets
 from pipelines.runtime import map_shards, parallelism, start_ray
 from pipelines.sample import layout
-from siglino_core.config import Config, RuntimeConfig
+from siglino_core.config import Config, RuntimeConfig, Stored
 from siglino_core.errors import DataError
 from siglino_core.store import Run
 from tests import pools
+from tests.pipelines import curated
 from tests.pipelines.test_cluster import THOROUGH
 from tests.pipelines.test_runtime import shards, work
 from tests.pipelines.test_sample import clustered
@@ -70,3 +72,13 @@ def test_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = sample.run(config(), clustered(tmp_path / "local", config())).manifest.digest
     run = clustered(tmp_path / "ray", config())
     assert sample.run(on_ray(config()), run).manifest.digest == wanted
+
+
+def test_targets_with_one_worker_and_with_two(tmp_path: Path) -> None:
+    curated.curated(tmp_path)
+    cfg = curated.config(curated.teachers(tmp_path / "teachers"), keep=Stored.INT8)
+    wanted = targets.run(cfg, Run(str(tmp_path / "run"))).manifest.digest
+    for workers in (1, 2):
+        shutil.copytree(tmp_path / "run" / "sample", tmp_path / f"ray-{workers}" / "sample")
+        manifest = targets.run(on_ray(cfg, workers), Run(str(tmp_path / f"ray-{workers}"))).manifest
+        assert manifest.digest == wanted

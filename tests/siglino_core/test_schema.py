@@ -5,7 +5,12 @@ import pytest
 
 from siglino_core import schema
 from siglino_core.errors import DataError
+from siglino_core.teachers.teacher import TeacherCard
 
+TEACHERS = [
+    TeacherCard(name="dense", dim=4, identity="0", registers=2),
+    TeacherCard(name="flat", dim=3, identity="1", patches=False),
+]
 EVERY = {
     "source": schema.SOURCE,
     "rejects": schema.REJECTS,
@@ -17,6 +22,8 @@ EVERY = {
     "clusters": schema.clusters(2),
     "images": schema.images(2),
     "index": schema.index(2),
+    **{f"targets-{keep}": schema.targets(TEACHERS, keep) for keep in ("summary", "int8")},
+    "targets-index": schema.targets_index(schema.targets_columns(TEACHERS, "bf16")),
 }
 
 
@@ -27,6 +34,13 @@ def test_every_column_is_documented(name: str) -> None:
         assert len(doc.split()) >= 1
         assert doc != field.name
     assert len(set(EVERY[name].names)) == len(EVERY[name].names)
+
+
+def test_targets_hold_what_the_teachers_give_and_the_choice_keeps() -> None:
+    assert schema.targets_columns(TEACHERS, "summary") == ["dense_summary", "flat_summary"]
+    dense = ["dense_summary", "dense_registers", "dense_patches", "flat_summary"]
+    assert schema.targets_columns(TEACHERS, "fp8") == dense
+    assert schema.targets(TEACHERS, "fp8").field("dense_registers").type == pa.list_(pa.float16(), 8)
 
 
 def embed_table(**change: pa.Array) -> pa.Table:
