@@ -291,7 +291,12 @@ class Constant(Own):
 
 class NotFinite(Own):
     def changed(self, told: Targets) -> Targets:
-        return told._replace(patches=torch.where(torch.tensor(True), torch.nan, told.patches))
+        return told._replace(patches=None if told.patches is None else told.patches * torch.nan)
+
+
+class Flat(Own):
+    def changed(self, told: Targets) -> Targets:
+        return told._replace(patches=None)
 
 
 class Huge(Own):
@@ -333,6 +338,10 @@ def lopsided(device: str, dtype: torch.dtype) -> Own:
     return Lopsided()
 
 
+def flat(device: str, dtype: torch.dtype) -> Own:
+    return Flat(name="flat", patches=False)
+
+
 def headless(device: str, dtype: torch.dtype) -> Own:
     return Own(pooled=True)
 
@@ -365,6 +374,14 @@ def test_a_teacher_of_ones_own(run: Run) -> None:
     cfg = config([spec_of(own)], keep=Stored.BF16)
     assert targets.run(cfg, run).manifest.facts["warnings"] == []
     assert opened(run, cfg).read([0])["own"].summaries.shape == (1, 8)
+
+
+def test_a_teacher_that_speaks_of_images_alone(run: Run) -> None:
+    cfg = config([spec_of(flat)], keep=Stored.INT8)
+    facts = targets.run(cfg, run).manifest.facts["teachers"]["flat"]
+    assert (facts["codec"], set(facts["phi"])) == (None, {"summary"})
+    found = opened(run, cfg).read([5, 2])["flat"]
+    assert (found.patches, found.registers, found.summaries.shape) == (None, None, (2, 8))
 
 
 def test_what_looks_wrong_is_said(run: Run) -> None:
