@@ -5,6 +5,7 @@ in the end the student's weights and the loss of every curation cluster. What is
 checkpoint has not done.
 """
 
+import math
 import statistics
 import threading
 from collections.abc import Iterator
@@ -115,8 +116,9 @@ def _belong_together(config: Config, run: Run, sample: Manifest, targets: Manife
         )
     theirs, ours = targets.identity["config"], shaping(config.targets)
     asked = [describe_teacher(spec) for spec in config.targets.teachers]
-    ours |= {"teachers": [card.identity for card in asked], "precision": theirs["precision"]}
-    theirs = {**theirs, "teachers": [of["card"]["identity"] for of in targets.facts["teachers"].values()]}
+    told = {name: of["card"]["identity"] for name, of in targets.facts["teachers"].items()}
+    ours |= {"teachers": {card.name: card.identity for card in asked}, "precision": theirs["precision"]}
+    theirs = {**theirs, "teachers": told}
     differing = [f"targets.{k}: {theirs.get(k)!r} there, {v!r} here" for k, v in ours.items() if theirs.get(k) != v]
     if differing:
         raise ConfigError(
@@ -132,10 +134,13 @@ def _others(config: Config) -> dict[str, str]:
 
 
 def _job(config: Config, run: Run, fingerprint: str, sample: Manifest, targets: Manifest) -> Job:
+    from siglino_core.teachers.choose import describe_teacher
     from siglino_core.teachers.teacher import TeacherCard
     from siglino_core.training.student import student_config
 
-    cards = tuple(TeacherCard(**of["card"]) for of in targets.facts["teachers"].values())
+    told = targets.facts["teachers"]
+    names = [describe_teacher(spec).name for spec in config.targets.teachers]  # in the config's order
+    cards = tuple(TeacherCard(**told[name]["card"]) for name in names)
     counts = run.stage("cluster").require().identity["config"]["num_clusters"]
     level = next((i for i, k in enumerate(counts, start=1) if k <= MOST), len(counts))
     return Job(
@@ -331,7 +336,9 @@ def _losses(lines: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     names = [k for k in lines[-1] if k == "loss" or k.endswith((".summary", ".patch", ".register", ".relation"))]
 
     def mean(of: list[dict[str, Any]]) -> dict[str, float]:
-        good = [line for line in of if line["loss"] is not None] or of
-        return {name: round(statistics.fmean(line[name] or float("nan") for line in good), 6) for name in names}
+        good = [line for line in of if line["loss"] is not None] or [dict.fromkeys(names, math.nan)]
+        return {
+            name: round(statistics.fmean(line[name] for line in good if line[name] is not None), 6) for name in names
+        }
 
     return {"first": mean(lines[:some]), "last": mean(lines[-some:])}

@@ -6,8 +6,10 @@ no checkpoint.
 """
 
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,7 +98,7 @@ class Checkpoints:
             dist.barrier(self._group)  # the folder is there
         # On the CPU nothing is copied by torch: what is written must not move on meanwhile.
         steady = {key: tensor.clone() if tensor.device.type == "cpu" else tensor for key, tensor in state.items()}
-        with reported(f"{self.files.url}/{name}"):
+        with reported(f"{self.files.url}/{name}"), _quiet():
             writing = async_save(
                 steady,
                 storage_writer=self._writer(name),
@@ -145,7 +147,7 @@ class Checkpoints:
         Raises:
             StoreError: it cannot be read.
         """
-        with reported(f"{self.files.url}/{name}"):
+        with reported(f"{self.files.url}/{name}"), _quiet():
             try:
                 load(dict(state), storage_reader=reader(self.files.sub(name)), no_dist=self._group is None)
             except (CheckpointException, RuntimeError, ValueError, KeyError) as e:
@@ -163,6 +165,14 @@ class Checkpoints:
     def _writer(self, name: str) -> FileSystemWriter:
         files = self.files.sub(name)
         return FileSystemWriter(files.local) if files.local is not None else FsspecWriter(files.url)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without torch's warning that one process is one process."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
+        yield
 
 
 def _first(e: BaseException) -> BaseException:

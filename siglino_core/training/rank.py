@@ -128,7 +128,7 @@ class _Rank:
             stored=stored,
             flip_seed=self.config.seed if self.train.flip else None,
         )
-        heads = unpack(targets.files.read("heads.safetensors"), "heads") if any(c.pooled for c in job.cards) else {}
+        heads = unpack(targets.files.read("heads.safetensors"), f"{targets.files.url}/heads.safetensors", depth=1)
         model = new_student(job.shape, seed=self.config.seed, heads=heads, checkpoint=self.train.checkpoint)
         self.model: SigLino = spread(
             model.train(),

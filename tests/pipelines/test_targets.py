@@ -5,6 +5,10 @@ import json
 import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +36,7 @@ from tests.pipelines.curated import KEPT, config, curated, teachers
 from tests.stages import table
 
 DENSE = [Stored.BF16, Stored.INT8, Stored.FP8]
-TOLERANCE = {Stored.BF16: 2**-8, Stored.INT8: 0.02, Stored.FP8: 0.07}  # of a patch's norm
+TOLERANCE = {Stored.BF16: 2**-6, Stored.INT8: 0.02, Stored.FP8: 0.07}  # of a patch's norm
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +101,7 @@ def test_the_teachers_own_words(run: Run, specs: list[str], keep: Stored) -> Non
         assert mine.patches.shape == patches.shape
         centred = patches - patches.mean(0)
         error = (mine.patches - patches).norm(dim=1) / centred.norm(dim=1)
-        assert error.max() < TOLERANCE[keep] * (4 if keep is Stored.BF16 else 1)
+        assert error.max() < TOLERANCE[keep]
         if name == "dinov3":
             registers = torch.cat([x for r in rows if (x := said[r].registers) is not None])
             assert mine.registers is not None
@@ -209,6 +213,30 @@ def test_interrupted_and_resumed_it_is_the_same(run: Run, made: Path, specs: lis
     assert not run.stage("targets").files.sizes("state")
 
 
+PROGRAM = """
+import sys
+from pipelines import targets
+from siglino_core.config import Stored
+from siglino_core.store import Run
+from tests.pipelines.curated import config
+targets.run(config(sys.argv[2:], keep=Stored.INT8), Run(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", ["stats-01", "part-00000"])
+def test_killed_and_resumed_it_is_the_same(run: Run, made: Path, specs: list[str], after: str) -> None:
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, run.url, *specs], cwd=Path(__file__).parents[2])
+    commit = Path(run.url, "targets", "commits", f"{after}.json")
+    while not commit.exists() and process.poll() is None:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL  # before its end
+    assert run.stage("targets").manifest() is None
+    result = targets.run(config(specs, keep=Stored.INT8), run)
+    assert (result.state, result.manifest.digest) == ("Resumed", whole(made, specs).digest)
+
+
 _WHOLE: dict[str, Manifest] = {}
 
 
@@ -291,7 +319,12 @@ class Constant(Own):
 
 class NotFinite(Own):
     def changed(self, told: Targets) -> Targets:
-        return told._replace(patches=torch.where(torch.tensor(True), torch.nan, told.patches))
+        return told._replace(patches=None if told.patches is None else told.patches * torch.nan)
+
+
+class Flat(Own):
+    def changed(self, told: Targets) -> Targets:
+        return told._replace(patches=None)
 
 
 class Huge(Own):
@@ -333,6 +366,10 @@ def lopsided(device: str, dtype: torch.dtype) -> Own:
     return Lopsided()
 
 
+def flat(device: str, dtype: torch.dtype) -> Own:
+    return Flat(name="flat", patches=False)
+
+
 def headless(device: str, dtype: torch.dtype) -> Own:
     return Own(pooled=True)
 
@@ -365,6 +402,14 @@ def test_a_teacher_of_ones_own(run: Run) -> None:
     cfg = config([spec_of(own)], keep=Stored.BF16)
     assert targets.run(cfg, run).manifest.facts["warnings"] == []
     assert opened(run, cfg).read([0])["own"].summaries.shape == (1, 8)
+
+
+def test_a_teacher_that_speaks_of_images_alone(run: Run) -> None:
+    cfg = config([spec_of(flat)], keep=Stored.INT8)
+    facts = targets.run(cfg, run).manifest.facts["teachers"]["flat"]
+    assert (facts["codec"], set(facts["phi"])) == (None, {"summary"})
+    found = opened(run, cfg).read([5, 2])["flat"]
+    assert (found.patches, found.registers, found.summaries.shape) == (None, None, (2, 8))
 
 
 def test_what_looks_wrong_is_said(run: Run) -> None:
