@@ -7,9 +7,8 @@ no checkpoint.
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +27,8 @@ from siglino_core.store import Files
 from siglino_core.store.files import reported
 
 MARK = "checkpoint.json"
+# Said from a thread of torch's, where no context could hush it.
+warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized", UserWarning)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,7 @@ class Checkpoints:
             dist.barrier(self._group)  # the folder is there
         # On the CPU nothing is copied by torch: what is written must not move on meanwhile.
         steady = {key: tensor.clone() if tensor.device.type == "cpu" else tensor for key, tensor in state.items()}
-        with reported(f"{self.files.url}/{name}"), _quiet():
+        with reported(f"{self.files.url}/{name}"):
             writing = async_save(
                 steady,
                 storage_writer=self._writer(name),
@@ -147,7 +148,7 @@ class Checkpoints:
         Raises:
             StoreError: it cannot be read.
         """
-        with reported(f"{self.files.url}/{name}"), _quiet():
+        with reported(f"{self.files.url}/{name}"):
             try:
                 load(dict(state), storage_reader=reader(self.files.sub(name)), no_dist=self._group is None)
             except (CheckpointException, RuntimeError, ValueError, KeyError) as e:
@@ -165,14 +166,6 @@ class Checkpoints:
     def _writer(self, name: str) -> FileSystemWriter:
         files = self.files.sub(name)
         return FileSystemWriter(files.local) if files.local is not None else FsspecWriter(files.url)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without torch's warning that one process is one process."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
-        yield
 
 
 def _first(e: BaseException) -> BaseException:
