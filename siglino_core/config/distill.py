@@ -125,6 +125,7 @@ class TrainConfig:
     packs_at_once: int = setting(1, "packs in one forward pass; the relations of a step are taken inside it", ge=1)
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    balance: float = setting(1e-3, "how far a step moves the bias that balances experts", ge=0, le=1)
     flip: bool = setting(False, "mirror half of the images; needs targets.keep=online")
     precision: Precision = setting(Precision.AUTO, "auto: bf16 where the device is fast in it, else fp32")
     max_bad_steps: int = setting(3, "steps in a row with a loss or gradient that is not finite before it stops", ge=1)

@@ -216,7 +216,7 @@ class _Rank:
             if self.ema is not None:
                 self.ema.update(self.model)
         self._guard(good, step, seen)
-        numbers |= _loads(rebalance(self.model))
+        numbers |= _loads(rebalance(self.model, self.train.balance))
         seconds = time.perf_counter() - began
         return numbers | self._rates(step, seconds, waited, factor) | {"bad_steps": self.bad}
 
