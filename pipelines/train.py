@@ -26,6 +26,7 @@ from siglino_core.training.rank import Job, run_rank
 
 VERSION = 1
 STUDENT = "student"
+SCRATCH = "ray/"  # what Ray Train leaves: it has nothing of ours
 
 
 def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
@@ -54,6 +55,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
             _on_ray(job, device, progress)
     facts = _commit(stage, job, device)
     manifest = stage.finish(identity, todo, facts=facts)
+    stage.sweep(SCRATCH)
     return Result(state=state, manifest=manifest)
 
 
@@ -223,7 +225,7 @@ def _fit(job: Job, device: Device, world: int, board: Any) -> str | None:
         torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
         run_config=RunConfig(
             name=job.fingerprint,
-            storage_path=f"{url if '://' in url else Path(url).absolute()}/train/ray",
+            storage_path=f"{url if '://' in url else Path(url).absolute()}/train/{SCRATCH}",
             failure_config=FailureConfig(max_failures=0),  # ours: with errors of the user's there is nothing to retry
         ),
     )
