@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test pytest check fast bench clean
 
-demo: $(VENV)/.installed  ## Curate the pool that ships with the package into runs/demo
+demo: $(VENV)/.installed  ## Curate the pool that ships with the package into runs/demo, distil a student on it
 	$(BIN)/siglino run experiment=demo
+	$(BIN)/siglino distill experiment=demo
 	$(BIN)/siglino inspect runs/demo
 
 test: $(VENV)/.installed  ## Everything that CI checks

@@ -63,11 +63,11 @@ def plan(config: Config, rows: int) -> Estimate:
     """What training costs: FLOPs of the student, forward and backward, and of teachers that run beside it."""
     from siglino_core.config import Stored
     from siglino_core.models.size import forward_flops
-    from siglino_core.teachers.choose import describe_teacher
+    from siglino_core.teachers.published import card_of
     from siglino_core.training.student import student_config
 
     pack = config.train.pack
-    cards = [describe_teacher(spec) for spec in config.targets.teachers]
+    cards = [card_of(spec) for spec in config.targets.teachers]
     shape = student_config(config.train, cards)
     tokens = pack.packs_per_step * pack.capacity * config.train.optim.steps
     mean = _mean_tokens(config) + shape.prefix

@@ -14,10 +14,12 @@ import pytest
 import torch
 
 from siglino_core.models import PRESETS, SigLino
+from siglino_core.models.load import load_student
 from tests.pictures import picture
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHORTER = {"distill": ["train.optim.steps=8", "train.optim.warmup_steps=2"]}  # the rest is more of the same
 SIGLINO = [str(Path(sys.executable).parent / "siglino")]
 
 
@@ -34,7 +36,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]
     printed: dict[str, str] = {}
     env = {**os.environ, "PREFECT_HOME": str(folder / "prefect")}  # the machine's may be another version's
     for command in commands():
-        words = [*SIGLINO, *command.split()[1:]]
+        words = [*SIGLINO, *command.split()[1:], *SHORTER.get(command.split()[1], [])]
         done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=400)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
@@ -67,6 +69,23 @@ def test_queries_run(demo: tuple[Path, dict[str, str]]) -> None:
     assert sum(n for _, n in reasons) == 2964
     assert dict(reasons)["kept"] == 400
     assert len(origins) == 10
+    by_cluster = re.findall(r"```sql\n(.*?)```", README, re.S)[1].replace("'runs/demo", f"'{folder}/runs/demo")
+    learned = duckdb.sql(by_cluster.rstrip().rstrip(";")).fetchall()
+    assert len(learned) == 10
+    assert sum(first > last for _, first, last, _ in learned) >= 5, learned
+
+
+@pytest.mark.slow
+def test_a_student_is_distilled(demo: tuple[Path, dict[str, str]]) -> None:
+    folder, printed = demo
+    shown = printed["siglino distill experiment=demo"]
+    assert re.findall(r"^(targets|train|export) +Computed", shown, re.M) == ["targets", "train", "export"]
+    losses = dict(re.findall(r"^ +(\w+\.(?:summary|patch)) +([\d.]+ +[\d.]+)", shown, re.M))
+    assert set(losses) == {"lite.summary", "lite.patch", "lite_text.summary"}
+    for name, values in losses.items():
+        first, last = map(float, values.split())
+        assert last < first, name
+    assert load_student(str(folder / "runs/demo/export/student")).student.width == 192
 
 
 @pytest.mark.slow

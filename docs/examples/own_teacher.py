@@ -1,4 +1,4 @@
-"""A teacher of your own: any timm vision transformer. `siglino distill targets.teachers=[python:own_teacher:load] ...`"""
+"""A teacher of your own, any timm vision transformer: `targets.teachers=[python:own_teacher:load]`."""
 
 import hashlib
 import os

@@ -6,17 +6,12 @@ from pipelines.runtime import Estimate
 from siglino_core.config import Config, Stored
 from siglino_core.device import choose
 from siglino_core.targets.codec import DENSE, patch_bytes
-from siglino_core.teachers.choose import describe_teacher
+from siglino_core.teachers.published import card_of
 from siglino_core.teachers.teacher import TeacherCard
 
 A100 = 0.4 * 312e12  # FLOP/s: 40% of its bf16 peak
 CPU_CORE = 3e10  # FLOP/s, fp32
 LARGE = 1e10  # FLOPs an image from which nobody would take CPUs
-# The paper's teachers: (name, width, layers, hidden width of the MLP, registers, pooled); a plan fetches no weights.
-PUBLISHED = {
-    "siglip2:google/siglip2-so400m-patch16-naflex": ("siglip2", 1152, 27, 4304, 0, True),
-    "dinov3:facebook/dinov3-vitl16-pretrain-lvd1689m": ("dinov3", 1024, 24, 4096, 4, False),
-}
 
 
 def plan(
@@ -57,26 +52,6 @@ def choices(
     cards = [card_of(spec) for spec in config.targets.teachers] if cards is None else cards
     n = patches or config.targets.max_pixels / cards[0].patch_size ** 2
     return [(keep, _bytes(cards, keep, rows, n)) for keep in Stored]
-
-
-def card_of(spec: str) -> TeacherCard:
-    """A teacher's card, for prices alone: the paper's are known without their weights."""
-    if spec not in PUBLISHED:
-        return describe_teacher(spec)
-    from siglino_core.teachers.packed import vit_flops  # here: transformers takes seconds
-
-    name, dim, layers, hidden, registers, pooled = PUBLISHED[spec]
-    sizes = {"hidden_size": dim, "num_hidden_layers": layers, "intermediate_size": hidden}
-    linear, quadratic = vit_flops(sizes)
-    return TeacherCard(
-        name=name,
-        dim=dim,
-        identity="published",
-        pooled=pooled,
-        registers=registers,
-        linear_flops=linear,
-        quadratic_flops=quadratic,
-    )
 
 
 def _bytes(cards: Sequence[TeacherCard], keep: Stored, rows: int, patches: float) -> int:
