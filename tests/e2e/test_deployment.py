@@ -1,4 +1,4 @@
-"""`prefect deployment run curate-openlvd`: computed, reused, killed and resumed, one stage alone, a wrong parameter.
+"""`prefect deployment run`: curated, reused, distilled, killed and resumed, one stage alone, a wrong parameter.
 
 The deployment is the one of prefect.yaml but for its experiment: a tiny pool and a tiny DINOv3. The commands are typed
 as a user types them at the repository's root; what they did is read from Prefect's API.
@@ -15,6 +15,8 @@ import psutil
 import pytest
 import yaml
 
+from siglino_core.models import SigLinoConfig
+from siglino_core.models.hf_config import SigLinoHFConfig
 from siglino_core.store import Run
 from tests.e2e.tiny import write_encoder
 from tests.pools import parquet_file, pictures
@@ -23,6 +25,7 @@ from tests.prefect_server import Server, logs, prefect_server, wait_for_run, wor
 REPO = Path(__file__).resolve().parents[2]
 STAGES = ["source", "embed", "cluster", "sample", "report"]
 IMAGES, TARGET = 120, 40
+SIZE = {"min_pixels": 1024, "max_pixels": 1024}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("flow_worker")]
 
@@ -31,6 +34,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the pool, the encoder and the experiment lie, and where the worker starts."""
     return tmp_path_factory.mktemp("deployment")
+
+
+def write_student(path: Path) -> str:
+    """A student's config, with as many registers as the tiny encoder."""
+    shape = SigLinoConfig(width=32, layers=2, heads=2, head_dim=16, hidden=64, registers=1, teachers=())
+    SigLinoHFConfig.of(shape).to_json_file(path)
+    return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +54,19 @@ def experiment(folder: Path) -> Path:
         "sample": {"target_size": TARGET, "near_duplicate": 1},
         "report": {"map_points": 50, "clusters": 2, "images_per_cluster": 4},
         "runtime": {"runner": "local"},  # Ray is for the run that is killed
+        "targets": {
+            "teachers": [f"dinov3:{folder / 'encoder'}"],
+            "keep": "int8",
+            "min_pixels": 1024,
+            "max_pixels": 1024,
+        },
+        "train": {
+            "student": write_student(folder / "student.json"),
+            "pack": {"packs_per_step": 2, "capacity": 64},
+            "optim": {"steps": 6, "warmup_steps": 1},
+            "loaders": 0,
+            "trackers": [],
+        },
     }
     (folder / "tiny.yaml").write_text(yaml.safe_dump(settings))
     return folder / "tiny.yaml"
@@ -53,7 +76,8 @@ def experiment(folder: Path) -> Path:
 def server(folder: Path, experiment: Path) -> Iterator[Server]:
     """A server with the deployment."""
     project = yaml.safe_load((REPO / "prefect.yaml").read_text())
-    project["deployments"][0]["parameters"] = {"experiment": str(experiment)}
+    for deployment in project["deployments"]:
+        deployment["parameters"] = {"experiment": str(experiment)}
     (folder / "prefect.yaml").write_text(yaml.safe_dump(project))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(REPO), os.environ.get("PYTHONPATH")))))
@@ -72,11 +96,12 @@ def flow_worker(server: Server, folder: Path) -> Iterator[psutil.Process]:
 def start(server: Server, *parameters: str, name: str = "curate-openlvd") -> None:
     words = [word for parameter in parameters for word in ("-p", parameter)]
     started = server.prefect("deployment", "run", name, *words, cwd=REPO)
-    assert "Creating flow run for deployment 'curate-openlvd/curate-openlvd'" in started.stdout
+    flow = name.partition("/")[0]
+    assert f"Creating flow run for deployment '{flow}/{flow}'" in started.stdout
 
 
-def ended(server: Server, state: str) -> dict[str, Any]:
-    run = wait_for_run(server, "curate-openlvd", seconds=300)
+def ended(server: Server, state: str, flow: str = "curate-openlvd") -> dict[str, Any]:
+    run = wait_for_run(server, flow, seconds=300)
     assert run["state"]["type"] == state, logs(server, run)
     return run
 
@@ -111,6 +136,11 @@ def test_computed_then_reused_then_one_stage_alone(server: Server, folder: Path)
     start(server, name="curate-openlvd/curate-openlvd")
     assert stage_states(server, ended(server, "COMPLETED")) == dict.fromkeys(STAGES, "Reused")
     assert digests == {stage: run.stage(stage).require().digest for stage in STAGES}
+
+    start(server, name="distill-siglino")
+    distilled = ended(server, "COMPLETED", "distill-siglino")
+    assert stage_states(server, distilled) == dict.fromkeys(["targets", "train", "export"], "Computed")
+    assert (folder / "runs/tiny/export/student/model.safetensors").is_file()
 
     start(server, "only=sample", 'redo=["sample"]', 'overrides=["sample.target_size=20"]')
     assert stage_states(server, ended(server, "COMPLETED")) == {"sample": "Computed"}
