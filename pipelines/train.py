@@ -18,11 +18,15 @@ from typing import Any
 from pipelines.runtime import Estimate, Progress, Result, gpus, silent, start_ray, worker_device, worker_errors
 from siglino_core import errors
 from siglino_core.config import Config, Runner, shaping
+from siglino_core.config.distill import STUDENTS
 from siglino_core.device import Device
 from siglino_core.errors import ConfigError, SiglinoError, StoreError, WorkerError
 from siglino_core.store import Identity, Manifest, Run, Stage
+from siglino_core.teachers.choose import describe_teacher
+from siglino_core.teachers.teacher import TeacherCard
 from siglino_core.training.clusters import MOST
 from siglino_core.training.rank import Job, run_rank
+from siglino_core.training.student import student_config
 
 VERSION = 1
 STUDENT = "student"
@@ -36,7 +40,12 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     identity = Identity(
         stage="train",
         version=VERSION,
-        config={**shaping(config.train), "seed": config.seed, "precision": str(device.dtype)[6:]},
+        config={
+            **shaping(config.train),
+            "student": _student(config, targets),
+            "seed": config.seed,
+            "precision": str(device.dtype)[6:],
+        },
         inputs={"sample": sample.digest, "targets": targets.digest, **_others(config)},
     )
     todo = stage.begin(identity, lambda: [{"name": STUDENT}], redo=redo)
@@ -61,8 +70,6 @@ def plan(config: Config, rows: int) -> Estimate:
     """What training costs: FLOPs of the student, forward and backward, and of teachers that run beside it."""
     from siglino_core.config import Stored
     from siglino_core.models.size import forward_flops
-    from siglino_core.teachers.choose import describe_teacher
-    from siglino_core.training.student import student_config
 
     pack = config.train.pack
     cards = [describe_teacher(spec) for spec in config.targets.teachers]
@@ -107,8 +114,6 @@ def _checkpoint_bytes(shape: Any) -> int:
 
 def _belong_together(config: Config, run: Run, sample: Manifest, targets: Manifest) -> None:
     """Refuse targets of another sample, other teachers or other settings."""
-    from siglino_core.teachers.choose import describe_teacher
-
     if targets.identity["inputs"]["sample"] != sample.digest:
         raise ConfigError(
             f"{run.url}/targets are of another sample ({targets.identity['inputs']['sample'][:12]}, this run's is "
@@ -133,14 +138,21 @@ def _others(config: Config) -> dict[str, str]:
     return {url: Run(url).stage("sample").require().digest for url in runs_of(config)[1:]}
 
 
-def _job(config: Config, run: Run, fingerprint: str, sample: Manifest, targets: Manifest) -> Job:
-    from siglino_core.teachers.choose import describe_teacher
-    from siglino_core.teachers.teacher import TeacherCard
-    from siglino_core.training.student import student_config
+def _student(config: Config, targets: Manifest) -> Any:
+    """A student's name; of one's own its shape, wherever its config.json lies."""
+    if config.train.student in STUDENTS:
+        return config.train.student
+    return asdict(student_config(config.train, _cards(config, targets)))
 
+
+def _cards(config: Config, targets: Manifest) -> tuple[TeacherCard, ...]:
+    """The teachers' cards as the targets have them, in the config's order."""
     told = targets.facts["teachers"]
-    names = [describe_teacher(spec).name for spec in config.targets.teachers]  # in the config's order
-    cards = tuple(TeacherCard(**told[name]["card"]) for name in names)
+    return tuple(TeacherCard(**told[describe_teacher(spec).name]["card"]) for spec in config.targets.teachers)
+
+
+def _job(config: Config, run: Run, fingerprint: str, sample: Manifest, targets: Manifest) -> Job:
+    cards = _cards(config, targets)
     counts = run.stage("cluster").require().identity["config"]["num_clusters"]
     level = next((i for i, k in enumerate(counts, start=1) if k <= MOST), len(counts))
     return Job(

@@ -153,6 +153,8 @@ class Checkpoints:
                 load(dict(state), storage_reader=reader(self.files.sub(name)), no_dist=self._group is None)
             except (CheckpointException, RuntimeError, ValueError, KeyError) as e:
                 cause = _first(e)
+                if cause is e and self._group is not None:
+                    raise  # no rank failed to read: one of them died
                 if isinstance(cause, OSError):
                     raise cause from e
                 raise StoreError(
