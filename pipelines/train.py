@@ -5,7 +5,6 @@ in the end the student's weights and the loss of every curation cluster. What is
 checkpoint has not done.
 """
 
-import math
 import statistics
 import threading
 from collections.abc import Iterator
@@ -330,10 +329,14 @@ def _commit(stage: Stage, job: Job, device: Device) -> dict[str, Any]:
         "device": device.reason,
         "max_pixels": _max_pixels(job.config),
         "losses": _losses(lines),
-        "tokens_per_second": statistics.median(line["tokens_per_second"] for line in lines),
-        "data_wait": statistics.median(line["data_wait"] for line in lines),
-        "padding": statistics.fmean(line["padding"] for line in lines),
+        **_medians(lines),
     }
+
+
+def _medians(lines: list[dict[str, Any]]) -> dict[str, float]:
+    """What a step was like; nothing if the curve was lost."""
+    names = ("tokens_per_second", "data_wait", "padding") if lines else ()
+    return {name: statistics.median(line[name] for line in lines) for name in names}
 
 
 def _max_pixels(config: Config) -> int:
@@ -343,14 +346,14 @@ def _max_pixels(config: Config) -> int:
 
 
 def _losses(lines: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Every loss at the beginning and at the end: means over a tenth of the steps, ten at most."""
+    """Every loss at the beginning and at the end: means over a tenth of the steps, ten at most, that were finite."""
+    good = [line for line in lines if line["loss"] is not None]
+    if not good:
+        return {"first": {}, "last": {}}
     some = max(1, min(10, len(lines) // 10))
-    names = [k for k in lines[-1] if k == "loss" or k.endswith((".summary", ".patch", ".register", ".relation"))]
+    names = [k for k in good[-1] if k == "loss" or k.endswith((".summary", ".patch", ".register", ".relation"))]
 
     def mean(of: list[dict[str, Any]]) -> dict[str, float]:
-        good = [line for line in of if line["loss"] is not None] or [dict.fromkeys(names, math.nan)]
-        return {
-            name: round(statistics.fmean(line[name] for line in good if line[name] is not None), 6) for name in names
-        }
+        return {name: round(statistics.fmean(line[name] for line in of), 6) for name in names}
 
-    return {"first": mean(lines[:some]), "last": mean(lines[-some:])}
+    return {"first": mean(good[:some]), "last": mean(good[-some:])}

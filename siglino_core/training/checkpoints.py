@@ -157,9 +157,9 @@ class Checkpoints:
                     raise  # no rank failed to read: one of them died
                 if isinstance(cause, OSError):
                     raise cause from e
+                why = ": ".join([type(cause).__name__, *str(cause).splitlines()[:1]])  # an EOFError says nothing
                 raise StoreError(
-                    f"{self.files.url}/{name} cannot be read ({type(cause).__name__}: {str(cause).splitlines()[0]}). "
-                    f"Delete it to go on from the one before it."
+                    f"{self.files.url}/{name} cannot be read ({why}). Delete it to go on from the one before it."
                 ) from e
 
     def _at_multiple(self, step: int) -> bool:
