@@ -138,10 +138,11 @@ def _others(config: Config) -> dict[str, str]:
 
 
 def _student(config: Config, targets: Manifest) -> Any:
-    """A student's name; of one's own its shape, wherever its config.json lies."""
+    """A student's name; of one's own its shape, wherever its config.json lies, less the teachers: targets tell them."""
     if config.train.student in STUDENTS:
         return config.train.student
-    return asdict(student_config(config.train, _cards(config, targets)))
+    shape = asdict(student_config(config.train, _cards(config, targets)))
+    return {key: value for key, value in shape.items() if key != "teachers"}
 
 
 def _cards(config: Config, targets: Manifest) -> tuple[TeacherCard, ...]:

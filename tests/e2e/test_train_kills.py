@@ -25,8 +25,9 @@ from tests.pipelines.distilling import STEPS, curve
 
 pytestmark = pytest.mark.slow
 
-RAY = {"runtime__runner": "ray", "runtime__cpus": 3, "train__ranks": 2, "train__loaders": 0}
 LOCAL = {"runtime__runner": "local", "train__ranks": 1}
+# Relations are taken inside a pass of all ranks, so that with them a loss depends on how many there are.
+RAY = {"runtime__runner": "ray", "runtime__cpus": 3, "train__ranks": 2, "train__loss__relation": "none"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,7 @@ def ray() -> Iterator[str]:
 def pair(ground: Ground, ray: str) -> Path:
     """An undisturbed training by two ranks."""
     run = ground.run("pair")
-    ground.train(run, **RAY)
+    ground.train(run, **RAY, train__keep_every=4)
     return run
 
 
@@ -130,6 +131,7 @@ def test_killed_again_and_again_it_is_the_same(tiny: Tiny, ground: Ground, alone
 def test_two_ranks_learn(pair: Path, alone: Path) -> None:
     ours, theirs = curve(pair), curve(alone)
     assert [line["images"] for line in ours] == [line["images"] for line in theirs]
+    assert ours[0]["siglip2.summary"] == pytest.approx(theirs[0]["siglip2.summary"], rel=1e-4)
     assert ours[-1]["loss"] < 0.97 * ours[0]["loss"]
     assert Run(str(pair)).stage("train").require().facts["ranks"] == 2
 
@@ -151,7 +153,7 @@ def test_a_rank_dies_and_the_others_go_on_from_the_checkpoint(ground: Ground, pa
     cfg = ground.config(run, **RAY)
     result = train.run(cfg, Run(str(run)), lambda stage, done, total, note="": notes.append(note))
     killer.join()
-    assert killed and killed[0] < STEPS, "all was done before the kill"
+    assert 0 < sum(killed) < STEPS, "all was done before the kill"
     assert [n for n in notes if n.startswith("a worker died: from the newest checkpoint, on 2 ranks")]
     assert result.state == "Computed"
     assert_the_same(run, pair)
@@ -168,25 +170,23 @@ def test_a_killed_driver(tiny: Tiny, ground: Ground, pair: Path, tmp_path: Path)
     assert_the_same(run, pair)
 
 
-def test_other_numbers_of_ranks_go_on_with_the_same_batches(ground: Ground, ray: str) -> None:
-    changes: dict[str, Any] = {"train__loss__relation": "none", "train__optim__steps": 8, "train__keep_every": 4}
-    two = ground.run("two")
-    ground.train(two, **{**RAY, **changes})
-    for ranks in (1, 3):
-        run = ground.run(f"from-two-on-{ranks}")
-        shutil.copytree(two / "train", run / "train")
-        for name in ("manifest.json", "commits", "student", "clusters", "checkpoints/step_00000008"):
-            path = run / "train" / name
-            path.unlink() if path.is_file() else shutil.rmtree(path)
-        place = LOCAL if ranks == 1 else RAY
-        manifest = ground.train(run, **{**place, **changes, "train__ranks": ranks})
-        assert manifest.facts["ranks"] == ranks
-        ours, theirs = curve(run), curve(two)
-        assert ours[:4] == theirs[:4]
-        for name in ("step", "images", "tokens", "padding", "lr"):
-            assert [line[name] for line in ours] == [line[name] for line in theirs]
-        for name in ("loss", "siglip2.summary", "dinov3.patch", "dinov3.register", "grad_norm"):
-            assert [line[name] for line in ours] == pytest.approx([line[name] for line in theirs], rel=1e-4)
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_other_numbers_of_ranks_go_on_with_the_same_batches(ground: Ground, pair: Path, ranks: int) -> None:
+    run = ground.run(f"from-two-on-{ranks}")
+    shutil.copytree(pair / "train", run / "train")
+    for name in ("commits", "student", "clusters", "checkpoints/step_00000012", "checkpoints/step_00000016"):
+        shutil.rmtree(run / "train" / name)
+    (run / "train" / "manifest.json").unlink()
+    place = {"train__loss__relation": "none", **LOCAL} if ranks == 1 else RAY
+    manifest = ground.train(run, **{**place, "train__ranks": ranks})
+    assert manifest.facts["ranks"] == ranks
+    ours, theirs = curve(run), curve(pair)
+    assert ours[:8] == theirs[:8]
+    assert ours[8:] != theirs[8:], "nothing was computed anew"
+    for name in ("step", "images", "tokens", "padding", "lr"):
+        assert [line[name] for line in ours] == [line[name] for line in theirs]
+    for name in ("loss", "siglip2.summary", "dinov3.patch", "dinov3.register", "grad_norm"):
+        assert [line[name] for line in ours] == pytest.approx([line[name] for line in theirs], rel=1e-4)
 
 
 def rank_processes(mark: str) -> list[psutil.Process]:

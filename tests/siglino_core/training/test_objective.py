@@ -54,7 +54,9 @@ def loss(config: LossConfig = CONFIG, *, images: float = 3.0, passes: int = 1) -
 def by_hand(student: Features) -> dict[str, float]:
     phi = {name: s.summary.phi for name, s in STATISTICS.items()}
     full = STATISTICS["full"].patch
-    assert full is not None and FULL.patches is not None and FULL.registers is not None
+    assert full is not None
+    assert FULL.patches is not None
+    assert FULL.registers is not None
     squares_N = (student.patches["full"] - FULL.patches).square().mean(1) / full.phi**2
     return {
         "full.summary": float((student.summaries["full"] - FULL.summaries).square().mean() / phi["full"] ** 2),

@@ -80,7 +80,7 @@ def test_parts_by_native_size(runs: list[str]) -> None:
     area = [row["width"] * row["height"] for row in ALL]
     assert found["small"] == [r for r in range(11) if area[r] <= 40**2]
     assert found["large"] == [r for r in range(11, 18) if area[r] >= 41**2]
-    assert found["small"] and found["large"]
+    assert min(len(rows) for rows in found.values()) > 0
 
 
 def test_both_bounds(runs: list[str]) -> None:
@@ -112,7 +112,7 @@ def test_the_same_packs_whatever_the_ranks(runs: list[str]) -> None:
         whole = ids(plan.step(step))
         for world in (1, 2, 3):
             split = [ids(plan.packs_for(step, rank, world)) for rank in range(world)]
-            assert sorted(sum(split, [])) == sorted(whole)
+            assert sorted(pack for packs in split for pack in packs) == sorted(whole)
             assert [len(s) for s in split] == [6 // world] * world
 
 
