@@ -5,7 +5,6 @@ in the end the student's weights and the loss of every curation cluster. What is
 checkpoint has not done.
 """
 
-import math
 import statistics
 import threading
 from collections.abc import Iterator
@@ -18,11 +17,15 @@ from typing import Any
 from pipelines.runtime import Estimate, Progress, Result, gpus, silent, start_ray, worker_device, worker_errors
 from siglino_core import errors
 from siglino_core.config import Config, Runner, shaping
+from siglino_core.config.distill import STUDENTS
 from siglino_core.device import Device
 from siglino_core.errors import ConfigError, SiglinoError, StoreError, WorkerError
 from siglino_core.store import Identity, Manifest, Run, Stage
+from siglino_core.teachers.choose import describe_teacher
+from siglino_core.teachers.teacher import TeacherCard
 from siglino_core.training.clusters import MOST
 from siglino_core.training.rank import Job, run_rank
+from siglino_core.training.student import student_config
 
 VERSION = 1
 STUDENT = "student"
@@ -37,7 +40,12 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     identity = Identity(
         stage="train",
         version=VERSION,
-        config={**shaping(config.train), "seed": config.seed, "precision": str(device.dtype)[6:]},
+        config={
+            **shaping(config.train),
+            "student": _student(config, targets),
+            "seed": config.seed,
+            "precision": str(device.dtype)[6:],
+        },
         inputs={"sample": sample.digest, "targets": targets.digest, **_others(config)},
     )
     todo = stage.begin(identity, lambda: [{"name": STUDENT}], redo=redo)
@@ -64,7 +72,6 @@ def plan(config: Config, rows: int) -> Estimate:
     from siglino_core.config import Stored
     from siglino_core.models.size import forward_flops
     from siglino_core.teachers.published import card_of
-    from siglino_core.training.student import student_config
 
     pack = config.train.pack
     cards = [card_of(spec) for spec in config.targets.teachers]
@@ -109,8 +116,6 @@ def _checkpoint_bytes(shape: Any) -> int:
 
 def _belong_together(config: Config, run: Run, sample: Manifest, targets: Manifest) -> None:
     """Refuse targets of another sample, other teachers or other settings."""
-    from siglino_core.teachers.choose import describe_teacher
-
     if targets.identity["inputs"]["sample"] != sample.digest:
         raise ConfigError(
             f"{run.url}/targets are of another sample ({targets.identity['inputs']['sample'][:12]}, this run's is "
@@ -135,14 +140,22 @@ def _others(config: Config) -> dict[str, str]:
     return {url: Run(url).stage("sample").require().digest for url in runs_of(config)[1:]}
 
 
-def _job(config: Config, run: Run, fingerprint: str, sample: Manifest, targets: Manifest) -> Job:
-    from siglino_core.teachers.choose import describe_teacher
-    from siglino_core.teachers.teacher import TeacherCard
-    from siglino_core.training.student import student_config
+def _student(config: Config, targets: Manifest) -> Any:
+    """A student's name; of one's own its shape, wherever its config.json lies, less the teachers: targets tell them."""
+    if config.train.student in STUDENTS:
+        return config.train.student
+    shape = asdict(student_config(config.train, _cards(config, targets)))
+    return {key: value for key, value in shape.items() if key != "teachers"}
 
+
+def _cards(config: Config, targets: Manifest) -> tuple[TeacherCard, ...]:
+    """The teachers' cards as the targets have them, in the config's order."""
     told = targets.facts["teachers"]
-    names = [describe_teacher(spec).name for spec in config.targets.teachers]  # in the config's order
-    cards = tuple(TeacherCard(**told[name]["card"]) for name in names)
+    return tuple(TeacherCard(**told[describe_teacher(spec).name]["card"]) for spec in config.targets.teachers)
+
+
+def _job(config: Config, run: Run, fingerprint: str, sample: Manifest, targets: Manifest) -> Job:
+    cards = _cards(config, targets)
     counts = run.stage("cluster").require().identity["config"]["num_clusters"]
     level = next((i for i, k in enumerate(counts, start=1) if k <= MOST), len(counts))
     return Job(
@@ -320,10 +333,14 @@ def _commit(stage: Stage, job: Job, device: Device) -> dict[str, Any]:
         "device": device.reason,
         "max_pixels": _max_pixels(job.config),
         "losses": _losses(lines),
-        "tokens_per_second": statistics.median(line["tokens_per_second"] for line in lines),
-        "data_wait": statistics.median(line["data_wait"] for line in lines),
-        "padding": statistics.fmean(line["padding"] for line in lines),
+        **_medians(lines),
     }
+
+
+def _medians(lines: list[dict[str, Any]]) -> dict[str, float]:
+    """What a step was like; nothing if the curve was lost."""
+    names = ("tokens_per_second", "data_wait", "padding") if lines else ()
+    return {name: statistics.median(line[name] for line in lines) for name in names}
 
 
 def _max_pixels(config: Config) -> int:
@@ -333,14 +350,14 @@ def _max_pixels(config: Config) -> int:
 
 
 def _losses(lines: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Every loss at the beginning and at the end: means over a tenth of the steps, ten at most."""
+    """Every loss at the beginning and at the end: means over a tenth of the steps, ten at most, that were finite."""
+    good = [line for line in lines if line["loss"] is not None]
+    if not good:
+        return {"first": {}, "last": {}}
     some = max(1, min(10, len(lines) // 10))
-    names = [k for k in lines[-1] if k == "loss" or k.endswith((".summary", ".patch", ".register", ".relation"))]
+    names = [k for k in good[-1] if k == "loss" or k.endswith((".summary", ".patch", ".register", ".relation"))]
 
     def mean(of: list[dict[str, Any]]) -> dict[str, float]:
-        good = [line for line in of if line["loss"] is not None] or [dict.fromkeys(names, math.nan)]
-        return {
-            name: round(statistics.fmean(line[name] for line in good if line[name] is not None), 6) for name in names
-        }
+        return {name: round(statistics.fmean(line[name] for line in of), 6) for name in names}
 
-    return {"first": mean(lines[:some]), "last": mean(lines[-some:])}
+    return {"first": mean(good[:some]), "last": mean(good[-some:])}

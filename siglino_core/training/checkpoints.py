@@ -153,11 +153,13 @@ class Checkpoints:
                 load(dict(state), storage_reader=reader(self.files.sub(name)), no_dist=self._group is None)
             except (CheckpointException, RuntimeError, ValueError, KeyError) as e:
                 cause = _first(e)
+                if cause is e and self._group is not None:
+                    raise  # no rank failed to read: one of them died
                 if isinstance(cause, OSError):
                     raise cause from e
+                why = ": ".join([type(cause).__name__, *str(cause).splitlines()[:1]])  # an EOFError says nothing
                 raise StoreError(
-                    f"{self.files.url}/{name} cannot be read ({type(cause).__name__}: {str(cause).splitlines()[0]}). "
-                    f"Delete it to go on from the one before it."
+                    f"{self.files.url}/{name} cannot be read ({why}). Delete it to go on from the one before it."
                 ) from e
 
     def _at_multiple(self, step: int) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -48,10 +49,12 @@ class JsonLines:
             self._file.flush()
 
     def flush(self) -> None:
-        """On an object store: make the file what it should be."""
+        """Before a checkpoint: what it comes after is there, even if the machine loses its power."""
         if self._file is None:
             self._held = [b"".join(self._held)]
             self._files.put(NAME, self._held[0])
+        else:
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         self.flush()

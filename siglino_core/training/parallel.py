@@ -1,5 +1,6 @@
 """A student over devices and ranks: recomputed, compiled and sharded block by block."""
 
+import warnings
 from functools import partial
 
 import torch
@@ -9,6 +10,9 @@ from torch.utils.checkpoint import checkpoint
 
 from siglino_core.errors import ConfigError
 from siglino_core.models import SigLino
+
+# Said of every output of every pass. Features are read, never written in place.
+warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
 
 
 def spread(

@@ -9,6 +9,7 @@ Legend: B images, V values of a patch, N patches.
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from torch.distributed.tensor import DTensor
 from siglino_core.config import Config, Stored
 from siglino_core.device import Device, single_thread
 from siglino_core.ema import Ema
-from siglino_core.errors import DataError
+from siglino_core.errors import DataError, SiglinoError
 from siglino_core.models import SigLino, SigLinoConfig
 from siglino_core.models.hf_config import SigLinoHFConfig
 from siglino_core.models.resolution import Resolution
@@ -81,7 +82,22 @@ def run_rank(job: Job, device: Device, *, rank: int = 0, world: int = 1, tell: T
     """
     if device.device == "cpu":
         single_thread()  # a sum's order must not depend on the machine
-    _Rank(job, device, rank, world, tell or (lambda *_: None)).run()
+    with _group_of_one(device, world):
+        _Rank(job, device, rank, world, tell or (lambda *_: None)).run()
+
+
+@contextmanager
+def _group_of_one(device: Device, world: int) -> Iterator[None]:
+    """Mixed precision is FSDP's, which wants a process group even of a process that is alone."""
+    if world > 1 or device.dtype == torch.float32 or dist.is_initialized():
+        yield
+        return
+    backend = "nccl" if device.device == "cuda" else "gloo"
+    dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 class _Rank:
@@ -168,21 +184,27 @@ class _Rank:
             workers=self.train.loaders,
             pin=self.device.device == "cuda",
         )
-        for step in range(self.step, steps):
-            numbers = self._one_step(step, reading)
-            self._say(step, numbers, log, others)
-            self.checkpoints.poll()
-            if (step + 1) % self.train.checkpoint_steps == 0 or step + 1 == steps:
-                self._save(step + 1)
-                if log is not None:
-                    log.flush()
+        try:
+            for step in range(self.step, steps):
+                numbers, seen = self._one_step(step, reading)
+                self._say(step, numbers, log, others)
+                self._guard(step, seen)
+                self.checkpoints.poll()
+                if (step + 1) % self.train.checkpoint_steps == 0 or step + 1 == steps:
+                    self._save(step + 1)
+                    if log is not None:
+                        log.flush()
+        except SiglinoError:
+            with suppress(Exception):  # the checkpoint that was being written is good; what failed is said
+                self.checkpoints.finish()
+            raise
         self.checkpoints.finish()
         if self.world > 1:
             dist.barrier()  # the last checkpoint is marked before any rank says that it is done
         for sink in [log, *others] if log is not None else []:
             sink.close()
 
-    def _one_step(self, step: int, reading: Iterator[Batch]) -> dict[str, float]:
+    def _one_step(self, step: int, reading: Iterator[Batch]) -> tuple[dict[str, float], list[Batch]]:
         began, waited = time.perf_counter(), 0.0
         packs = self.train.pack.packs_per_step
         passes = -(-packs // self.world // self.train.packs_at_once)
@@ -193,8 +215,7 @@ class _Rank:
                 group["lr"] = rate * factor
             optimizer.zero_grad()
         terms: dict[str, Tensor] = {}
-        seen: list[Batch] = []
-        tokens = 0
+        seen: list[tuple[Batch, Tensor]] = []
         for _ in range(passes):
             asked = time.perf_counter()
             batch = next(reading)
@@ -203,9 +224,7 @@ class _Rank:
             loss.total.backward()
             for name, term in loss.terms.items():
                 terms[name] = terms[name] + term if name in terms else term
-            self.clusters.add(step, self._clusters_of(batch), loss.per_image_B)
-            seen.append(batch)
-            tokens += batch.tokens
+            seen.append((batch, loss.per_image_B))
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.train.optim.clip)
         numbers = self._gathered(terms)
         numbers["grad_norm"] = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
@@ -213,12 +232,15 @@ class _Rank:
         if good:
             for optimizer in self.optimizers:
                 optimizer.step()
-            if self.ema is not None:
-                self.ema.update(self.model)
-        self._guard(good, step, seen)
-        numbers |= _loads(rebalance(self.model, self.train.balance))
+            for batch, errors_B in seen:
+                self.clusters.add(step, self._clusters_of(batch), errors_B)
+        loads = rebalance(self.model, self.train.balance if good else 0.0)
+        if good and self.ema is not None:
+            self.ema.update(self.model)
+        self.bad = 0 if good else self.bad + 1
         seconds = time.perf_counter() - began
-        return numbers | self._rates(step, seconds, waited, factor) | {"bad_steps": self.bad}
+        rates = self._rates(step, seconds, waited, factor)
+        return numbers | _loads(loads) | rates | {"bad_steps": self.bad}, [batch for batch, _ in seen]
 
     def _one_pass(self, batch: Batch, images: float, passes: int) -> Loss:
         device = self.device.device
@@ -246,9 +268,8 @@ class _Rank:
         explained = {f"{k}_explained": 1 - v for k, v in found.items() if k.endswith((".summary", ".patch"))}
         return found | explained
 
-    def _guard(self, good: bool, step: int, seen: list[Batch]) -> None:
+    def _guard(self, step: int, seen: list[Batch]) -> None:
         """A step that is not finite changes nothing; too many of them in a row end the training."""
-        self.bad = 0 if good else self.bad + 1
         if self.bad >= self.train.max_bad_steps:
             ids = [i for batch in seen for i in self.pool.image_ids(batch.rows_B)]
             raise DataError(

@@ -78,7 +78,13 @@ def new_student(
         _fill(model, checkpoint)
     for name, weights in heads.items():
         pool = model.get_submodule(f"{name}_multihead_attention_pooling_head")
-        pool.load_state_dict(weights)
+        try:
+            pool.load_state_dict(weights)
+        except RuntimeError as e:
+            said = " ".join(str(e).splitlines()[1].split()).rstrip(".")
+            raise ConfigError(
+                f"teacher {name}: the student cannot copy its pooling head, which is not of SigLIP2's form ({said})"
+            ) from e
         pool.requires_grad_(False)
     return model
 

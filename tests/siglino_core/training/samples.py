@@ -9,8 +9,10 @@ import pyarrow as pa
 from siglino_core import schema
 from siglino_core.store import Identity, Run, Stage
 from siglino_core.store.locate import locate
+from tests.pictures import picture
 
 LEVELS = 2
+SIZES = ((32, 32), (48, 32), (32, 64), (64, 64), (96, 48))  # of pictures, width and height
 
 
 def rows(n: int, seed: int = 0) -> list[dict[str, Any]]:
@@ -58,3 +60,14 @@ def sample(run: Run, images: list[list[dict[str, Any]]], *, indexed: bool = True
             out.commit(rows=len(mine))
     stage.finish(identity, todo, facts={"kept": sum(map(len, images)), "levels": LEVELS})
     return stage
+
+
+def pictures(n: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Images of five sizes that can be decoded."""
+    made = rows(n, seed)
+    for i, row in enumerate(made):
+        width, height = SIZES[i % len(SIZES)]
+        row["width"], row["height"] = width, height
+        row["bytes"] = picture(1000 * seed + i, "png", (width, height))
+        row["image_id"] = hashlib.sha256(row["bytes"]).hexdigest()[:32]
+    return made

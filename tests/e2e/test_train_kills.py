@@ -1,0 +1,207 @@
+"""Training that is killed: the same curve, weights and clusters' losses to the last bit, on one process and on Ray."""
+
+import random
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pipelines import train
+from pipelines.runtime import start_ray
+from siglino_core.config import Config, RuntimeConfig
+from siglino_core.store import Manifest, Run
+from tests.e2e.tiny import MARK, Tiny, kill_marked, leftovers, marked
+from tests.pipelines import distilling
+from tests.pipelines.curated import curated
+from tests.pipelines.distilling import STEPS, curve
+
+pytestmark = pytest.mark.slow
+
+LOCAL = {"runtime__runner": "local", "train__ranks": 1}
+# Relations are taken inside a pass of all ranks, so that with them a loss depends on how many there are.
+RAY = {"runtime__runner": "ray", "runtime__cpus": 3, "train__ranks": 2, "train__loss__relation": "none"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """A curated run with targets, teachers and a student's shape."""
+
+    folder: Path
+    specs: list[str]
+    student: str
+
+    def run(self, name: str) -> Path:
+        """A run of its own on it, ready to train."""
+        for stage in ("cluster", "sample", "targets"):
+            shutil.copytree(self.folder / "ready" / stage, self.folder / name / stage)
+        return self.folder / name
+
+    def config(self, run: Path, **changes: Any) -> Config:
+        return distilling.config(run, self.specs, self.student, **changes)
+
+    def train(self, run: Path, **changes: Any) -> Manifest:
+        """Train to the end, in this process or from it."""
+        return train.run(self.config(run, **changes), Run(str(run))).manifest
+
+    def words(self, run: Path, **changes: Any) -> list[str]:
+        return ["distill", "--only", "train", *distilling.words(run, self.specs, self.student, **changes)]
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    folder = tmp_path_factory.mktemp("ground")
+    curated(folder / "curated")
+    found = Ground(folder=folder, specs=distilling.teachers(folder), student=distilling.student(folder))
+    distilling.ready(folder / "curated" / "run", folder / "ready", found.config(folder / "ready"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def alone(ground: Ground) -> Path:
+    """An undisturbed training by one process."""
+    run = ground.run("alone")
+    ground.train(run, **LOCAL)
+    return run
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[str]:
+    """A Ray of three CPUs whose processes bear the mark."""
+    mark = uuid.uuid4().hex
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MARK, mark)
+        module = start_ray(RuntimeConfig(cpus=3, device="cpu"))
+    yield mark
+    module.shutdown()
+    kill_marked(mark)
+
+
+@pytest.fixture(scope="module")
+def pair(ground: Ground, ray: str) -> Path:
+    """An undisturbed training by two ranks."""
+    run = ground.run("pair")
+    ground.train(run, **RAY, train__keep_every=4)
+    return run
+
+
+def steps_done(run: Path) -> int:
+    path = run / "train" / "metrics.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def bytes_of(run: Path) -> dict[str, bytes]:
+    """The student's weights and the clusters' losses."""
+    folder = run / "train"
+    files = [folder / "student" / "model.safetensors", *sorted((folder / "clusters").glob("*.parquet"))]
+    assert len(files) == 2
+    return {str(f.relative_to(folder)): f.read_bytes() for f in files}
+
+
+def assert_the_same(run: Path, wanted: Path) -> None:
+    assert len(curve(wanted)) == STEPS
+    assert curve(run) == curve(wanted)
+    assert bytes_of(run) == bytes_of(wanted)
+    assert Run(str(run)).stage("train").require().digest == Run(str(wanted)).stage("train").require().digest
+    assert leftovers(run) == []
+
+
+def test_killed_again_and_again_it_is_the_same(tiny: Tiny, ground: Ground, alone: Path, tmp_path: Path) -> None:
+    run, rng = ground.run("killed"), random.Random(5)
+    begun: list[int] = []
+    for i, wanted in enumerate((rng.randint(1, 3), rng.randint(5, 8), rng.randint(10, 14))):
+        with tiny.start(*ground.words(run, **LOCAL, train__loaders=i % 2), log=tmp_path / f"{i}.log") as started:
+            assert started.until(lambda wanted=wanted: steps_done(run) >= wanted)
+            time.sleep(rng.uniform(0, 0.2))
+            started.kill()
+        assert not (run / "train" / "manifest.json").exists()
+        begun.append(len(list((run / "train" / "checkpoints").glob("*/checkpoint.json"))))
+    assert begun[-1] > 0, "it would have begun from nothing every time"
+    assert train.run(ground.config(run, **LOCAL), Run(str(run))).state == "Resumed"
+    assert_the_same(run, alone)
+
+
+def test_two_ranks_learn(pair: Path, alone: Path) -> None:
+    ours, theirs = curve(pair), curve(alone)
+    assert [line["images"] for line in ours] == [line["images"] for line in theirs]
+    assert ours[0]["siglip2.summary"] == pytest.approx(theirs[0]["siglip2.summary"], rel=1e-4)
+    assert ours[-1]["loss"] < 0.97 * ours[0]["loss"]
+    assert Run(str(pair)).stage("train").require().facts["ranks"] == 2
+
+
+def test_a_rank_dies_and_the_others_go_on_from_the_checkpoint(ground: Ground, pair: Path, ray: str) -> None:
+    run = ground.run("bereft")
+    killed: list[int] = []
+
+    def kill() -> None:
+        until(lambda: steps_done(run) >= 6)
+        time.sleep(random.Random(1).uniform(0, 0.2))
+        victim = rank_processes(ray)[-1]
+        killed.append(steps_done(run))
+        victim.kill()
+
+    notes: list[str] = []
+    killer = threading.Thread(target=kill)
+    killer.start()
+    cfg = ground.config(run, **RAY)
+    result = train.run(cfg, Run(str(run)), lambda stage, done, total, note="": notes.append(note))
+    killer.join()
+    assert 0 < sum(killed) < STEPS, "all was done before the kill"
+    assert [n for n in notes if n.startswith("a worker died: from the newest checkpoint, on 2 ranks")]
+    assert result.state == "Computed"
+    assert_the_same(run, pair)
+
+
+def test_a_killed_driver(tiny: Tiny, ground: Ground, pair: Path, tmp_path: Path) -> None:
+    run = ground.run("driverless")
+    with tiny.start(*ground.words(run, **RAY), log=tmp_path / "log") as started:
+        assert started.until(lambda: steps_done(run) >= 7)
+        started.kill()
+        assert started.family() == []
+    assert not (run / "train" / "manifest.json").exists()
+    assert train.run(ground.config(run, **RAY), Run(str(run))).state == "Resumed"
+    assert_the_same(run, pair)
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_other_numbers_of_ranks_go_on_with_the_same_batches(ground: Ground, pair: Path, ranks: int) -> None:
+    run = ground.run(f"from-two-on-{ranks}")
+    shutil.copytree(pair / "train", run / "train")
+    for name in ("commits", "student", "clusters", "checkpoints/step_00000012", "checkpoints/step_00000016"):
+        shutil.rmtree(run / "train" / name)
+    (run / "train" / "manifest.json").unlink()
+    place = {"train__loss__relation": "none", **LOCAL} if ranks == 1 else RAY
+    manifest = ground.train(run, **{**place, "train__ranks": ranks})
+    assert manifest.facts["ranks"] == ranks
+    ours, theirs = curve(run), curve(pair)
+    assert ours[:8] == theirs[:8]
+    assert ours[8:] != theirs[8:], "nothing was computed anew"
+    for name in ("step", "images", "tokens", "padding", "lr"):
+        assert [line[name] for line in ours] == [line[name] for line in theirs]
+    for name in ("loss", "siglip2.summary", "dinov3.patch", "dinov3.register", "grad_norm"):
+        assert [line[name] for line in ours] == pytest.approx([line[name] for line in theirs], rel=1e-4)
+
+
+def rank_processes(mark: str) -> list[psutil.Process]:
+    """Ray Train's workers, those that train."""
+    found = []
+    for process in marked(mark):
+        with suppress(psutil.Error):
+            if any("RayTrainWorker" in word for word in process.cmdline()):
+                found.append(process)
+    assert len(found) == 2, [p.cmdline() for p in marked(mark)]
+    return found
+
+
+def until(happened: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"it did not happen in {seconds} s"
+        time.sleep(0.01)

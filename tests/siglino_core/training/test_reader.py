@@ -1,0 +1,136 @@
+"""Batches by the plan: in its order whoever reads them, errors with their types, and keyed flips."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from siglino_core.config import Config, PackConfig, TargetsConfig, TrainConfig
+from siglino_core.errors import DataError, StoreError
+from siglino_core.packing import Cost, Plan
+from siglino_core.store import Run
+from siglino_core.training.pixels import to_patches
+from siglino_core.training.pool import Pool, mixture_of, plan_of
+from siglino_core.training.reader import Batch, Images, batches
+from tests.siglino_core.training.samples import pictures, sample
+
+PICTURES = pictures(17)
+STEPS, PACKS = 4, 6
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Pool:
+    sample(Run(str(tmp_path / "run")), [PICTURES[:6], PICTURES[6:]])
+    return Pool.load([str(tmp_path / "run")])
+
+
+def plan(pool: Pool) -> Plan:
+    pack = PackConfig(packs_per_step=PACKS, capacity=64, window=2)
+    cfg = Config(targets=TargetsConfig(min_pixels=32**2, max_pixels=64**2), train=TrainConfig(pack=pack))
+    cfg = replace(cfg, run=pool.runs[0])
+    return plan_of(cfg, mixture_of(cfg, pool, 16), prefix=5, cost=Cost(linear=1000.0, quadratic=1.0))
+
+
+def read(pool: Pool, **options: Any) -> list[Batch]:
+    chosen = {"start": 0, "stop": STEPS, "workers": 0, **options}
+    flip = chosen.pop("flip_seed", None)
+    return list(batches(Images(pool=pool, patch_size=16, flip_seed=flip), plan(pool), **chosen))
+
+
+def same(ours: list[Batch], theirs: list[Batch]) -> bool:
+    return len(ours) == len(theirs) and all(
+        torch.equal(a.patches_NV, b.patches_NV)
+        and np.array_equal(a.rows_B, b.rows_B)
+        and np.array_equal(a.epochs_B, b.epochs_B)
+        and (a.shapes, a.tokens) == (b.shapes, b.tokens)
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def test_a_batch_is_a_pack_of_the_plan(pool: Pool) -> None:
+    found = read(pool)
+    packs = [p for step in range(STEPS) for p in plan(pool).step(step)]
+    assert len(found) == len(packs) == STEPS * PACKS
+    for batch, pack in zip(found, packs, strict=True):
+        assert batch.rows_B.tolist() == pack.rows_N.tolist()
+        assert (batch.tokens, set(batch.epochs_B.tolist())) == (pack.tokens, {pack.epoch})
+        wanted = [to_patches(PICTURES[r]["bytes"], s) for r, s in zip(batch.rows_B, batch.shapes, strict=True)]
+        assert torch.equal(batch.patches_NV, torch.cat(wanted))
+        assert batch.targets == {}
+
+
+def test_it_goes_on_from_any_step(pool: Pool) -> None:
+    assert same(read(pool, start=2), read(pool)[2 * PACKS :])
+
+
+def test_several_packs_at_once_are_one_batch(pool: Pool) -> None:
+    found, single = read(pool, at_once=4), read(pool)
+    assert [len(b.rows_B) for b in found[:2]] == [
+        sum(len(b.rows_B) for b in single[:4]), sum(len(b.rows_B) for b in single[4:PACKS]),
+    ]  # fmt: skip
+    assert found[0].rows_B.tolist() == [r for b in single[:4] for r in b.rows_B]
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_ranks_share_a_step(pool: Pool, world: int) -> None:
+    ranks = [read(pool, rank=rank, world=world) for rank in range(world)]
+    dealt = [ranks[i % world][i // world] for i in range(STEPS * PACKS)]
+    assert same(dealt, read(pool))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_worker_processes_keep_the_order(pool: Pool, workers: int) -> None:
+    assert same(read(pool, workers=workers, flip_seed=1), read(pool, flip_seed=1))
+
+
+@pytest.mark.slow
+def test_a_workers_error_arrives_with_its_type(pool: Pool) -> None:
+    where = pool.indexes[0]
+    path = Path(pool.runs[0], "sample", where.shards[0])
+    data = bytearray(path.read_bytes())
+    data[where.offset_N[3] : where.offset_N[3] + 8] = bytes(8)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=rf"^image {where.image_id(3)} of the sample cannot be decoded") as caught:
+        read(pool, workers=1)
+    assert "Traceback" not in str(caught.value)
+
+
+def test_an_image_that_cannot_be_decoded_and_a_shard_that_is_gone(pool: Pool) -> None:
+    where = pool.indexes[0]
+    path = Path(pool.runs[0], "sample", where.shards[1])
+    data = bytearray(path.read_bytes())
+    data[where.offset_N[9] : where.offset_N[9] + 8] = bytes(8)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=where.image_id(9)):
+        read(pool)
+    path.unlink()
+    with pytest.raises(StoreError, match="part-00001"):
+        read(Pool.load(pool.runs))
+
+
+def test_flips_are_keyed(pool: Pool) -> None:
+    plain, one, again, two = (read(pool, flip_seed=seed) for seed in (None, 1, 1, 2))
+    assert same(one, again)
+    assert not same(one, two)
+    assert [b.rows_B.tolist() for b in one] == [b.rows_B.tolist() for b in plain]
+    flipped: dict[tuple[int, int], bool] = {}
+    for a, b in zip(one, plain, strict=True):
+        counts = [h * w for h, w in a.shapes]
+        parts = zip(a.patches_NV.split(counts), b.patches_NV.split(counts), a.shapes, strict=True)
+        for (mine, theirs, shape), row, epoch in zip(parts, a.rows_B, a.epochs_B, strict=True):
+            key, mirrored = (int(epoch), int(row)), to_patches(PICTURES[row]["bytes"], shape, flip=True)
+            flipped[key] = not torch.equal(mine, theirs)
+            assert torch.equal(mine, mirrored if flipped[key] else theirs)
+    assert 0.25 < np.mean(list(flipped.values())) < 0.75
+    epochs = [{row for (e, row), yes in flipped.items() if e == epoch and yes} for epoch in (0, 1)]
+    assert epochs[0] != epochs[1]
