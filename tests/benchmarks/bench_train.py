@@ -8,8 +8,8 @@ features of the demo's two teachers as targets. Both train a nano student with M
 backward, optimiser. Reading, decoding and the teachers lie outside the clock.
 
 - packed: best-fit packs of at most 4,096 tokens, one forward and backward each, gradients added up;
-- padded: one dense batch [B, T]. SDPA with the padding's keys masked; every block computes on the padding, but the patch
-  embedding, the heads and the losses do not, which is as well as a padded trainer can do.
+- padded: one dense batch [B, T]. SDPA with the padding's keys masked; every block computes on the padding, the patch
+  embedding, the heads and the losses do not: the least that a padded trainer has to do.
 
 First both compute the loss and gradients of the same images with the same weights, which have to agree. Then paired
 rounds, each one training step of both on the same images. Then both train from the same weights on the same images, of
@@ -40,6 +40,7 @@ from siglino_core.models.encoder import Attention
 from siglino_core.models.layout import Layout
 from siglino_core.models.moe import MixtureOfExperts, path
 from siglino_core.models.rope import rotate, rotation
+from siglino_core.models.size import forward_flops
 from siglino_core.optim import build
 from siglino_core.packing.bestfit import best_fit
 from siglino_core.packing.mixture import mix
@@ -83,8 +84,7 @@ class Padded(SigLino):
         for block in self.layers:
             x_XD = x_XD + _attention(block.attention, block.attention_norm(x_XD), turn, seen_BT)
             h_XD = block.ffn_norm(x_XD)
-            mixture = isinstance(block.moe, MixtureOfExperts)
-            x_XD = x_XD + (_mixture(block.moe, h_XD, real_T) if mixture else block.feed_forward(h_XD))
+            x_XD = x_XD + (block.feed_forward(h_XD) if block.moe is None else _mixture(block.moe, h_XD, real_T))
         return self.norm(x_XD)[real_T]
 
 
@@ -100,7 +100,7 @@ def _attention(layer: Attention, x_XD: Tensor, turn: tuple[Tensor, Tensor], seen
     v = F.pad(v, (0, EXTRA, 1, 0))
     seen = F.pad(seen_B11T, (1, 0), value=True)
     out = F.scaled_dot_product_attention(_with_one(q), k, v, attn_mask=seen, scale=scale)[..., : q.shape[-1]]
-    return layer.wo(out.transpose(1, 2).flatten(2).flatten(0, 1))
+    return layer.wo(out.transpose(1, 2).flatten(0, 1).flatten(1))
 
 
 def _mixture(layer: MixtureOfExperts, x_XD: Tensor, real_T: Tensor) -> Tensor:
@@ -148,7 +148,6 @@ def _packs(images: Sequence[Image]) -> Iterator[list[Image]]:
     tokens_N = np.array([5 + len(image.patches_NV) for image in images])
     order_N, start_P = best_fit(tokens_N, capacity=CAPACITY, max_images=len(images))
     for pack in np.split(order_N, start_P[1:]):
-        # Neighbours of one length take one product of the attention; here few are.
         yield [images[i] for i in pack]
 
 
@@ -214,7 +213,9 @@ def check(pair: tuple[Trainer, Trainer], images: Sequence[Image]) -> None:
     losses = [t.gradients(images) for t in (ours, theirs)]
     grads = [torch.cat([p.grad.flatten() for p in t.model.parameters() if p.grad is not None]) for t in (ours, theirs)]
     apart = float((grads[0] - grads[1]).norm() / grads[1].norm())
-    print(f"same images, same weights: loss {losses[0]:.6f} packed, {losses[1]:.6f} padded; gradients {apart:.1e} apart")
+    print(
+        f"same images, same weights: loss {losses[0]:.6f} packed, {losses[1]:.6f} padded; gradients {apart:.1e} apart"
+    )
     assert abs(losses[0] - losses[1]) <= 1e-4 * abs(losses[1])
     assert apart <= 1e-3
 
@@ -242,11 +243,25 @@ def rounds(pair: tuple[Trainer, Trainer], images: Sequence[Image], size: int, co
             ratios.append(seconds[1] / seconds[0])
             for rate, took in zip(rates, seconds, strict=True):
                 rate.append(tokens / took)
+    for name in ("siglino-nano", "siglino-moe-0.3b"):
+        print(f"by the count of operations alone, {name}: {_operations(PRESETS[name], steps[1:]):.2f}")
     print(
         f"tokens/s, packed / padded to longest: median {statistics.median(ratios):.2f} ({min(ratios):.2f} to "
         f"{max(ratios):.2f}, {count} pairs; medians {statistics.median(rates[0]):,.0f} and "
         f"{statistics.median(rates[1]):,.0f} tokens/s)"
     )
+
+
+def _operations(shape: SigLinoConfig, steps: Sequence[Sequence[Image]]) -> float:
+    """FLOPs of the padded batches over those of the packs, heads on the padding apart, which are computed on none."""
+    heads = replace(shape, teachers=())
+    ours = theirs = 0.0
+    for step in steps:
+        tokens = [5 + len(image.patches_NV) for image in step]
+        outside = sum(forward_flops(shape, n) - forward_flops(heads, n) for n in tokens)
+        ours += outside + sum(forward_flops(heads, n) for n in tokens)
+        theirs += outside + len(tokens) * forward_flops(heads, max(tokens))
+    return theirs / ours
 
 
 def learn(pair: tuple[Trainer, Trainer], images: Sequence[Image], size: int, steps: int) -> None:
