@@ -229,22 +229,22 @@ def rounds(pair: tuple[Trainer, Trainer], images: Sequence[Image], size: int, co
     steps = [images[i * size : (i + 1) * size] for i in range(count)]
     for number, step in enumerate(steps):
         lengths = [5 + len(image.patches_NV) for image in step]
-        tokens, packs = sum(lengths), len(list(_packs(step)))
+        tokens, packs, longest = sum(lengths), len(list(_packs(step))), max(lengths)
         seconds = [0.0, 0.0]
         for which in (0, 1) if number % 2 else (1, 0):
             began = time.process_time()
             pair[which].step(step)
             seconds[which] = time.process_time() - began
         print(
-            f"  round {number + 1}: {tokens:,} tokens in {packs} packs, padding {1 - tokens / size / max(lengths):.1%}; "
+            f"  round {number + 1}: {tokens:,} tokens in {packs} packs, padding {1 - tokens / size / longest:.1%}; "
             f"{seconds[0]:.2f} s packed, {seconds[1]:.2f} s padded, ratio {seconds[1] / seconds[0]:.2f}",
             flush=True,
         )
         ratios.append(seconds[1] / seconds[0])
         for rate, took in zip(rates, seconds, strict=True):
             rate.append(tokens / took)
-    for name in ("siglino-nano", "siglino-moe-0.3b"):
-        print(f"by the count of operations alone, {name}: {_operations(PRESETS[name], steps):.2f}")
+    for name, shape in (("this student", pair[0].model.student), ("siglino-moe-0.3b", PRESETS["siglino-moe-0.3b"])):
+        print(f"by the count of operations alone, {name}: {_operations(shape, steps):.2f}")
     print(
         f"tokens/s, packed / padded to longest: median {statistics.median(ratios):.2f} ({min(ratios):.2f} to "
         f"{max(ratios):.2f}, {count} pairs; medians {statistics.median(rates[0]):,.0f} and "
