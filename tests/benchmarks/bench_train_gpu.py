@@ -1,6 +1,6 @@
 """Training steps on a CUDA device: tokens a second, and where the time goes.
 
-    python tests/benchmarks/bench_train_gpu.py [--model siglino-moe-0.3b] [--packs 4] [--steps 10] [--tiny]
+    python tests/benchmarks/bench_train_gpu.py [--model siglino-moe-0.3b] [--packs 4] [--steps 10] [--not-compiled] [--tiny]
 
 The student learns from teachers of the published sizes (SigLIP2 so400m NaFlex, DINOv3 ViT-L/16; transformers' own
 classes, drawn weights) that run beside it, or from synthetic int8 targets of both. bf16; packs of 4,096 tokens by the
@@ -238,6 +238,7 @@ def main() -> None:
     parser.add_argument("--model", default="siglino-moe-0.3b", choices=list(PRESETS))
     parser.add_argument("--packs", type=int, default=4)
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--not-compiled", action="store_true")
     parser.add_argument("--tiny", action="store_true")
     a = parser.parse_args()
     cuda = torch.cuda.is_available()
@@ -253,9 +254,10 @@ def main() -> None:
     sizes = {"up to 256^2": web(1 << 14, SMALL), "mixed": mixed(1 << 14)}
     if a.tiny:
         sizes = {"up to 256^2": sizes["up to 256^2"]}
+    compiled_too = (False,) if a.not_compiled else (False, True)
     for kind, mixture in sizes.items():
         steps = bench.given(mixture)
-        for online, recompute, compiled in itertools.product((True, False), (False, True), (False, True)):
+        for online, recompute, compiled in itertools.product((True, False), (False, True), compiled_too):
             try:
                 bench.run(kind, steps, online=online, recompute=recompute, compiled=compiled)
             except (RuntimeError, torch.OutOfMemoryError) as e:
