@@ -9,6 +9,7 @@ Legend: B images, V values of a patch, N patches.
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from siglino_core.training.checkpoints import Checkpoints, Kept, prime, state_of
 from siglino_core.training.clusters import ClusterLoss
 from siglino_core.training.metrics import JsonLines, Sink, sinks
 from siglino_core.training.objective import Loss, Objective
-from siglino_core.training.parallel import spread
+from siglino_core.training.parallel import one_rank, spread
 from siglino_core.training.pixels import to_floats
 from siglino_core.training.pool import Pool, mixture_of, plan_of, runs_of
 from siglino_core.training.reader import Batch, Images, batches
@@ -81,7 +82,8 @@ def run_rank(job: Job, device: Device, *, rank: int = 0, world: int = 1, tell: T
     """
     if device.device == "cpu":
         single_thread()  # a sum's order must not depend on the machine
-    _Rank(job, device, rank, world, tell or (lambda *_: None)).run()
+    with nullcontext() if device.dtype == torch.float32 else one_rank(device.device, world):
+        _Rank(job, device, rank, world, tell or (lambda *_: None)).run()
 
 
 class _Rank:

@@ -1,6 +1,6 @@
 """Training steps on a CUDA device: tokens a second, and where the time goes.
 
-    python tests/benchmarks/bench_train_gpu.py [--model siglino-moe-0.3b] [--packs 4] [--steps 10] [--not-compiled] [--tiny]
+    python tests/benchmarks/bench_train_gpu.py [--model siglino-moe-0.3b] [--steps 10] [--not-compiled] [--tiny]
 
 The student learns from teachers of the published sizes (SigLIP2 so400m NaFlex, DINOv3 ViT-L/16; transformers' own
 classes, drawn weights) that run beside it, or from synthetic int8 targets of both. bf16; packs of 4,096 tokens by the
@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from transformers import DINOv3ViTConfig, DINOv3ViTModel, Siglip2VisionConfig, Siglip2VisionModel
 
@@ -39,7 +38,7 @@ from siglino_core.teachers.packed_dinov3 import PackedDinoV3
 from siglino_core.teachers.packed_siglip2 import PackedSigLip2
 from siglino_core.teachers.teacher import Targets, Teacher
 from siglino_core.training.objective import Objective
-from siglino_core.training.parallel import spread
+from siglino_core.training.parallel import one_rank, spread
 from siglino_core.training.pixels import to_floats
 from siglino_core.training.student import new_student
 from tests.siglino_core.packing.sizes import SMALL, mixed, web
@@ -112,11 +111,14 @@ class Bench:
         self.codecs = {name: Codec(Stored.INT8, len(p.mean), p) for name, p in phis.items()}
         self.packing = PackingConfig(packs_per_step=packs, capacity=512 if tiny else 4096, window=4)
         self.steps, self.tiny = WARM_UP + steps, tiny
+        self._kept: tuple[str, list[Given]] = ("", [])
 
-    def given(self, mixture: Mixture) -> list[Given]:
-        """Every step's images, by the plan."""
-        plan = Plan(mixture, self.packing, Cost.of(self.shape))
-        return [self._given(plan, step) for step in range(self.steps)]
+    def given(self, kind: str, mixture: Mixture) -> list[Given]:
+        """Every step's images, by the plan; the last kind's are kept."""
+        if self._kept[0] != kind:
+            plan = Plan(mixture, self.packing, Cost.of(self.shape))
+            self._kept = kind, [self._given(plan, step) for step in range(self.steps)]
+        return self._kept[1]
 
     def _given(self, plan: Plan, step: int) -> Given:
         packs = plan.step(step)
@@ -249,21 +251,22 @@ def main() -> None:
         torch.set_num_threads(1)
     device = "cuda" if cuda else "cpu"
     print(f"torch {torch.__version__}, {torch.cuda.get_device_name() if cuda else 'CPU, tiny: the times say nothing'}")
-    dist.init_process_group("nccl" if cuda else "gloo", store=dist.HashStore(), rank=0, world_size=1)
-    bench = Bench(a.model, a.packs, a.steps, device, tiny=a.tiny)
+    with one_rank(device, 1):
+        _all(Bench(a.model, a.packs, a.steps, device, tiny=a.tiny), compiled=not a.not_compiled)
+
+
+def _all(bench: Bench, *, compiled: bool) -> None:
     sizes = {"up to 256^2": web(1 << 14, SMALL), "mixed": mixed(1 << 14)}
-    if a.tiny:
-        sizes = {"up to 256^2": sizes["up to 256^2"]}
-    compiled_too = (False,) if a.not_compiled else (False, True)
-    for kind, mixture in sizes.items():
-        steps = bench.given(mixture)
-        for online, recompute, compiled in itertools.product((True, False), (False, True), compiled_too):
-            try:
-                bench.run(kind, steps, online=online, recompute=recompute, compiled=compiled)
-            except (RuntimeError, torch.OutOfMemoryError) as e:
-                words = _words(online, recompute, compiled)
-                print(f"{kind}, {words}: {type(e).__name__}: {str(e).splitlines()[0]}", flush=True)
-    dist.destroy_process_group()
+    if bench.tiny:
+        del sizes["mixed"]
+    ways = itertools.product((True, False), (False, True), (False, True) if compiled else (False,))
+    for (kind, mixture), (online, again, compiles) in itertools.product(sizes.items(), list(ways)):
+        try:
+            bench.run(kind, bench.given(kind, mixture), online=online, recompute=again, compiled=compiles)
+        except RuntimeError as e:  # out of memory is one
+            print(
+                f"{kind}, {_words(online, again, compiles)}: {type(e).__name__}: {str(e).splitlines()[0]}", flush=True
+            )
 
 
 if __name__ == "__main__":
