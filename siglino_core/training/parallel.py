@@ -1,9 +1,13 @@
 """A student over devices and ranks: recomputed, compiled and sharded block by block."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import torch
+import torch.distributed as dist
+from torch._C._distributed_c10d import HashStore
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.utils.checkpoint import checkpoint
@@ -13,6 +17,19 @@ from siglino_core.models import SigLino
 
 # Said of every output of every pass. Features are read, never written in place.
 warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
+
+
+@contextmanager
+def one_rank(device: str, world: int) -> Iterator[None]:
+    """A process group of one, where a rank is alone and nobody made one: bf16 goes through a mesh, which wants it."""
+    if world > 1 or dist.is_initialized():
+        yield
+        return
+    dist.init_process_group("nccl" if device == "cuda" else "gloo", store=HashStore(), rank=0, world_size=1)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 def spread(
@@ -29,7 +46,7 @@ def spread(
 
     Args:
         dtype: of products and of what ranks exchange to compute; weights, gradients' sums and optimisers are fp32.
-        world: ranks. More than one need a process group.
+        world: ranks. More than one need a process group, and so does one whose dtype is not fp32 (`one_rank`).
         shard: ranks that share one copy of the weights: 0: all; 1: each has its own (DDP); else groups of so many,
             which is less traffic between nodes for more memory (HSDP).
 

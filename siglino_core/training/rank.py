@@ -9,7 +9,7 @@ Legend: B images, V values of a patch, N patches.
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from siglino_core.training.checkpoints import Checkpoints, Kept, prime, state_of
 from siglino_core.training.clusters import ClusterLoss
 from siglino_core.training.metrics import JsonLines, Sink, sinks
 from siglino_core.training.objective import Loss, Objective
-from siglino_core.training.parallel import spread
+from siglino_core.training.parallel import one_rank, spread
 from siglino_core.training.pixels import to_floats
 from siglino_core.training.pool import Pool, mixture_of, plan_of, runs_of
 from siglino_core.training.reader import Batch, Images, batches
@@ -82,22 +82,8 @@ def run_rank(job: Job, device: Device, *, rank: int = 0, world: int = 1, tell: T
     """
     if device.device == "cpu":
         single_thread()  # a sum's order must not depend on the machine
-    with _group_of_one(device, world):
+    with nullcontext() if device.dtype == torch.float32 else one_rank(device.device, world):
         _Rank(job, device, rank, world, tell or (lambda *_: None)).run()
-
-
-@contextmanager
-def _group_of_one(device: Device, world: int) -> Iterator[None]:
-    """Mixed precision is FSDP's, which wants a process group even of a process that is alone."""
-    if world > 1 or device.dtype == torch.float32 or dist.is_initialized():
-        yield
-        return
-    backend = "nccl" if device.device == "cuda" else "gloo"
-    dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
 
 
 class _Rank:

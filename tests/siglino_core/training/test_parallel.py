@@ -11,14 +11,14 @@ from torch.distributed.tensor import DTensor
 
 from siglino_core.config import LossConfig, Relation
 from siglino_core.errors import ConfigError
-from siglino_core.models import SigLino
+from siglino_core.models import PRESETS, SigLino
 from siglino_core.models.routing import rebalance
 from siglino_core.optim import OptimConfig, build
 from siglino_core.standardize import PhiS
 from siglino_core.targets.statistics import Statistics
 from siglino_core.teachers.teacher import Targets
 from siglino_core.training.objective import Objective
-from siglino_core.training.parallel import spread
+from siglino_core.training.parallel import one_rank, spread
 from tests.ranks import on_ranks
 from tests.siglino_core.models.tiny import TINY, patches, student
 
@@ -100,3 +100,16 @@ def test_recomputing_changes_no_name() -> None:
 def test_groups_that_do_not_divide_the_ranks() -> None:
     with pytest.raises(ConfigError, match=r"train.shard=3 does not divide the 4 ranks"):
         spread(student(), device="cpu", dtype=torch.float32, world=4, shard=3)
+
+
+def test_one_rank_trains_in_bf16_without_a_process_group_of_its_own() -> None:
+    assert not dist.is_initialized()
+    with one_rank("cpu", 1):
+        model = spread(SigLino(PRESETS["siglino-nano"]).train(), device="cpu", dtype=torch.bfloat16)
+        features = model(torch.randn(6, 768), model.layout([(2, 3)]))
+        assert features.patches["siglino"].dtype == torch.bfloat16
+        features.patches["dinov3"].float().square().mean().backward()
+        weight = model.img_projector.weight
+        assert weight.dtype == torch.float32
+        assert weight.grad is not None
+    assert not dist.is_initialized()

@@ -1,0 +1,120 @@
+"""The loss of a student that learns from stored targets in bf16, int8 and fp8.
+
+    python tests/benchmarks/bench_target_codecs_train.py RUN [--steps 100] [--seeds 1]
+
+RUN is a finished curation of the demo (`siglino run experiment=demo run=RUN`); it is copied, not changed. For each
+codec the stages `targets` and `train` run in this process on a copy of its own: one seed, plan and student. Printed:
+
+- the mean loss of the last tenth of the steps, each student held against the targets that it learns from;
+- the trained student's loss over all images, held against the bf16 targets: what the coarser ones cost.
+
+More seeds show how far two trainings are apart anyway.
+"""
+
+import argparse
+import shutil
+import statistics
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from flows.config import compose_config
+from flows.stages import run_stage
+from pipelines.runtime import silent
+from siglino_core.config import Config, LossConfig, Relation, Stored
+from siglino_core.models.load import load_student
+from siglino_core.models.resolution import Resolution
+from siglino_core.packing import Pack
+from siglino_core.packing.mixture import grids
+from siglino_core.store import Run
+from siglino_core.targets.statistics import Statistics
+from siglino_core.targets.stored import StoredTargets
+from siglino_core.teachers.choose import describe_teacher
+from siglino_core.training import metrics
+from siglino_core.training.objective import Objective
+from siglino_core.training.pixels import to_floats
+from siglino_core.training.pool import Pool
+from siglino_core.training.reader import Images
+
+CURATED = ("source", "embed", "cluster", "sample")
+CODECS = (Stored.BF16, Stored.INT8, Stored.FP8)
+
+
+def trained(curated: Path, folder: Path, keep: Stored, steps: int, seed: int) -> tuple[Config, list[float]]:
+    """A run with targets and a student, and each step's loss."""
+    for stage in CURATED:
+        shutil.copytree(curated / stage, folder / stage)
+    words = [
+        "experiment=demo",
+        f"run={folder}",
+        "runtime.runner=local",
+        f"targets.keep={keep.value}",
+        f"train.optim.steps={steps}",
+        "train.trackers=[]",
+        "train.loaders=0",
+        f"seed={seed}",
+    ]
+    config = compose_config(words)
+    for stage in ("targets", "train"):
+        run_stage(stage, config, silent, "no")
+    return config, [line["loss"] for line in metrics.read(Run(config.run).stage("train").files)]
+
+
+@torch.no_grad()
+def held_against(student: Config, reference: Config, at_once: int = 32) -> float:
+    """A run's student against the targets of another, over all images once; without relations."""
+    run, t = Run(reference.run), reference.targets
+    targets, pool = run.stage("targets"), Pool.load([reference.run])
+    resolution = Resolution(min_pixels=t.min_pixels, max_pixels=t.max_pixels)
+    stored = StoredTargets.open(
+        targets,
+        pool.indexes[0],
+        sample_digest=run.stage("sample").require().digest,
+        cards=[describe_teacher(spec) for spec in t.teachers],
+        resolution=resolution,
+    )
+    statistics_of = Statistics.load(targets.files.read("statistics.safetensors"))
+    objective = Objective(config=LossConfig(relation=Relation.NONE), statistics=statistics_of)
+    model = load_student(f"{student.run}/train/student")
+    images = Images(pool=pool, patch_size=resolution.patch_size, stored=stored)
+    grids_N2 = grids(pool.indexes[0].heights_N, pool.indexes[0].widths_N, resolution)
+    total = 0.0
+    for rows_N in np.split(np.arange(len(grids_N2)), range(at_once, len(grids_N2), at_once)):
+        pack = Pack(epoch=0, parts_N=np.zeros(len(rows_N)), rows_N=rows_N, grids_N2=grids_N2[rows_N], tokens=0)
+        batch = images.batch([pack])
+        features = model.features(to_floats(batch.patches_NV), model.layout(batch.shapes))
+        counts = [h * w for h, w in batch.shapes]
+        loss = objective(features, stored.decode(batch.targets), counts, images=len(counts))
+        total += float(loss.per_image_B.sum())
+    return total / len(grids_N2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--seeds", type=int, default=1)
+    a = parser.parse_args()
+    torch.set_num_threads(1)
+    some = max(1, a.steps // 10)
+    print(f"| seed | targets | first step | last {some} of {a.steps} | bf16 = 1 | against bf16 | bf16 = 1 |")
+    print("|---|---|---|---|---|---|---|")
+    for seed in range(a.seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            reference: tuple[Config, float, float] | None = None
+            for keep in CODECS:
+                config, curve = trained(a.run, Path(folder) / keep.value, keep, a.steps, seed)
+                last = statistics.fmean(curve[-some:])
+                held = held_against(config, reference[0] if reference else config)
+                reference = reference or (config, last, held)
+                print(
+                    f"| {seed} | {keep.value} | {curve[0]:.5f} | {last:.5f} | {last / reference[1]:.5f} "
+                    f"| {held:.5f} | {held / reference[2]:.5f} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

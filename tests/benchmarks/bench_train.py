@@ -1,0 +1,301 @@
+"""Training on packs against the same training on batches padded to their longest image.
+
+    python tests/benchmarks/bench_train.py [--images 16] [--rounds 5] [--steps 30] [--seed 0]
+
+A step is 16 real images of the demo's pool, in arrival order, each scaled to a grid drawn from a mixture of web-like
+sizes (256^2 to 768^2 pixels for most, smaller ones as they are: `tests.siglino_core.packing.sizes.mixed`), with the
+features of the demo's two teachers as targets. Both train a nano student with Muon and AdamW in one thread: forward,
+backward, optimiser. Reading, decoding and the teachers lie outside the clock, which counts this process's CPU time.
+
+- packed: best-fit packs of at most 4,096 tokens, one forward and backward each, gradients added up;
+- padded: one dense batch [B, T]. SDPA with the padding's keys masked; every block computes on the padding, the patch
+  embedding, the heads and the losses do not: the least that a padded trainer has to do.
+
+First both compute the loss and gradients of the same images with the same weights, which have to agree. Then paired
+rounds, each one training step of both on the same images. Then both train from the same weights on the same images, 8 a
+step and of half the side, and their losses are printed.
+"""
+
+import argparse
+import copy
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import flows.demo
+from siglino_core.bad_image import BadImage
+from siglino_core.config import LossConfig, OptimConfig, Relation
+from siglino_core.models import PRESETS, SigLino, Teacher
+from siglino_core.models.attention import EXTRA, _sink_key, _with_one
+from siglino_core.models.config import SigLinoConfig
+from siglino_core.models.encoder import Attention
+from siglino_core.models.layout import Layout
+from siglino_core.models.moe import MixtureOfExperts, path
+from siglino_core.models.rope import rotate, rotation
+from siglino_core.models.size import forward_flops
+from siglino_core.optim import build
+from siglino_core.packing.bestfit import best_fit
+from siglino_core.packing.mixture import mix
+from siglino_core.targets.statistics import Statistics, TeacherMoments
+from siglino_core.teachers.choose import load_teacher
+from siglino_core.teachers.teacher import Targets, TeacherCard
+from siglino_core.training.objective import Objective
+from siglino_core.training.pixels import to_floats, to_patches
+from tests.siglino_core.packing.sizes import mixed
+
+CAPACITY = 4096
+Shape = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Image:
+    """One image and what the teachers say of it."""
+
+    shape: Shape
+    patches_NV: Tensor
+    targets: dict[str, Targets]
+
+
+class Padded(SigLino):
+    """The same student over a dense batch: its tokens are padded to the longest image's, and taken out at the end."""
+
+    def encode(self, patches_NV: Tensor, layout: Layout) -> Tensor:
+        """As `SigLino.encode`."""
+        lengths = layout.segments.lengths
+        images, longest = len(lengths), max(lengths)
+        real_T = torch.cat([i * longest + torch.arange(n) for i, n in enumerate(lengths)])
+        prefix_PD = torch.cat([self.cls_token[0], self.storage_tokens[0]])
+        patches_ND = self.img_projector(patches_NV)
+        x_XD = patches_ND.new_zeros(images * longest, patches_ND.shape[-1])
+        x_XD = x_XD.index_copy(0, real_T[layout.patch_N], patches_ND)
+        x_XD = x_XD.index_copy(0, real_T[layout.prefix_BP].flatten(), prefix_PD.repeat(images, 1))
+        positions_X2 = torch.zeros(images * longest, 2)
+        positions_X2[real_T] = layout.positions_T2
+        turn = rotation(positions_X2, self.freqs_cis_golden)
+        seen_BT = (torch.arange(longest) < torch.tensor(lengths)[:, None])[:, None, None]
+        for block in self.layers:
+            x_XD = x_XD + _attention(block.attention, block.attention_norm(x_XD), turn, seen_BT)
+            h_XD = block.ffn_norm(x_XD)
+            x_XD = x_XD + (block.feed_forward(h_XD) if block.moe is None else _mixture(block.moe, h_XD, real_T))
+        return self.norm(x_XD)[real_T]
+
+
+def _attention(layer: Attention, x_XD: Tensor, turn: tuple[Tensor, Tensor], seen_B11T: Tensor) -> Tensor:
+    images, longest = seen_B11T.shape[0], seen_B11T.shape[-1]
+    q, k, v = (w(x_XD).unflatten(-1, (layer.heads, -1)) for w in (layer.wq, layer.wk, layer.wv))
+    q, k = (rotate(F.rms_norm(x, x.shape[-1:], eps=torch.finfo(torch.float32).eps), turn) for x in (q, k))
+    q, k, v = (x.unflatten(0, (images, longest)).transpose(1, 2) for x in (q, k, v))
+    scale = q.shape[-1] ** -0.5
+    # The sink as one more key, in front of the others, as in siglino_core.models.attention.
+    sink_B1 = _sink_key(layer.sinks, scale, q).transpose(0, 1).expand(images, -1, -1, -1)
+    k = torch.cat([sink_B1, F.pad(k, (0, EXTRA))], dim=2)
+    v = F.pad(v, (0, EXTRA, 1, 0))
+    seen = F.pad(seen_B11T, (1, 0), value=True)
+    out = F.scaled_dot_product_attention(_with_one(q), k, v, attn_mask=seen, scale=scale)[..., : q.shape[-1]]
+    return layer.wo(out.transpose(1, 2).flatten(0, 1).flatten(1))
+
+
+def _mixture(layer: MixtureOfExperts, x_XD: Tensor, real_T: Tensor) -> Tensor:
+    """As `MixtureOfExperts.forward`, where padding lies between images and not behind them all."""
+    scores_XE = layer.router(x_XD)
+    chosen_Xk = (scores_XE + layer.expert_bias).topk(layer.top_k, dim=-1).indices
+    layer.load += torch.bincount(chosen_Xk[real_T].flatten(), minlength=len(layer.load))
+    sorted_N, order_N = chosen_Xk.flatten().sort(stable=True)
+    offsets_E = torch.searchsorted(sorted_N, torch.arange(len(layer.load)), right=True).int()
+    e = layer.experts
+    return path(x_XD)(x_XD, e.w1, e.w2, e.w3, scores_XE.gather(1, chosen_Xk), order_N, offsets_E)
+
+
+class Trainer:
+    """A student and its optimisers; ``packed`` or padded."""
+
+    def __init__(self, model: SigLino, objective: Objective, optim: OptimConfig, *, packed: bool) -> None:
+        self.model, self.objective, self.clip, self.packed = model.train(), objective, optim.clip, packed
+        self.optimizers = build(model, optim)
+
+    def gradients(self, images: Sequence[Image]) -> float:
+        """The loss of a step's images, whose gradients are then in the parameters."""
+        total = 0.0
+        for some in _packs(images) if self.packed else [images]:
+            shapes = [image.shape for image in some]
+            features = self.model(torch.cat([image.patches_NV for image in some]), self.model.layout(shapes))
+            counts = [h * w for h, w in shapes]
+            loss = self.objective(features, _joined([image.targets for image in some]), counts, images=len(images))
+            loss.total.backward()
+            total += float(loss.total.detach())
+        return total
+
+    def step(self, images: Sequence[Image]) -> float:
+        """Train on them; the loss before."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        loss = self.gradients(images)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss
+
+
+def _packs(images: Sequence[Image]) -> Iterator[list[Image]]:
+    tokens_N = np.array([5 + len(image.patches_NV) for image in images])
+    order_N, start_P = best_fit(tokens_N, capacity=CAPACITY, max_images=len(images))
+    for pack in np.split(order_N, start_P[1:]):
+        yield [images[i] for i in pack]
+
+
+def _joined(parts: Sequence[dict[str, Targets]]) -> dict[str, Targets]:
+    found = {}
+    for name, one in parts[0].items():
+        patches = None if one.patches is None else torch.cat([p[name].patches for p in parts])  # type: ignore[misc]
+        found[name] = Targets(torch.cat([p[name].summaries for p in parts]), patches)
+    return found
+
+
+def pictures(seed: int) -> Iterator[bytes]:
+    """The pool's labelled images, without planted copies, in a drawn order, again and again."""
+    rows = pq.read_table(Path(flows.demo.__file__).with_name("pool.parquet")).to_pylist()
+    rows = [row["image"] for row in rows if row["label"] and "~" not in row["key"]]
+    while True:
+        for i in np.random.default_rng(seed).permutation(len(rows)):
+            yield rows[i]
+
+
+def read(count: int, smaller: int, seed: int) -> tuple[list[Image], Objective, tuple[TeacherCard, ...]]:
+    """Images in arrival order with their teachers' features, and the loss with the features' statistics.
+
+    Args:
+        smaller: what the grids' sides are divided by.
+    """
+    teachers = [load_teacher(name) for name in ("lite", "lite_text")]
+    moments = {t.card.name: TeacherMoments(t.card) for t in teachers}
+    grids_N2 = np.maximum(2, mix(mixed(4 * max(256, count), seed), 0)[2].astype(int) // smaller)
+    source, images = pictures(seed), []
+    while len(images) < count:
+        height, width = grids_N2[len(images)].tolist()
+        try:
+            patches_NV = to_floats(to_patches(next(source), (height, width)))
+        except BadImage:
+            continue
+        told = {t.card.name: t(patches_NV, [(height, width)]) for t in teachers}
+        images.append(Image(shape=(height, width), patches_NV=patches_NV, targets=told))
+        for name, target in told.items():
+            moments[name].update(target)
+    fitted: dict[str, Statistics] = {name: m.fit() for name, m in moments.items()}
+    # Relations are between the images of one forward pass, of which packs make several: left out on both sides.
+    objective = Objective(config=LossConfig(relation=Relation.NONE), statistics=fitted)
+    return images, objective, tuple(t.card for t in teachers)
+
+
+def trainers(shape: SigLinoConfig, objective: Objective, optim: OptimConfig, seed: int) -> tuple[Trainer, Trainer]:
+    """Packed and padded, of equal weights."""
+    torch.manual_seed(seed)
+    ours, theirs = SigLino(shape), Padded(shape)
+    theirs.load_state_dict(ours.state_dict())
+    return Trainer(ours, objective, optim, packed=True), Trainer(theirs, objective, optim, packed=False)
+
+
+def check(pair: tuple[Trainer, Trainer], images: Sequence[Image]) -> None:
+    """Equal losses and gradients of the same images. A new student's blocks do nothing, so theirs are drawn."""
+    ours, theirs = (copy.deepcopy(t) for t in pair)
+    torch.manual_seed(1)
+    for p in ours.model.parameters():
+        if p.ndim > 1:
+            torch.nn.init.normal_(p, std=0.04)
+    theirs.model.load_state_dict(ours.model.state_dict())
+    losses = [t.gradients(images) for t in (ours, theirs)]
+    grads = [torch.cat([p.grad.flatten() for p in t.model.parameters() if p.grad is not None]) for t in (ours, theirs)]
+    apart = float((grads[0] - grads[1]).norm() / grads[1].norm())
+    print(
+        f"same images, same weights: loss {losses[0]:.6f} packed, {losses[1]:.6f} padded; gradients {apart:.1e} apart"
+    )
+    assert abs(losses[0] - losses[1]) <= 1e-4 * abs(losses[1])
+    assert apart <= 1e-3
+
+
+def rounds(pair: tuple[Trainer, Trainer], images: Sequence[Image], size: int, count: int) -> None:
+    """Paired training steps, in turns; a small one of each goes ahead, and is not counted."""
+    ratios: list[float] = []
+    rates: tuple[list[float], list[float]] = ([], [])
+    for trainer in pair:
+        trainer.step(images[:2])
+    steps = [images[i * size : (i + 1) * size] for i in range(count)]
+    for number, step in enumerate(steps):
+        lengths = [5 + len(image.patches_NV) for image in step]
+        tokens, packs, longest = sum(lengths), len(list(_packs(step))), max(lengths)
+        seconds = [0.0, 0.0]
+        for which in (0, 1) if number % 2 else (1, 0):
+            began = time.process_time()
+            pair[which].step(step)
+            seconds[which] = time.process_time() - began
+        print(
+            f"  round {number + 1}: {tokens:,} tokens in {packs} packs, padding {1 - tokens / size / longest:.1%}; "
+            f"{seconds[0]:.2f} s packed, {seconds[1]:.2f} s padded, ratio {seconds[1] / seconds[0]:.2f}",
+            flush=True,
+        )
+        ratios.append(seconds[1] / seconds[0])
+        for rate, took in zip(rates, seconds, strict=True):
+            rate.append(tokens / took)
+    for name, shape in (("this student", pair[0].model.student), ("siglino-moe-0.3b", PRESETS["siglino-moe-0.3b"])):
+        print(f"by the count of operations alone, {name}: {_operations(shape, steps):.2f}")
+    print(
+        f"tokens/s, packed / padded to longest: median {statistics.median(ratios):.2f} ({min(ratios):.2f} to "
+        f"{max(ratios):.2f}, {count} pairs; medians {statistics.median(rates[0]):,.0f} and "
+        f"{statistics.median(rates[1]):,.0f} tokens/s)",
+        flush=True,
+    )
+
+
+def _operations(shape: SigLinoConfig, steps: Sequence[Sequence[Image]]) -> float:
+    """FLOPs of the padded batches over those of the packs, heads on the padding apart, which are computed on none."""
+    heads = replace(shape, teachers=())
+    ours = theirs = 0.0
+    for step in steps:
+        tokens = [5 + len(image.patches_NV) for image in step]
+        outside = sum(forward_flops(shape, n) - forward_flops(heads, n) for n in tokens)
+        ours += outside + sum(forward_flops(heads, n) for n in tokens)
+        theirs += outside + len(tokens) * forward_flops(heads, max(tokens))
+    return theirs / ours
+
+
+def learn(pair: tuple[Trainer, Trainer], images: Sequence[Image], size: int, steps: int) -> None:
+    """Losses after equal images of each; each step's are the same for both."""
+    curves: tuple[list[float], list[float]] = ([], [])
+    for i in range(steps):
+        for trainer, curve in zip(pair, curves, strict=True):
+            curve.append(trainer.step(images[i * size : (i + 1) * size]))
+    some = max(1, steps // 10)
+    first, last = ([statistics.fmean(part(c)) for c in curves] for part in (lambda c: c[:some], lambda c: c[-some:]))
+    print(
+        f"after {steps} steps of {size} images, half the side: loss {last[0]:.4f} packed, {last[1]:.4f} padded "
+        f"(at first {first[0]:.4f} and {first[1]:.4f}), ratio {last[0] / last[1]:.4f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in (("images", 16), ("rounds", 5), ("steps", 30), ("seed", 0)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    a = parser.parse_args()
+    torch.set_num_threads(1)
+    optim = OptimConfig(lr=0.02, steps=200, warmup_steps=10)
+    images, objective, cards = read(a.images * a.rounds, 1, a.seed)
+    shape = replace(PRESETS["siglino-nano"], teachers=tuple(Teacher(name=c.name, dim=c.dim) for c in cards))
+    print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, one thread, siglino-nano")
+    pair = trainers(shape, objective, optim, a.seed)
+    check(pair, images[:4])
+    rounds(pair, images, a.images, a.rounds)
+    if a.steps:
+        images, objective, _ = read(a.images // 2 * a.steps, 2, a.seed)
+        learn(trainers(shape, objective, optim, a.seed), images, a.images // 2, a.steps)
+
+
+if __name__ == "__main__":
+    main()
