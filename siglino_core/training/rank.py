@@ -93,7 +93,8 @@ def _group_of_one(device: Device, world: int) -> Iterator[None]:
         yield
         return
     backend = "nccl" if device.device == "cuda" else "gloo"
-    dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    store = dist.HashStore()  # type: ignore[attr-defined]  # of this process: no port is taken
+    dist.init_process_group(backend, store=store, rank=0, world_size=1)
     try:
         yield
     finally:
