@@ -94,6 +94,7 @@ class Checkpoints:
         self.finish()
         name = f"step_{about['step']:08d}"
         if self._rank == 0:
+            self.files.delete(self.files.sizes(name))  # what a killed training began, maybe on other ranks
             self.files.put(f"{name}/config.json", json.dumps(config, indent=2).encode())
         if self._group is not None:
             dist.barrier(self._group)  # the folder is there

@@ -1,6 +1,7 @@
 """Checkpoints: whole or absent, kept by rule, read by any number of ranks, and never another training's."""
 
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -44,10 +45,14 @@ def test_what_was_not_finished_is_none(tmp_path: Path) -> None:
     store.finish()
     saved(store, 2)
     store._writing[0].result()  # type: ignore[index]  # all is written but the mark, and then it is killed
+    (tmp_path / "step_00000002" / "__2_0.distcp").write_bytes(b"of a third rank")
     again = Checkpoints(Files(str(tmp_path)), "f")
     assert [k.step for k in again.all()] == [1]
-    saved(again, 2)
-    again.finish()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Detected an existing checkpoint")
+        saved(again, 2)
+        again.finish()
+    assert not (tmp_path / "step_00000002" / "__2_0.distcp").exists()
     assert [k.step for k in again.all()] == [1, 2]
 
 

@@ -87,6 +87,7 @@ def test_they_add_up_with_their_weights() -> None:
 def test_the_gradient_is_that_of_the_total() -> None:
     found, student = loss(replace(CONFIG, relation=Relation.NONE))
     found.total.backward()
+    assert FULL.registers is not None
     wanted = 3.0 * 2 * (student.registers["full"] - FULL.registers).detach() / (3 * 2 * 8)
     torch.testing.assert_close(student.registers["full"].grad, wanted)
     assert student.patches["flat"].grad is None

@@ -90,8 +90,8 @@ def test_both_bounds(runs: list[str]) -> None:
 
 
 def test_ratios_decide_an_epoch(runs: list[str]) -> None:
-    shape = {"min_pixels": 32**2, "max_pixels": 64**2}
-    parts = [PartConfig(name="own", ratio=1, **shape), PartConfig(name="more", run=runs[1], ratio=2, **shape)]
+    parts = [PartConfig(name="own", ratio=1), PartConfig(name="more", run=runs[1], ratio=2)]
+    parts = [dataclasses.replace(part, min_pixels=32**2, max_pixels=64**2) for part in parts]
     cfg = config(runs, *parts, window=1)
     mixture = mixture_of(cfg, Pool.load(runs), 16)
     assert mixture.counts == [6, 12]
