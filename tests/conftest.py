@@ -10,7 +10,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = "tests/e2e/"  # tests of this folder share one pool and one undisturbed run
-APART = ("tests/e2e/test_deployment.py",)  # but for those that start a server of their own
+APART = ("tests/e2e/test_deployment.py", "tests/e2e/test_train_kills.py")  # but for those that share none of it
 LONGEST = ("tests/e2e/", "tests/test_readme.py")  # dealt first, so that none of them is what all wait for
 
 
