@@ -8,7 +8,7 @@ codec the stages `targets` and `train` run in this process on a copy of its own:
 - the mean loss of the last tenth of the steps, each student held against the targets that it learns from;
 - the trained student's loss over all images, held against the bf16 targets: what the coarser ones cost.
 
-More seeds show how far two trainings are apart anyway.
+A change of the learning rate in its fifth digit shows how far two trainings are apart anyway.
 """
 
 import argparse
@@ -39,11 +39,17 @@ from siglino_core.training.pool import Pool
 from siglino_core.training.reader import Images
 
 CURATED = ("source", "embed", "cluster", "sample")
-CODECS = (Stored.BF16, Stored.INT8, Stored.FP8)
+WAYS = {  # what is stored, and what the learning rate is multiplied by
+    "bf16": (Stored.BF16, 1.0),
+    "int8": (Stored.INT8, 1.0),
+    "fp8": (Stored.FP8, 1.0),
+    "bf16, lr x 1.0001": (Stored.BF16, 1.0001),
+}
 
 
-def trained(curated: Path, folder: Path, keep: Stored, steps: int, seed: int) -> tuple[Config, list[float]]:
+def trained(curated: Path, folder: Path, way: str, steps: int, seed: int) -> tuple[Config, list[float]]:
     """A run with targets and a student, and each step's loss."""
+    keep, factor = WAYS[way]
     for stage in CURATED:
         shutil.copytree(curated / stage, folder / stage)
     words = [
@@ -57,6 +63,8 @@ def trained(curated: Path, folder: Path, keep: Stored, steps: int, seed: int) ->
         f"seed={seed}",
     ]
     config = compose_config(words)
+    if factor != 1:
+        config = compose_config([*words, f"train.optim.lr={factor * config.train.optim.lr}"])
     for stage in ("targets", "train"):
         run_stage(stage, config, silent, "no")
     return config, [line["loss"] for line in metrics.read(Run(config.run).stage("train").files)]
@@ -104,13 +112,13 @@ def main() -> None:
     for seed in range(a.seeds):
         with tempfile.TemporaryDirectory() as folder:
             reference: tuple[Config, float, float] | None = None
-            for keep in CODECS:
-                config, curve = trained(a.run, Path(folder) / keep.value, keep, a.steps, seed)
+            for number, way in enumerate(WAYS):
+                config, curve = trained(a.run, Path(folder) / str(number), way, a.steps, seed)
                 last = statistics.fmean(curve[-some:])
                 held = held_against(config, reference[0] if reference else config)
                 reference = reference or (config, last, held)
                 print(
-                    f"| {seed} | {keep.value} | {curve[0]:.5f} | {last:.5f} | {last / reference[1]:.5f} "
+                    f"| {seed} | {way} | {curve[0]:.5f} | {last:.5f} | {last / reference[1]:.5f} "
                     f"| {held:.5f} | {held / reference[2]:.5f} |",
                     flush=True,
                 )
