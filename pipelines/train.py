@@ -8,7 +8,7 @@ checkpoint has not done.
 import statistics
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import gettempdir
@@ -233,7 +233,7 @@ def _fit(job: Job, device: Device, world: int, board: Any) -> str | None:
     url = job.config.run.rstrip("/")
     trainer = TorchTrainer(
         _worker,
-        train_loop_config={"job": job, "device": device, "board": board},
+        train_loop_config={"job": job, "device": device, "board": board, "folder": os.getcwd()},
         scaling_config=ScalingConfig(num_workers=world, use_gpu=on_gpu, resources_per_worker=needs),
         torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
         run_config=RunConfig(
@@ -263,6 +263,8 @@ def _worker(settings: dict[str, Any]) -> None:
     import ray
     from ray.train import get_context
 
+    with suppress(OSError):  # relative paths are the driver's; Ray starts its workers elsewhere
+        os.chdir(settings["folder"])
     context, board = get_context(), settings["board"]
     rank = context.get_world_rank()
 
