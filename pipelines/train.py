@@ -5,6 +5,7 @@ in the end the student's weights and the loss of every curation cluster. What is
 checkpoint has not done.
 """
 
+import os
 import statistics
 import threading
 from collections.abc import Iterator
