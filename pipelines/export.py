@@ -6,10 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 from pipelines.runtime import Estimate, Progress, Result, silent
 from siglino_core.config import Config
-from siglino_core.errors import ConfigError, StoreError
+from siglino_core.errors import StoreError
+from siglino_core.models import SigLino
 from siglino_core.store import Identity, Manifest, Run, Stage
+from siglino_core.training.pool import largest_area
+from siglino_core.training.student import shape_of
 
 VERSION = 1
 SHARD = FOLDER = "student"
@@ -20,7 +25,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     """Export the final checkpoint of a finished training."""
     train, stage = run.stage("train"), run.stage("export")
     manifest = train.require()
-    bound = config.export.max_pixels or manifest.facts.get("max_pixels") or _trained_at(config)
+    bound = config.export.max_pixels or manifest.facts.get("max_pixels") or largest_area(config)
     identity = Identity(
         stage="export", version=VERSION, config={"max_pixels": bound}, inputs={"train": manifest.digest}
     )
@@ -37,7 +42,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
 def plan(config: Config, rows: int) -> Estimate:
     """What the export writes: the student in fp32, with the heads of the teachers that its configuration names."""
     parameters = _parameters(config.train.student)
-    bound = config.export.max_pixels or _trained_at(config)
+    bound = config.export.max_pixels or largest_area(config)
     what = f"{parameters / 1e6:,.0f}M parameters with its heads"
     return Estimate(
         stage="export",
@@ -50,23 +55,9 @@ def plan(config: Config, rows: int) -> Estimate:
     )
 
 
-def _trained_at(config: Config) -> int:
-    """The largest area that the student sees in training."""
-    return max([p.max_pixels for p in config.train.parts] or [config.targets.max_pixels])
-
-
 def _parameters(student: str) -> int:
-    import torch
-
-    from siglino_core.models import PRESETS, SigLino
-    from siglino_core.models.hf_config import SigLinoHFConfig
-
-    try:
-        shape = PRESETS[student] if student in PRESETS else SigLinoHFConfig.from_json_file(student).student()
-    except (OSError, ValueError, TypeError, KeyError) as e:
-        raise ConfigError(f"train.student={student} cannot be read as a student's config.json ({e})") from e
     with torch.device("meta"):
-        return sum(p.numel() for p in SigLino(shape).parameters())
+        return sum(p.numel() for p in SigLino(shape_of(student)).parameters())
 
 
 def _write(train: Stage, manifest: Manifest, stage: Stage, fingerprint: str, bound: int) -> None:

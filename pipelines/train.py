@@ -15,16 +15,27 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
+from safetensors.torch import save_file
+
 from pipelines.runtime import Estimate, Progress, Result, gpus, silent, start_ray, worker_device, worker_errors
 from siglino_core import errors
-from siglino_core.config import Config, Runner, shaping
+from siglino_core.checkpoint import tensor, weights
+from siglino_core.config import Config, Runner, Stored, shaping
 from siglino_core.config.distill import STUDENTS
 from siglino_core.device import Device
 from siglino_core.errors import ConfigError, SiglinoError, StoreError, WorkerError
+from siglino_core.models import SigLinoConfig
+from siglino_core.models.hf_config import SigLinoHFConfig
+from siglino_core.models.size import backbone_parameters, forward_flops
+from siglino_core.schema import CLUSTER_LOSS
 from siglino_core.store import Identity, Manifest, Run, Stage
 from siglino_core.teachers.choose import describe_teacher
+from siglino_core.teachers.published import card_of
 from siglino_core.teachers.teacher import TeacherCard
-from siglino_core.training.clusters import MOST
+from siglino_core.training import metrics
+from siglino_core.training.checkpoints import Checkpoints, Kept
+from siglino_core.training.clusters import MOST, table
+from siglino_core.training.pool import largest_area, parts_of, runs_of
 from siglino_core.training.rank import Job, run_rank
 from siglino_core.training.student import student_config
 
@@ -70,9 +81,6 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
 
 def plan(config: Config, rows: int) -> Estimate:
     """What training costs: FLOPs of the student, forward and backward, and of teachers that run beside it."""
-    from siglino_core.config import Stored
-    from siglino_core.models.size import forward_flops
-    from siglino_core.teachers.published import card_of
 
     pack = config.train.pack
     cards = [card_of(spec) for spec in config.targets.teachers]
@@ -101,15 +109,13 @@ def plan(config: Config, rows: int) -> Estimate:
 
 
 def _mean_tokens(config: Config) -> int:
-    from siglino_core.training.pool import parts_of
 
     parts = parts_of(config)
     weights = [p.ratio or 1.0 for p in parts]
     return round(sum(w * p.max_pixels / 256 for w, p in zip(weights, parts, strict=True)) / sum(weights))
 
 
-def _checkpoint_bytes(shape: Any) -> int:
-    from siglino_core.models.size import backbone_parameters
+def _checkpoint_bytes(shape: SigLinoConfig) -> int:
 
     heads = sum(shape.width * t.dim + t.dim**2 for t in shape.teachers)
     return 3 * 4 * (backbone_parameters(shape) + heads)  # weights, and about two numbers each of the optimisers
@@ -136,7 +142,6 @@ def _belong_together(config: Config, run: Run, sample: Manifest, targets: Manife
 
 def _others(config: Config) -> dict[str, str]:
     """Digests of other runs' samples that are trained on."""
-    from siglino_core.training.pool import runs_of
 
     return {url: Run(url).stage("sample").require().digest for url in runs_of(config)[1:]}
 
@@ -170,8 +175,7 @@ def _job(config: Config, run: Run, fingerprint: str, sample: Manifest, targets: 
     )
 
 
-def _checkpoints(stage: Stage, fingerprint: str) -> list[Any]:
-    from siglino_core.training.checkpoints import Checkpoints
+def _checkpoints(stage: Stage, fingerprint: str) -> list[Kept]:
 
     return Checkpoints(stage.files.sub("checkpoints"), fingerprint).all()
 
@@ -303,13 +307,6 @@ def _watched(ray: Any, board: Any, progress: Progress) -> Iterator[None]:
 
 def _commit(stage: Stage, job: Job, device: Device) -> dict[str, Any]:
     """The student's weights and the clusters' losses, from the last checkpoint; facts for the manifest."""
-    from safetensors.torch import save_file
-
-    from siglino_core.checkpoint import tensor, weights
-    from siglino_core.models.hf_config import SigLinoHFConfig
-    from siglino_core.schema import CLUSTER_LOSS
-    from siglino_core.training import metrics
-    from siglino_core.training.clusters import table
 
     found = _checkpoints(stage, job.fingerprint)
     steps = job.config.train.optim.steps
@@ -318,7 +315,9 @@ def _commit(stage: Stage, job: Job, device: Device) -> dict[str, Any]:
     folder = stage.files.sub(f"checkpoints/{found[-1].name}")
     state = weights(folder)
     with stage.writer(STUDENT, job.fingerprint) as out:
-        save_file(state, out.path("student/model.safetensors"), metadata={"format": "pt"})
+        path = out.path("student/model.safetensors")
+        save_file(state, path, metadata={"format": "pt"})
+        path.chmod(path.parent.stat().st_mode & 0o666)  # safetensors makes files that their owner alone can read
         SigLinoHFConfig.of(job.shape, architectures=["SigLinoModel"]).to_json_file(out.path("student/config.json"))
         losses = table(tensor(folder, "clusters"), steps)
         out.write("clusters/part-00000.parquet", losses, CLUSTER_LOSS)
@@ -334,7 +333,7 @@ def _commit(stage: Stage, job: Job, device: Device) -> dict[str, Any]:
         "cluster_level": job.level,
         "ranks": found[-1].about["ranks"],
         "device": device.reason,
-        "max_pixels": _max_pixels(job.config),
+        "max_pixels": largest_area(job.config),
         "losses": _losses(lines),
         **_medians(lines),
     }
@@ -344,12 +343,6 @@ def _medians(lines: list[dict[str, Any]]) -> dict[str, float]:
     """What a step was like; nothing if the curve was lost."""
     names = ("tokens_per_second", "data_wait", "padding") if lines else ()
     return {name: statistics.median(line[name] for line in lines) for name in names}
-
-
-def _max_pixels(config: Config) -> int:
-    from siglino_core.training.pool import parts_of
-
-    return max(part.max_pixels for part in parts_of(config))
 
 
 def _losses(lines: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

@@ -1,13 +1,15 @@
 """How the work is cut: units of statistics over a few training shards, then a unit a shard."""
 
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 import numpy as np
 
 from siglino_core.config import Stored, TargetsConfig
 from siglino_core.hashing import key_of, uniform
 from siglino_core.store import Shard, Stage
-from siglino_core.targets.packs import images_in, training_shards
+from siglino_core.targets.packs import images_in
+from siglino_core.training.index import training_shards
 
 UNITS = 16  # of statistics, at most
 MEASURED = 256  # images that a codec's errors are measured on
@@ -15,7 +17,7 @@ MEASURED = 256  # images that a codec's errors are measured on
 
 def plan_units(sample: Stage, config: TargetsConfig, seed: int) -> list[Shard]:
     """All units: ``stats-KK``, ``statistics``, and ``part-NNNNN`` for each training shard unless keep=online."""
-    shards = training_shards(sample, sample.require())
+    shards = {PurePosixPath(name).stem: name for name in training_shards(sample, sample.require())}
     chosen = _drawn(sample, list(shards), config.statistics_images, seed)
     units: list[Shard] = [
         {"name": f"stats-{k:02d}", "shards": [{"name": n, "images": shards[n], "rows": q} for n, q in mine]}

@@ -4,7 +4,6 @@ Legend: N patches of all images of a pack, C a teacher's width.
 """
 
 import os
-import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,7 +28,7 @@ from siglino_core.targets.codec import DENSE, Codec
 from siglino_core.targets.measures import ErrorMeter
 from siglino_core.targets.packs import Pack, packs, read_index
 from siglino_core.targets.statistics import Statistics, TeacherMoments, pack, unpack
-from siglino_core.teachers.choose import load_teacher
+from siglino_core.teachers.choose import load_teacher, same_teacher
 from siglino_core.teachers.teacher import Targets, Teacher, TeacherCard
 from siglino_core.vectors import to_column
 
@@ -94,7 +93,7 @@ def statistics(work: Work, parts: Sequence[Shard], unit: Shard) -> dict[str, Any
     heads: dict[str, dict[str, Tensor]] = {}
     for spec, card in zip(work.config.teachers, work.cards, strict=True):
         if card.pooled:
-            heads[card.name] = _head(_same(_teacher(spec, "cpu", "float32"), card))
+            heads[card.name] = _head(same_teacher(_teacher(spec, "cpu", "float32"), card))
     with writer as out:
         out.put("statistics.safetensors", Statistics.save(fitted))
         out.put("heads.safetensors", pack(heads))
@@ -231,7 +230,7 @@ def _packs(work: Work, shard: Shard, device: str, rows: np.ndarray | None = None
 def _told(work: Work, images: Pack, device: str) -> Iterator[Targets]:
     """Each teacher's targets for a pack, in turn."""
     for spec, card in zip(work.config.teachers, work.cards, strict=True):
-        teacher = _same(_teacher(spec, device, work.dtype), card)
+        teacher = same_teacher(_teacher(spec, device, work.dtype), card)
         yield ask(teacher, images.patches_NV, images.shapes, images.ids, device)
 
 
@@ -253,16 +252,6 @@ def _fitted(url: str, fingerprint: str) -> dict[str, Statistics]:
     """Of one fingerprint, one set of statistics."""
     files = Run(url).stage("targets").files
     return Statistics.load(files.read("statistics.safetensors"), f"{files.url}/statistics.safetensors")
-
-
-def _same(teacher: Teacher, card: TeacherCard) -> Teacher:
-    """The teacher, if it is on this machine the one that the run began with."""
-    if teacher.card != card:
-        raise DataError(
-            f"teacher {card.name}: the weights on {platform.node()} are not those that the run began with "
-            f"({teacher.card.identity[:12]}, not {card.identity[:12]}). Give every node the same."
-        )
-    return teacher
 
 
 def _head(teacher: Teacher) -> dict[str, Tensor]:

@@ -10,7 +10,8 @@ Layout of a stage, in the order in which it comes to be::
 
 from siglino_core.store.files import Files
 from siglino_core.store.ranges import Ranges
-from siglino_core.store.stage import Identity, Manifest, Run, Shard, ShardWriter, Stage, Todo
+from siglino_core.store.stage import Identity, Manifest, Run, Shard, Stage, Todo
+from siglino_core.store.writer import ShardWriter
 
 __all__ = [
     "Files",

@@ -6,7 +6,6 @@ Legend: N images of the shard; in a pack, N patches of all its images and V valu
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,11 +13,11 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from siglino_core.errors import ConfigError, DataError
+from siglino_core.errors import DataError
 from siglino_core.images import BadImage
 from siglino_core.models.resolution import Resolution
 from siglino_core.packing.mixture import grids
-from siglino_core.store import Manifest, Ranges, Stage
+from siglino_core.store import Ranges, Stage
 from siglino_core.training.pixels import to_patches
 
 AHEAD = 2  # packs that are decoded while the teachers compute
@@ -30,21 +29,6 @@ class Pack(NamedTuple):
     ids: list[str]
     shapes: list[tuple[int, int]]  # (height, width) in patches
     patches_NV: Tensor  # uint8
-
-
-def training_shards(sample: Stage, manifest: Manifest) -> dict[str, str]:
-    """The file of images of each training shard, by the shard's name, in the order of their numbers.
-
-    Raises:
-        ConfigError: the sample was made by a version that wrote no index.
-    """
-    found = {PurePosixPath(n).stem: n for n in manifest.files if n.startswith("images/")}
-    if lacking := [n for n in found if f"index/{n}.parquet" not in manifest.files]:
-        raise ConfigError(
-            f"{sample.files.url} has no index of {found[lacking[0]]}: an older version made it. Run again with "
-            f"--redo {sample.name}."
-        )
-    return {n: found[n] for n in sorted(found, key=lambda n: (len(n), n))}  # part-100000 comes after part-99999
 
 
 def images_in(sample: Stage, shard: str) -> int:

@@ -4,12 +4,13 @@
 pip), ``python:MODULE:FUNCTION`` for one of your own.
 """
 
+import platform
 from importlib import import_module
 from typing import Any
 
 import torch
 
-from siglino_core.errors import ConfigError
+from siglino_core.errors import ConfigError, DataError
 from siglino_core.teachers.teacher import Teacher, TeacherCard
 
 MODULES = {  # imported when asked for: transformers takes seconds
@@ -39,6 +40,20 @@ def load_teacher(spec: str, device: str = "cpu", dtype: torch.dtype = torch.floa
     """
     kind, source = _parts(spec)
     return _own(spec, source, device, dtype) if kind == "python" else _module(kind).load(source, device, dtype)
+
+
+def same_teacher(teacher: Teacher, card: TeacherCard) -> Teacher:
+    """The teacher, if it is on this machine the one that the run began with.
+
+    Raises:
+        DataError: it is another.
+    """
+    if teacher.card != card:
+        raise DataError(
+            f"teacher {card.name}: the weights on {platform.node()} are not those that the run began with "
+            f"({teacher.card.identity[:12]}, not {card.identity[:12]}). Give every node the same."
+        )
+    return teacher
 
 
 def _parts(spec: str) -> tuple[str, str]:

@@ -74,7 +74,7 @@ class ImageIndex:
                 full.
         """
         manifest = sample.require()
-        shards = _shards(sample, manifest)
+        shards = training_shards(sample, manifest)
         if cache is None:
             return cls._of(shards, _in_memory(sample, manifest, shards))
         folder = cache.expanduser().absolute() / manifest.digest
@@ -154,13 +154,17 @@ def _arrays(images: int, levels: int) -> dict[str, tuple[np.dtype, tuple[int, ..
     return {name: (np.dtype(d), (images,)) for name, d in dtypes.items()} | {"image_id": (np.dtype("u1"), (images, 16))}
 
 
-def _shards(sample: Stage, manifest: Manifest) -> list[str]:
-    """The image files, in the order of their numbers, after checking that each has its index."""
+def training_shards(sample: Stage, manifest: Manifest) -> list[str]:
+    """The image files, in the order of their numbers.
+
+    Raises:
+        ConfigError: the sample was made by a version that wrote no index.
+    """
     names = [n for n in manifest.files if n.startswith("images/")]
     if lacking := [n for n in names if _index_of(n) not in manifest.files]:
         raise ConfigError(
             f"{sample.files.url} has no index of {lacking[0]}: an older version made it. Run again with --redo "
-            f"{sample.name}, then train."
+            f"{sample.name}."
         )
     return sorted(names, key=lambda n: (len(n), n))  # part-100000 comes after part-99999
 

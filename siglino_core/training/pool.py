@@ -80,6 +80,11 @@ def parts_of(config: Config) -> list[PartConfig]:
     return config.train.parts or [whole]
 
 
+def largest_area(config: Config) -> int:
+    """The largest that images are seen at, in pixels."""
+    return max(part.max_pixels for part in parts_of(config))
+
+
 def runs_of(config: Config) -> list[str]:
     """The runs whose samples are trained on, this one first: its rows need no table."""
     return list(dict.fromkeys([config.run, *(part.run or config.run for part in parts_of(config))]))

@@ -33,7 +33,7 @@ from siglino_core.packing import Cost, Place, Plan
 from siglino_core.store import Run
 from siglino_core.targets.statistics import Statistics, unpack
 from siglino_core.targets.stored import StoredTargets
-from siglino_core.teachers.choose import load_teacher
+from siglino_core.teachers.choose import load_teacher, same_teacher
 from siglino_core.teachers.teacher import Teacher, TeacherCard
 from siglino_core.training.checkpoints import Checkpoints, Kept, prime, state_of
 from siglino_core.training.clusters import ClusterLoss
@@ -116,7 +116,7 @@ class _Rank:
         stored = None
         if self.config.targets.keep is Stored.ONLINE:
             loaded = (load_teacher(spec, device.device, device.dtype) for spec in self.config.targets.teachers)
-            self.teachers = [_checked(teacher, card) for teacher, card in zip(loaded, job.cards, strict=True)]
+            self.teachers = [same_teacher(teacher, card) for teacher, card in zip(loaded, job.cards, strict=True)]
         else:
             t = self.config.targets
             resolution = Resolution(patch_size=job.shape.patch_size, min_pixels=t.min_pixels, max_pixels=t.max_pixels)
@@ -319,15 +319,6 @@ class _Rank:
         mixture = mixture_of(self.config, self.pool, self.job.shape.patch_size)
         place = Place(**self.begin.about["place"]) if self.begin is not None else None
         return plan_of(self.config, mixture, prefix=self.job.shape.prefix, cost=cost, place=place)
-
-
-def _checked(teacher: Teacher, card: TeacherCard) -> Teacher:
-    if teacher.card != card:
-        raise DataError(
-            f"teacher {card.name}: the weights here are not those of the targets ({teacher.card.identity[:12]}, not "
-            f"{card.identity[:12]}). Give every node the same, or redo the targets."
-        )
-    return teacher
 
 
 def _loads(loads: Loads | None) -> dict[str, float]:

@@ -21,7 +21,7 @@ def student_config(config: TrainConfig, cards: Sequence[TeacherCard]) -> SigLino
     Raises:
         ConfigError: no such student, or teachers that do not fit it.
     """
-    shape = _shape(config.student)
+    shape = shape_of(config.student)
     try:
         shape = replace(shape, teachers=tuple(Teacher(name=c.name, dim=c.dim, pooled=c.pooled) for c in cards))
     except ValueError as e:
@@ -40,7 +40,12 @@ def student_config(config: TrainConfig, cards: Sequence[TeacherCard]) -> SigLino
     return shape
 
 
-def _shape(name: str) -> SigLinoConfig:
+def shape_of(name: str) -> SigLinoConfig:
+    """The shape that ``train.student`` names, with the teachers that its file or preset has.
+
+    Raises:
+        ConfigError: no such student.
+    """
     if name in PRESETS:
         return PRESETS[name]
     if not name.endswith(".json"):

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import DINOv3ViTConfig, DINOv3ViTModel, Siglip2VisionConfig, Siglip2VisionModel
@@ -17,7 +18,11 @@ from siglino_core.config import (
     SourceConfig,
     TargetsConfig,
 )
+from siglino_core.models.resolution import Resolution
 from siglino_core.store import Run
+from siglino_core.targets.stored import StoredTargets
+from siglino_core.teachers.choose import describe_teacher
+from siglino_core.training.index import ImageIndex
 from tests import pools
 from tests.pictures import picture
 
@@ -66,3 +71,14 @@ def config(specs: list[str], **targets: object) -> Config:
         targets=dataclasses.replace(TargetsConfig(teachers=specs), **settings),  # type: ignore[arg-type]
         runtime=RuntimeConfig(runner=Runner.LOCAL, device="cpu"),
     )
+
+
+def opened(run: Run, cfg: Config, **change: Any) -> StoredTargets:
+    """The targets of a run, as training opens them."""
+    sample = run.stage("sample")
+    asked: dict[str, Any] = {
+        "sample_digest": sample.require().digest,
+        "cards": [describe_teacher(s) for s in cfg.targets.teachers],
+        "resolution": Resolution(min_pixels=cfg.targets.min_pixels, max_pixels=cfg.targets.max_pixels),
+    }
+    return StoredTargets.open(run.stage("targets"), ImageIndex.load(sample), **{**asked, **change})

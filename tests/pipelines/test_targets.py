@@ -2,64 +2,38 @@
 
 import dataclasses
 import json
-import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from pipelines import targets
 from pipelines.targets import units
-from pipelines.targets.layout import plan_units, shares
 from siglino_core import schema
-from siglino_core.config import Config, RuntimeConfig, Shards, Stored, TargetsConfig
+from siglino_core.config import Config, Shards, Stored
 from siglino_core.errors import ConfigError, DataError
 from siglino_core.standardize import PhiS
 from siglino_core.store import Manifest, Ranges, Run
 from siglino_core.targets.statistics import Statistics, unpack
-from siglino_core.targets.stored import StoredTargets
 from siglino_core.teachers.choose import describe_teacher, load_teacher
 from siglino_core.teachers.teacher import Targets, TeacherCard
 from siglino_core.training.index import ImageIndex
 from siglino_core.training.pixels import to_floats, to_patches
-from tests.pipelines.curated import KEPT, config, curated, teachers
+from tests.pipelines.curated import KEPT, config, curated, opened
 from tests.stages import table
 
 DENSE = [Stored.BF16, Stored.INT8, Stored.FP8]
 TOLERANCE = {Stored.BF16: 2**-6, Stored.INT8: 0.02, Stored.FP8: 0.07}  # of a patch's norm
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("curated")
-    curated(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def specs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    return teachers(tmp_path_factory.mktemp("teachers"))
-
-
-@pytest.fixture
-def run(made: Path, tmp_path: Path) -> Run:
-    shutil.copytree(made / "run" / "sample", tmp_path / "run" / "sample")
-    return Run(str(tmp_path / "run"))
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
 
 def own_words(run: Run, spec: str, cfg: Config) -> list[Targets]:
@@ -73,16 +47,6 @@ def own_words(run: Run, spec: str, cfg: Config) -> list[Targets]:
         grid = (int(size[0]) // 16, int(size[1]) // 16)
         said.append(teacher(to_floats(to_patches(data, grid)), [grid]))
     return said
-
-
-def opened(run: Run, cfg: Config, **change: Any) -> StoredTargets:
-    sample = run.stage("sample")
-    asked: dict[str, Any] = {
-        "sample_digest": sample.require().digest,
-        "cards": [describe_teacher(s) for s in cfg.targets.teachers],
-        "resolution": units.Resolution(min_pixels=cfg.targets.min_pixels, max_pixels=cfg.targets.max_pixels),
-    }
-    return StoredTargets.open(run.stage("targets"), ImageIndex.load(sample), **{**asked, **change})
 
 
 @pytest.mark.parametrize("keep", DENSE)
@@ -218,7 +182,7 @@ import sys
 from pipelines import targets
 from siglino_core.config import Stored
 from siglino_core.store import Run
-from tests.pipelines.curated import config
+from tests.pipelines.curated import opened, config
 targets.run(config(sys.argv[2:], keep=Stored.INT8), Run(sys.argv[1]))
 """
 
@@ -297,145 +261,6 @@ def test_webdataset_shards(tmp_path: Path, specs: list[str]) -> None:
     torch.testing.assert_close(found.summaries, torch.cat([s.summaries for s in said]), rtol=2e-3, atol=2e-3)
 
 
-class Own:
-    """A teacher of the test's: mean colours, and what goes wrong."""
-
-    def __init__(self, dim: int = 8, *, name: str = "own", patch_size: int = 16, **card: Any) -> None:
-        self.card = TeacherCard(name=name, dim=dim, identity=name, patch_size=patch_size, **card)
-
-    def __call__(self, patches_NV: Tensor, shapes: Sequence[tuple[int, int]]) -> Targets:
-        x_NC = patches_NV[:, : self.card.dim]
-        summaries = torch.stack([x.mean(0) for x in x_NC.split([h * w for h, w in shapes])])
-        return self.changed(Targets(summaries, x_NC))
-
-    def changed(self, told: Targets) -> Targets:
-        return told
-
-
-class Constant(Own):
-    def changed(self, told: Targets) -> Targets:
-        return told._replace(summaries=torch.full_like(told.summaries, 0.3))
-
-
-class NotFinite(Own):
-    def changed(self, told: Targets) -> Targets:
-        return told._replace(patches=None if told.patches is None else told.patches * torch.nan)
-
-
-class Flat(Own):
-    def changed(self, told: Targets) -> Targets:
-        return told._replace(patches=None)
-
-
-class Huge(Own):
-    def changed(self, told: Targets) -> Targets:
-        return told._replace(summaries=told.summaries * 1e6)
-
-
-class Wrong(Own):
-    def changed(self, told: Targets) -> Targets:
-        return told._replace(summaries=told.summaries[:, :5])
-
-
-class Lopsided(Own):
-    def changed(self, told: Targets) -> Targets:
-        return told._replace(summaries=told.summaries * torch.tensor([100.0] + [1.0] * 7))
-
-
-def own(device: str, dtype: torch.dtype) -> Own:
-    return Own()
-
-
-def constant(device: str, dtype: torch.dtype) -> Own:
-    return Constant()
-
-
-def not_finite(device: str, dtype: torch.dtype) -> Own:
-    return NotFinite()
-
-
-def huge(device: str, dtype: torch.dtype) -> Own:
-    return Huge()
-
-
-def wrong(device: str, dtype: torch.dtype) -> Own:
-    return Wrong()
-
-
-def lopsided(device: str, dtype: torch.dtype) -> Own:
-    return Lopsided()
-
-
-def flat(device: str, dtype: torch.dtype) -> Own:
-    return Flat(name="flat", patches=False)
-
-
-def headless(device: str, dtype: torch.dtype) -> Own:
-    return Own(pooled=True)
-
-
-def coarse(device: str, dtype: torch.dtype) -> Own:
-    return Own(name="coarse", patch_size=32)
-
-
-def spec_of(function: Any) -> str:
-    return f"python:{__name__}:{function.__name__}"
-
-
-@pytest.mark.parametrize(
-    ("teacher", "says"),
-    [
-        (constant, r"^teacher own, summaries: all 30 rows are the same, .* Check the teacher's weights"),
-        (not_finite, r"^teacher own: its patches for image [0-9a-f]{32} hold NaN or infinity\. .*precision=fp32"),
-        (huge, r"^teacher own: the summary of image [0-9a-f]{32} reaches \d\.\d+e\+05, beyond float16's 65504"),
-        (wrong, r"^teacher own: summaries of shape \[\d+, 5\] where its card says \[\d+, 8\]"),
-    ],
-)
-def test_a_teacher_gone_wrong_is_one_error_that_names_it(run: Run, teacher: Any, says: str) -> None:
-    with pytest.raises(DataError, match=says) as caught:
-        targets.run(config([spec_of(teacher)], keep=Stored.BF16), run)
-    assert str(caught.value).count("\n") == 0
-    assert run.stage("targets").manifest() is None
-
-
-def test_a_teacher_of_ones_own(run: Run) -> None:
-    cfg = config([spec_of(own)], keep=Stored.BF16)
-    assert targets.run(cfg, run).manifest.facts["warnings"] == []
-    assert opened(run, cfg).read([0])["own"].summaries.shape == (1, 8)
-
-
-def test_a_teacher_that_speaks_of_images_alone(run: Run) -> None:
-    cfg = config([spec_of(flat)], keep=Stored.INT8)
-    facts = targets.run(cfg, run).manifest.facts["teachers"]["flat"]
-    assert (facts["codec"], set(facts["phi"])) == (None, {"summary"})
-    found = opened(run, cfg).read([5, 2])["flat"]
-    assert (found.patches, found.registers, found.summaries.shape) == (None, None, (2, 8))
-
-
-def test_what_looks_wrong_is_said(run: Run) -> None:
-    [warning] = targets.run(config([spec_of(lopsided)]), run).manifest.facts["warnings"]
-    assert re.match(r"teacher own, summaries: channel 0 holds \d+% of the variance of all 8\.", warning)
-
-
-@pytest.mark.parametrize(
-    ("names", "says"),
-    [
-        ([own, own], "two are named alike"),
-        ([own, coarse], "patches of several sizes .own 16, coarse 32 pixels"),
-        ([headless], "it has no `head`"),
-    ],
-)
-def test_teachers_that_do_not_go_together(run: Run, names: list[Any], says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
-        targets.run(config([spec_of(n) for n in names]), run)
-
-
-def test_other_weights_on_a_worker(run: Run, specs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(units, "_teacher", lambda *_: Own(name="siglip2"))
-    with pytest.raises(DataError, match=r"^teacher siglip2: the weights on .* are not those that the run began with"):
-        targets.run(config(specs), run)
-
-
 def test_an_image_that_changed_since_it_was_curated(run: Run, specs: list[str]) -> None:
     index = ImageIndex.load(run.stage("sample"))
     path = Path(run.url, "sample", index.shards[index.shard_N[20]])
@@ -459,65 +284,3 @@ def test_refusals(run: Run, specs: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"of other grids \(max_pixels: 4096 there, 65536 here\)"):
         opened(run, cfg, resolution=units.Resolution(min_pixels=32**2))
     assert set(opened(run, cfg, cards=cards[1:]).read([0])) == {"dinov3"}
-
-
-def test_units_cover_all_shards_and_the_images_asked_for(run: Run, specs: list[str]) -> None:
-    sample = run.stage("sample")
-    found = plan_units(sample, config(specs, keep=Stored.INT8, statistics_images=30).targets, seed=0)
-    assert [u["name"] for u in found] == [
-        *(f"stats-{k:02d}" for k in range(4)), "statistics", *(f"part-{i:05d}" for i in range(4)),
-    ]  # fmt: skip
-    drawn = [s for u in found for s in u.get("shards", [])]
-    assert sum(s["rows"] for s in drawn) == 30
-    assert len({s["name"] for s in drawn}) == 4
-    assert sum(u["measured"] for u in found if "measured" in u) == KEPT
-    other = plan_units(sample, config(specs, statistics_images=30).targets, seed=5)
-    assert [u["name"] for u in other][-1] == "statistics"
-    assert [s["name"] for u in other for s in u.get("shards", [])] != [s["name"] for s in drawn]
-
-
-@pytest.mark.parametrize(
-    ("sizes", "total", "wanted"),
-    [
-        ([5, 5, 5], 9, [3, 3, 3]),
-        ([1, 9, 9], 9, [1, 4, 4]),
-        ([2, 0, 1], 50, [2, 0, 1]),
-        ([4, 4], 5, [2, 3]),
-        ([], 3, []),
-    ],
-)
-def test_shares_are_as_equal_as_sizes_allow(sizes: list[int], total: int, wanted: list[int]) -> None:
-    assert shares(sizes, total) == wanted
-
-
-PAPER = Config(targets=TargetsConfig(), runtime=RuntimeConfig(device="cpu"))
-
-
-def test_every_choice_is_priced() -> None:
-    priced = dict(targets.choices(PAPER, 200_000_000))
-    registers = 200e6 * 4 * 1024 * 2
-    assert priced[Stored.ONLINE] == 0
-    assert priced[Stored.SUMMARY] / 200e6 == 4352
-    assert priced[Stored.BF16] - priced[Stored.SUMMARY] - registers == pytest.approx(223e12, rel=2e-3)
-    assert priced[Stored.INT8] == priced[Stored.FP8] == pytest.approx(priced[Stored.BF16] / 2, rel=0.04)
-
-
-def test_a_plan_without_weights_or_images() -> None:
-    found = targets.plan(PAPER, 200_000_000)
-    assert (found.bytes, found.device, found.rows) == (0, "A100", 200_000_000)
-    assert "bf16 225 TB, int8 114 TB" in found.note
-    flops = found.device_hours * 3600 * 0.4 * 312e12 / 10_000
-    assert flops == pytest.approx(2 * 256 * (0.41e9 + 0.303e9), rel=0.1)  # two FLOPs a weight and patch, and attention
-    stored = dataclasses.replace(PAPER, targets=dataclasses.replace(PAPER.targets, keep=Stored.INT8))
-    assert targets.plan(stored, 200_000_000).device_hours == pytest.approx(found.device_hours * 20001)
-    assert targets.plan(stored, 1000, patches=128).bytes < 0.6 * targets.plan(stored, 1000).bytes
-
-
-def test_a_plan_agrees_with_what_is_written(run: Run, specs: list[str]) -> None:
-    cfg = config(specs, keep=Stored.BF16)
-    manifest = targets.run(cfg, run).manifest
-    stored = table(run, "targets", "part-")
-    mean = np.mean([h * w for h, w in zip(stored["height"].to_pylist(), stored["width"].to_pylist(), strict=True)])
-    written = sum(size for name, (size, _) in manifest.files.items() if name.startswith("part-"))
-    assert targets.plan(cfg, KEPT, patches=float(mean)).bytes < written
-    assert dict(targets.choices(cfg, KEPT, float(mean)))[Stored.BF16] == targets.plan(cfg, KEPT, float(mean)).bytes

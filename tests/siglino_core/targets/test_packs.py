@@ -12,7 +12,8 @@ import torch
 from siglino_core.errors import ConfigError, DataError, StoreError
 from siglino_core.models.resolution import Resolution
 from siglino_core.store import Run, Stage
-from siglino_core.targets.packs import Pack, images_in, packs, training_shards
+from siglino_core.targets.packs import Pack, images_in, packs
+from siglino_core.training.index import training_shards
 from siglino_core.training.pixels import to_patches
 from tests.pictures import picture
 from tests.siglino_core.training.samples import rows, sample
@@ -100,7 +101,7 @@ def test_a_shard_that_is_gone(stage: Stage) -> None:
 
 def test_training_shards_by_number(stage: Stage) -> None:
     names = [f"part-{i:05d}" for i in (0, 1)]
-    assert training_shards(stage, stage.require()) == {n: f"images/{n}.parquet" for n in names}
+    assert training_shards(stage, stage.require()) == [f"images/{n}.parquet" for n in names]
 
 
 def test_a_sample_without_an_index(tmp_path: Path) -> None:

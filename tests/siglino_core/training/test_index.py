@@ -255,5 +255,5 @@ def test_shards_come_in_the_order_of_their_numbers(local: Stage) -> None:
         for i in numbers
         for kind, end in (("images", "tar"), ("index", "parquet"))
     }
-    found = index._shards(local, dataclasses.replace(manifest, files=files))
+    found = index.training_shards(local, dataclasses.replace(manifest, files=files))
     assert found == [f"images/part-{i:05d}.tar" for i in sorted(numbers)]
