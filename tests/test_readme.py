@@ -72,7 +72,11 @@ def test_queries_run(demo: tuple[Path, dict[str, str]]) -> None:
     by_cluster = re.findall(r"```sql\n(.*?)```", README, re.S)[1].replace("'runs/demo", f"'{folder}/runs/demo")
     learned = duckdb.sql(by_cluster.rstrip().rstrip(";")).fetchall()
     assert len(learned) == 10
-    assert sum(first > last for _, first, last, _ in learned) >= 5, learned
+    windows = duckdb.sql(
+        f"SELECT sum(loss * images) / sum(images) FROM '{folder}/runs/demo/train/clusters/*.parquet' "
+        "GROUP BY first_step ORDER BY first_step"
+    ).fetchall()
+    assert windows[0] > windows[-1], windows  # over all clusters: one alone has a few images in eight steps
 
 
 @pytest.mark.slow

@@ -66,7 +66,7 @@ def test_a_flat_file_is_told_by_its_shapes(tmp_path: Path) -> None:
 
 class Harm:
     def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
-        return print, ("harm",)
+        return exec, ("harm",)
 
 
 def no_flat(folder: Path) -> tuple[str, str | None]:
@@ -122,7 +122,7 @@ def nowhere(folder: Path) -> tuple[str, str | None]:
         (no_flat, DataError, "not a flat state dict"),
         (no_tensors, DataError, "nothing else is loaded|no readable weights"),
         (truncated, DataError, "no readable weights"),
-        (no_index, DataError, "is not the index of a checkpoint .it names builtins.print"),
+        (no_index, DataError, "is not the index of a checkpoint .it names builtins.exec"),
         (of_no_name, ConfigError, "no named configuration. Say which it is: --like NAME"),
         (of_another_name, DataError, "the weights don't fit the config"),
         (of_a_name_that_is_none, ConfigError, "--like siglino-huge: neither a file nor one of siglino-moe-0.3b"),
