@@ -20,6 +20,12 @@ from .segments import Segments
 
 Backend = Literal["auto", "loop", "varlen", "flex", "mask"]
 EXTRA = 8
+READS: dict[str, tuple[str, ...]] = {  # of the segments, by backend, beside their runs
+    "loop": (),
+    "varlen": ("images", "longest", "ends_B", "offsets", "image_T"),
+    "flex": ("block_mask",),
+    "mask": ("image_T",),
+}
 
 
 def packed_attention(
@@ -52,11 +58,21 @@ def packed_attention(
             f"q, k, v of {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}: [{segments.total}, H, D] each"
         )
     q, k = q.to(v.dtype), k.to(v.dtype)  # norms and rotation may have left them in fp32
+    return BACKENDS[_chosen(backend, q.device, sink is not None)](q, k, v, segments, sink)
+
+
+def prepare(segments: Segments, backend: Backend = "auto", *, sinks: bool) -> None:
+    """Make what a backend will read of a pack. A compiled block that had to make it would be traced for every pack."""
+    for name in ("used", *READS[_chosen(backend, segments.device, sinks)]):
+        getattr(segments, name)
+
+
+def _chosen(backend: Backend, device: torch.device, sinks: bool) -> Backend:
     if backend == "auto":
-        backend = "loop" if q.device.type != "cuda" else "flex" if sink is not None else "varlen"
+        return "loop" if device.type != "cuda" else "flex" if sinks else "varlen"
     if backend not in BACKENDS:
         raise ValueError(f"backend={backend!r}: one of auto, {', '.join(BACKENDS)}")
-    return BACKENDS[backend](q, k, v, segments, sink)
+    return backend
 
 
 def _loop(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, segments: Segments, sink_H: Tensor | None) -> Tensor:
@@ -88,7 +104,7 @@ def _varlen(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, segments: Segments, sin
         raise ValueError("backend='varlen': CUDA alone has this kernel. Use backend='auto'.")
     d, used, scale = q_THD.shape[-1], segments.used, q_THD.shape[-1] ** -0.5
     q, k, v = q_THD[:used], k_THD[:used], v_THD[:used]
-    ends, longest = segments.offsets, max(segments.lengths)
+    ends, longest = segments.offsets, segments.longest
     if sink_H is None:
         out = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scale)
     else:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import Backend, packed_attention
+from .attention import Backend, packed_attention, prepare
 from .config import SigLinoConfig
 from .heads import PoolingHead, TeacherHead
 from .layout import Layout
@@ -184,6 +184,7 @@ class SigLino(KeepsFp32, nn.Module):
         x_TD = x_TD.index_copy(0, layout.patch_N, patches_ND)
         x_TD = x_TD.index_copy(0, layout.prefix_BP.flatten(), prefix_BPD.flatten(0, 1))
         turn = rotation(layout.positions_T2, self.freqs_cis_golden)
+        prepare(layout.segments, self.backend, sinks=True)
         for block in self.layers:
             x_TD = block(x_TD, layout.segments, turn, self.backend)
         return self.norm(x_TD)

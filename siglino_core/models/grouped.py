@@ -52,11 +52,12 @@ def grouped_linear(x: Tensor, w: Tensor, offsets: Tensor, backend: Backend = "au
 def _best(x_NK: Tensor, w_EMK: Tensor) -> Backend:
     """torch's product is one fused kernel on SM90 and quick on CPUs; on SM80 it is a loop that waits for the host."""
     if torch.compiler.is_exporting():
-        return "loop"  # torch's own is exact in fp32 on CPUs, but cannot be traced
+        return "loop"
     aligned = all(n * x_NK.element_size() % 16 == 0 for n in w_EMK.shape[1:])
     if x_NK.device.type == "cuda":
         if x_NK.dtype == torch.bfloat16 and aligned and torch.cuda.get_device_capability(x_NK.device) == (9, 0):
             return "torch"
         return "triton" if grouped_linear_triton is not None and x_NK.dtype != torch.float64 else "loop"
-    cpu = x_NK.device.type == "cpu" and x_NK.dtype in (torch.float32, torch.bfloat16)
-    return "torch" if cpu and aligned else "loop"
+    # On CPUs it is exact in fp32 too, but a trace refuses that.
+    fits = (torch.bfloat16,) if torch.compiler.is_compiling() else (torch.float32, torch.bfloat16)
+    return "torch" if x_NK.device.type == "cpu" and x_NK.dtype in fits and aligned else "loop"

@@ -63,7 +63,8 @@ class MixtureOfExperts(KeepsFp32, nn.Module):
         chosen_Tk = (scores_TE + self.expert_bias).topk(self.top_k, dim=-1).indices
         gates_Tk = scores_TE.gather(1, chosen_Tk)
         if self.training:
-            self.load += torch.bincount(chosen_Tk[:used].flatten(), minlength=len(self.load))
+            given_N = chosen_Tk[:used].flatten()  # bincount would make a GPU wait, and a compiled block break in two
+            self.load.scatter_add_(0, given_N, torch.ones_like(given_N, dtype=self.load.dtype))
         # Sorted by expert, and stable, so that a row's place depends on nothing but the router's choice.
         sorted_N, order_N = chosen_Tk.flatten().sort(stable=True)
         experts_E = torch.arange(len(self.expert_bias), device=x_TD.device)

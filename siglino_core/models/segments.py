@@ -67,6 +67,11 @@ class Segments:
         return [length for _, count, length in self.runs for _ in range(count)]
 
     @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest image."""
+        return max((length for _, _, length in self.runs), default=0)
+
+    @cached_property
     def lengths_B(self) -> Tensor:
         return torch.tensor(self.lengths, dtype=torch.int64, device=self.device)
 

@@ -5,6 +5,7 @@ Their layers take one sequence; attention is looked up by name, and under ours i
 Legend: T tokens, H heads, D channels of a head.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -27,6 +28,13 @@ def pack_attention(model: PreTrainedModel) -> None:
     for module in model.modules():
         if isinstance(config := getattr(module, "config", None), type(model.config)):
             config._attn_implementation = NAME
+
+
+def compile_on_cuda(layers: Iterable[torch.nn.Module]) -> None:
+    """Compile each layer, where it lies on a CUDA device; on CPUs this needs a compiler of C++ and gains little."""
+    for layer in layers:
+        if next(layer.parameters()).is_cuda:
+            layer.compile(dynamic=True)
 
 
 def vit_flops(config: dict[str, Any], *, gated: bool = False) -> tuple[float, float]:

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from transformers import DINOv3ViTModel
 
+from siglino_core.models.attention import prepare
 from siglino_core.models.layout import Layout
 from siglino_core.teachers.dinov3 import IMAGENET_MEAN, IMAGENET_STD
 from siglino_core.teachers.hub import Checkpoint
-from siglino_core.teachers.packed import pack_attention, vit_flops
+from siglino_core.teachers.packed import compile_on_cuda, pack_attention, vit_flops
 from siglino_core.teachers.teacher import Targets, TeacherCard
 
 NAME = "dinov3"
@@ -43,6 +44,7 @@ class PackedDinoV3:
     def __init__(self, model: DINOv3ViTModel, identity: str) -> None:
         pack_attention(model)
         self.model = model.eval().requires_grad_(False)
+        compile_on_cuda(self.model.model.layer)
         self.card = _card(model.config.to_dict(), identity)
 
     @torch.no_grad()
@@ -55,6 +57,7 @@ class PackedDinoV3:
         x_TC[layout.prefix_BP] = prefix_PC
         positions = self._positions(shapes, layout)
         x_1TC = x_TC[None]
+        prepare(layout.segments, sinks=False)
         for layer in self.model.model.layer:
             x_1TC = layer(x_1TC, attention_mask=layout.segments, position_embeddings=positions)
         x_TC = self.model.norm(x_1TC[0])

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from transformers import Siglip2VisionConfig, Siglip2VisionModel
 
+from siglino_core.models.attention import prepare
 from siglino_core.models.heads import PoolingHead
 from siglino_core.models.segments import Segments
 from siglino_core.teachers.hub import Checkpoint
-from siglino_core.teachers.packed import pack_attention, vit_flops
+from siglino_core.teachers.packed import compile_on_cuda, pack_attention, vit_flops
 from siglino_core.teachers.teacher import Targets, TeacherCard
 
 NAME = "siglip2"
@@ -46,6 +47,7 @@ class PackedSigLip2:
     def __init__(self, model: Siglip2VisionModel, identity: str) -> None:
         pack_attention(model)
         self.model = model.eval().requires_grad_(False)
+        compile_on_cuda(self.model.encoder.layers)
         config = model.config
         self.card = _card(config.to_dict(), identity)
         hidden = model.head.mlp.fc1.out_features
@@ -60,6 +62,7 @@ class PackedSigLip2:
         x_NC = x_NC + self._positions(shapes).to(x_NC.dtype)
         segments = Segments.of([h * w for h, w in shapes], device=x_NC.device)
         x_1NC = x_NC[None]
+        prepare(segments, sinks=False)
         for layer in self.model.encoder.layers:
             x_1NC = layer(x_1NC, attention_mask=segments)
         x_NC = self.model.post_layernorm(x_1NC[0])

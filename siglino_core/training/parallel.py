@@ -53,17 +53,18 @@ def spread(
     Raises:
         ConfigError: ``shard`` does not divide ``world``.
 
-    In this order, since each wraps what is there: recompute, compile, shard.
+    In this order, since each wraps what is there: compile, recompute, shard. The other way round nothing is compiled,
+    and torch does not say so.
     """
     shard = shard or world
     if world % shard:
         raise ConfigError(f"train.shard={shard} does not divide the {world} ranks")
     model.to(device)
     for block in model.layers:
+        if compiled:
+            block.forward = torch.compile(block.forward)
         if recompute:
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)
-        if compiled:
-            block.compile()
     if world == 1 and dtype == torch.float32:
         return model
     # Nothing is cast at a block's door: the residual stream is in dtype from the patch embedding on, while positions

@@ -1,6 +1,6 @@
 """The loss of a student that learns from stored targets in bf16, int8 and fp8.
 
-    python tests/benchmarks/bench_target_codecs_train.py RUN [--steps 100] [--seeds 1]
+    python tests/benchmarks/bench_target_codecs_train.py RUN [--steps 100] [--seeds 0 1 2] [--ways bf16 int8] [WORD ...]
 
 RUN is a finished curation of the demo (`siglino run experiment=demo run=RUN`); it is copied, not changed. For each
 codec the stages `targets` and `train` run in this process on a copy of its own: one seed, plan and student. Printed:
@@ -8,13 +8,15 @@ codec the stages `targets` and `train` run in this process on a copy of its own:
 - the mean loss of the last tenth of the steps, each student held against the targets that it learns from;
 - the trained student's loss over all images, held against the bf16 targets: what the coarser ones cost.
 
-A change of the learning rate in its fifth digit shows how far two trainings are apart anyway.
+A change of the learning rate in its fifth digit shows how far two trainings are apart anyway. WORDs are settings of all
+of them, `train.optim.lr=0.005`. The last lines are over the seeds.
 """
 
 import argparse
 import shutil
 import statistics
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +49,9 @@ WAYS = {  # what is stored, and what the learning rate is multiplied by
 }
 
 
-def trained(curated: Path, folder: Path, way: str, steps: int, seed: int) -> tuple[Config, list[float]]:
+def trained(
+    curated: Path, folder: Path, way: str, steps: int, seed: int, more: list[str]
+) -> tuple[Config, list[float]]:
     """A run with targets and a student, and each step's loss."""
     keep, factor = WAYS[way]
     for stage in CURATED:
@@ -61,6 +65,7 @@ def trained(curated: Path, folder: Path, way: str, steps: int, seed: int) -> tup
         "train.trackers=[]",
         "train.loaders=0",
         f"seed={seed}",
+        *more,
     ]
     config = compose_config(words)
     if factor != 1:
@@ -103,25 +108,40 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--seeds", type=int, default=1)
-    a = parser.parse_args()
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("words", nargs="*", default=[])
+    a = parser.parse_intermixed_args()
     torch.set_num_threads(1)
     some = max(1, a.steps // 10)
-    print(f"| seed | targets | first step | last {some} of {a.steps} | bf16 = 1 | against bf16 | bf16 = 1 |")
+    ratios: dict[str, list[tuple[float, float]]] = {way: [] for way in a.ways}
+    print(
+        f"| seed | targets | first step | last {some} of {a.steps} | {a.ways[0]} = 1 | all images | {a.ways[0]} = 1 |"
+    )
     print("|---|---|---|---|---|---|---|")
-    for seed in range(a.seeds):
+    for seed in a.seeds:
         with tempfile.TemporaryDirectory() as folder:
             reference: tuple[Config, float, float] | None = None
-            for number, way in enumerate(WAYS):
-                config, curve = trained(a.run, Path(folder) / str(number), way, a.steps, seed)
+            for number, way in enumerate(a.ways):
+                config, curve = trained(a.run, Path(folder) / str(number), way, a.steps, seed, a.words)
                 last = statistics.fmean(curve[-some:])
                 held = held_against(config, reference[0] if reference else config)
                 reference = reference or (config, last, held)
+                ratios[way].append((last / reference[1], held / reference[2]))
                 print(
-                    f"| {seed} | {way} | {curve[0]:.5f} | {last:.5f} | {last / reference[1]:.5f} "
-                    f"| {held:.5f} | {held / reference[2]:.5f} |",
+                    f"| {seed} | {way} | {curve[0]:.5f} | {last:.5f} | {ratios[way][-1][0]:.5f} "
+                    f"| {held:.5f} | {ratios[way][-1][1]:.5f} |",
                     flush=True,
                 )
+    for way, pairs in ratios.items():
+        for name, values in zip((f"last {some} steps", "all images"), zip(*pairs, strict=True), strict=True):
+            print(f"{way}, {name}: {spread(values)}")
+
+
+def spread(values: Sequence[float]) -> str:
+    """The mean, its standard error, and the range."""
+    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+    return f"mean {statistics.fmean(values):.4f} +- {error:.4f} ({min(values):.4f} to {max(values):.4f})"
 
 
 if __name__ == "__main__":
