@@ -18,7 +18,7 @@ from siglino_core.pools.sniff import Pool, open_pool, read
 from siglino_core.store import Identity, Manifest, Run, Shard, Todo
 
 STAGE = "source"
-VERSION = 2
+VERSION = 3
 
 READ_MEMORY = 512 << 20  # bytes a part shard may need: a row group, what is read ahead, and one large image
 ID_BYTES = 100  # bytes of memory an id takes while duplicates are found

@@ -18,11 +18,12 @@ from typing import Any
 from safetensors.torch import save_file
 
 from pipelines.runtime import Estimate, Progress, Result, gpus, silent, start_ray, worker_device, worker_errors
+from pipelines.words import short
 from siglino_core import errors
 from siglino_core.checkpoint import tensor, weights
 from siglino_core.config import Config, Runner, Stored, shaping
 from siglino_core.config.distill import STUDENTS
-from siglino_core.device import Device
+from siglino_core.device import Device, choose
 from siglino_core.errors import ConfigError, SiglinoError, StoreError, WorkerError
 from siglino_core.models import SigLinoConfig
 from siglino_core.models.hf_config import SigLinoHFConfig
@@ -41,6 +42,9 @@ from siglino_core.training.student import student_config
 
 VERSION = 1
 STUDENT = "student"
+A100 = 0.17 * 312e12  # FLOP/s, a share of its bf16 peak: published, 20k tokens/s at 2.6 GFLOP a token
+CPU_CORE = 2.6e10  # FLOP/s, fp32: the demo's, measured
+LARGE = 1e10  # FLOPs of an image from which nobody would take CPUs
 SCRATCH = "ray/"  # what Ray Train leaves: it has nothing of ours
 
 
@@ -90,19 +94,18 @@ def plan(config: Config, rows: int) -> Estimate:
     flops = 3 * forward_flops(shape, mean) / mean
     if config.targets.keep is Stored.ONLINE:
         flops += sum(c.linear_flops + c.quadratic_flops * mean for c in cards)
-    # A share of an A100's bf16 peak, published for this training: 20k tokens/s at 2.6 GFLOP a token.
-    per_second = 0.17 * 312e12
+    on_gpu = flops * mean > LARGE or choose(config.runtime.device, config.train.precision.value).device == "cuda"
     images = tokens // mean
     return Estimate(
         stage="train",
         shards=1,
         rows=images,
         bytes=_checkpoint_bytes(shape) * (config.train.keep_last + 1),
-        device="A100",
-        device_hours=tokens * flops / per_second / 3600,
+        device="A100" if on_gpu else "CPU core",
+        device_hours=tokens * flops / (A100 if on_gpu else CPU_CORE) / 3600,
         note=(
             f"{config.train.optim.steps:,} steps of {pack.packs_per_step * pack.capacity:,} tokens, "
-            f"{tokens / 1e9:,.2f}G in all, {images / max(1, rows):,.1f} epochs; {flops / 1e9:.1f} GFLOP a token; "
+            f"{short(tokens, '')} tokens, {images / max(1, rows):,.1f} epochs; {short(flops, 'FLOP')} a token; "
             f"one byte-range read an image, {images:,} in all"
         ),
     )
@@ -278,6 +281,8 @@ def _worker(settings: dict[str, Any]) -> None:
 
     try:
         run_rank(settings["job"], settings["device"], rank=rank, world=context.get_world_size(), tell=tell)
+    except WorkerError:
+        raise  # a loader of this rank was killed: a rank that dies with it is started again
     except SiglinoError as e:
         ray.get(board.fail.remote(type(e).__name__, str(e)))
         raise

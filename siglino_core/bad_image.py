@@ -28,7 +28,7 @@ _OTHER_MAGIC = (
 class BadImage(ValueError):  # noqa: N818
     """An image that cannot be used; ``reason`` is one word.
 
-    zero_size, too_many_bytes, not_an_image, unsupported, too_many_pixels, truncated or corrupt.
+    zero_size, too_many_bytes, not_an_image, unsupported, too_many_pixels, too_small, too_narrow, truncated or corrupt.
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from pipelines.runtime import Estimate
+from pipelines.words import short
 from siglino_core.config import Config, Stored
 from siglino_core.device import choose
 from siglino_core.targets.codec import DENSE, patch_bytes
@@ -41,7 +42,7 @@ def plan(
         bytes=priced[config.targets.keep],
         device="A100" if on_gpu else "CPU core",
         device_hours=images * flops / (A100 if on_gpu else CPU_CORE) / 3600,
-        note="targets.keep: " + ", ".join(f"{keep.value} {_size(size)}" for keep, size in priced.items()),
+        note="targets.keep: " + ", ".join(f"{keep.value} {short(size, 'B')}" for keep, size in priced.items()),
     )
 
 
@@ -64,8 +65,3 @@ def _bytes(cards: Sequence[TeacherCard], keep: Stored, rows: int, patches: float
     registers = sum(2 * c.dim * c.registers for c in cards)
     dense = sum(patches * patch_bytes(keep, c.dim) for c in cards if c.patches)
     return round(rows * (summaries + registers + dense))
-
-
-def _size(size: float) -> str:
-    power = next((p for p in range(4) if size < 1000 ** (p + 1)), 4)
-    return f"{size / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"

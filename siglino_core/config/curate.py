@@ -73,6 +73,10 @@ class SourceConfig:
     caption_column: str = setting("", "column with the caption; empty: found by name")
     label_column: str = setting("", "column with the label; empty: found by name")
     max_pixels: int = setting(89_478_485, "larger images are rejected (Pillow's own bomb limit)", ge=1)
+    min_side: int = setting(16, "images with a shorter side, in pixels, are rejected: a patch of a student is 16", ge=1)
+    max_aspect: float = setting(
+        200.0, "images that are longer than so many times their shorter side are rejected", ge=1
+    )
     max_bytes: int = setting(64 << 20, "longer files are rejected unread", ge=1)
     max_reject_share: float = setting(0.2, "a larger share of rejects is an error", ge=0, le=1, shapes=False)
     pool_size: int = setting(0, "images in the pool, for a plan without listing it; 0: list it", ge=0, shapes=False)

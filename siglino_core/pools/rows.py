@@ -47,6 +47,7 @@ class SourceRows:
             limits = {"max_pixels": self._config.max_pixels, "max_bytes": self._config.max_bytes}
             try:
                 info = probe(item.data, verify=self._config.verify, **limits)
+                self._check_sides(info.width, info.height)
             except BadImage as e:
                 item = Refused(uri=item.uri, key=item.key, reason=e.reason, error=e.message)
             else:
@@ -56,6 +57,14 @@ class SourceRows:
         if len(self.examples) < EXAMPLES:
             self.examples.append(f"{item.uri} [{item.key}]: {item.reason}, {item.error}")
         self._rejects.add(0, _clean(item.uri), _clean(item.key), item.reason, _clean(item.error))
+
+    def _check_sides(self, width: int, height: int) -> None:
+        """What no student can cut into patches must not be among the images that curation chooses from."""
+        short, long = sorted((width, height))
+        if short < self._config.min_side:
+            raise BadImage("too_small", f"{width} x {height} pixels, a side under {self._config.min_side}")
+        if long > self._config.max_aspect * short:
+            raise BadImage("too_narrow", f"{width} x {height} pixels, an aspect over {self._config.max_aspect:g}")
 
     def flush(self) -> None:
         self._images.flush()

@@ -108,7 +108,10 @@ def _grids(table: pa.Table, images: str, resolution: Resolution) -> np.ndarray:
             try:
                 grids(np.array([height]), np.array([width]), resolution)
             except ValueError as e:
-                raise DataError(f"image {image_id} of {images}: {e}. Leave it out of the pool.") from e
+                raise DataError(
+                    f"image {image_id} of {images}: {e}. Curate again with such images left out: source.min_side, "
+                    "source.max_aspect."
+                ) from e
         raise
 
 

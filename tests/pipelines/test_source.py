@@ -109,6 +109,17 @@ def test_larger_images_than_allowed_are_rejects(tmp_path: Path, kind: str) -> No
     assert len(stored(run, result.manifest)) == 4
 
 
+def test_what_no_student_can_cut_into_patches_is_a_reject(tmp_path: Path) -> None:
+    sides = {"a": (16, 16), "b": (15, 90), "c": (90, 15), "d": (4000, 20), "e": (4001, 20), "f": (1, 1)}
+    pool = write_files(tmp_path / "p", {f"{k}.png": noise(i, sides[k], "png") for i, k in enumerate(sides)})
+    run, result = read(tmp_path, pool, max_reject_share=1)
+    reasons = {Path(r["source_uri"]).stem: r["reason"] for r in stored(run, result.manifest, "rejects/")}
+    assert reasons == {"b": "too_small", "c": "too_small", "e": "too_narrow", "f": "too_small"}
+    assert sorted((r["width"], r["height"]) for r in stored(run, result.manifest)) == [(16, 16), (4000, 20)]
+    run, result = read(tmp_path / "all", pool, min_side=1, max_aspect=1e4)
+    assert result.manifest.rows == len(sides)
+
+
 def test_too_many_rejects_name_counts_and_examples_and_can_be_allowed(tmp_path: Path) -> None:
     pool = write_files(
         tmp_path / "p",
