@@ -5,6 +5,7 @@ in the end the student's weights and the loss of every curation cluster. What is
 checkpoint has not done.
 """
 
+import json
 import os
 import statistics
 import threading
@@ -26,7 +27,6 @@ from siglino_core.config.distill import STUDENTS
 from siglino_core.device import Device, choose
 from siglino_core.errors import ConfigError, SiglinoError, StoreError, WorkerError
 from siglino_core.models import SigLinoConfig
-from siglino_core.models.hf_config import SigLinoHFConfig
 from siglino_core.models.size import backbone_parameters, forward_flops
 from siglino_core.schema import CLUSTER_LOSS
 from siglino_core.store import Identity, Manifest, Run, Stage
@@ -85,7 +85,6 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
 
 def plan(config: Config, rows: int) -> Estimate:
     """What training costs: FLOPs of the student, forward and backward, and of teachers that run beside it."""
-
     pack = config.train.pack
     cards = [card_of(spec) for spec in config.targets.teachers]
     shape = student_config(config.train, cards)
@@ -112,14 +111,12 @@ def plan(config: Config, rows: int) -> Estimate:
 
 
 def _mean_tokens(config: Config) -> int:
-
     parts = parts_of(config)
     weights = [p.ratio or 1.0 for p in parts]
     return round(sum(w * p.max_pixels / 256 for w, p in zip(weights, parts, strict=True)) / sum(weights))
 
 
 def _checkpoint_bytes(shape: SigLinoConfig) -> int:
-
     heads = sum(shape.width * t.dim + t.dim**2 for t in shape.teachers)
     return 3 * 4 * (backbone_parameters(shape) + heads)  # weights, and about two numbers each of the optimisers
 
@@ -164,13 +161,17 @@ def _cards(config: Config, targets: Manifest) -> tuple[TeacherCard, ...]:
 
 
 def _job(config: Config, run: Run, fingerprint: str, sample: Manifest, targets: Manifest) -> Job:
+    from siglino_core.models.hf_config import SigLinoHFConfig  # here, since ranks import this module
+
     cards = _cards(config, targets)
+    shape = student_config(config.train, cards)
     counts = run.stage("cluster").require().identity["config"]["num_clusters"]
     level = next((i for i, k in enumerate(counts, start=1) if k <= MOST), len(counts))
     return Job(
         config=config,
         fingerprint=fingerprint,
-        shape=student_config(config.train, cards),
+        shape=shape,
+        config_json=SigLinoHFConfig.of(shape, architectures=["SigLinoModel"]).to_diff_dict(),
         cards=cards,
         level=level,
         clusters=counts[level - 1],
@@ -179,7 +180,6 @@ def _job(config: Config, run: Run, fingerprint: str, sample: Manifest, targets: 
 
 
 def _checkpoints(stage: Stage, fingerprint: str) -> list[Kept]:
-
     return Checkpoints(stage.files.sub("checkpoints"), fingerprint).all()
 
 
@@ -201,6 +201,10 @@ class Board:
     def say(self, step: int, steps: int, note: str) -> None:
         self._said = step, steps, note
 
+    def forget(self) -> None:
+        """What ranks that are gone said."""
+        self._said = None
+
     def fail(self, kind: str, text: str) -> None:
         self._error = self._error or (kind, text)
 
@@ -216,6 +220,7 @@ def _on_ray(job: Job, device: Device, progress: Progress) -> None:
     for attempt in range(train.max_restarts + 1):
         world = _ranks(job.config, device)
         if attempt:
+            ray.get(board.forget.remote())
             progress("train", 0, train.optim.steps, f"a worker died: from the newest checkpoint, on {world} ranks")
         with _watched(ray, board, progress), worker_errors():
             failure = _fit(job, device, world, board)
@@ -312,7 +317,6 @@ def _watched(ray: Any, board: Any, progress: Progress) -> Iterator[None]:
 
 def _commit(stage: Stage, job: Job, device: Device) -> dict[str, Any]:
     """The student's weights and the clusters' losses, from the last checkpoint; facts for the manifest."""
-
     found = _checkpoints(stage, job.fingerprint)
     steps = job.config.train.optim.steps
     if not found or found[-1].step < steps:
@@ -323,7 +327,9 @@ def _commit(stage: Stage, job: Job, device: Device) -> dict[str, Any]:
         path = out.path("student/model.safetensors")
         save_file(state, path, metadata={"format": "pt"})
         path.chmod(path.parent.stat().st_mode & 0o666)  # safetensors makes files that their owner alone can read
-        SigLinoHFConfig.of(job.shape, architectures=["SigLinoModel"]).to_json_file(out.path("student/config.json"))
+        out.path("student/config.json").write_text(
+            json.dumps(job.config_json, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+        )
         losses = table(tensor(folder, "clusters"), steps)
         out.write("clusters/part-00000.parquet", losses, CLUSTER_LOSS)
         out.commit(rows=steps)

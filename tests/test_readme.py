@@ -3,6 +3,7 @@
 Those of its Prefect block run against a server of their own in tests/e2e/test_deployment.py.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -89,6 +90,9 @@ def test_a_student_is_distilled(demo: tuple[Path, dict[str, str]]) -> None:
     for name, values in losses.items():
         first, last = map(float, values.split())
         assert last < first, name
+    note = json.loads((folder / "runs/demo/distill.json").read_text())
+    assert note["command"].startswith("siglino distill experiment=demo")
+    assert note["config"]["train"]["student"] == "siglino-nano"
     assert load_student(str(folder / "runs/demo/export/student")).student.width == 192
 
 

@@ -24,7 +24,6 @@ from siglino_core.device import Device, single_thread
 from siglino_core.ema import Ema
 from siglino_core.errors import DataError, SiglinoError
 from siglino_core.models import SigLino, SigLinoConfig
-from siglino_core.models.hf_config import SigLinoHFConfig
 from siglino_core.models.resolution import Resolution
 from siglino_core.models.routing import Loads, rebalance
 from siglino_core.models.size import forward_flops
@@ -56,6 +55,7 @@ class Job:
         config: of the whole run.
         fingerprint: of the training.
         shape: the student's.
+        config_json: the same as checkpoints keep it; made once, since transformers takes every rank seconds to import.
         cards: the teachers'.
         level: of the curation clusters whose losses are kept, from 1; 0: none.
         clusters: their number.
@@ -65,6 +65,7 @@ class Job:
     config: Config
     fingerprint: str
     shape: SigLinoConfig
+    config_json: dict[str, Any]
     cards: tuple[TeacherCard, ...]
     level: int
     clusters: int
@@ -309,7 +310,7 @@ class _Rank:
             "ema_updates": self.ema.updates if self.ema else 0,
             "ranks": self.world,
         }
-        self.checkpoints.save(self._state(), SigLinoHFConfig.of(self.job.shape).to_dict(), about)
+        self.checkpoints.save(self._state(), self.job.config_json, about)
 
     def _state(self) -> dict[str, Tensor]:
         state = state_of(self.model, self.optimizers, self.ema)

@@ -53,7 +53,7 @@ def experiment(folder: Path) -> Path:
         "cluster": {"num_clusters": [24, 6]},
         "sample": {"target_size": TARGET, "near_duplicate": 1},
         "report": {"map_points": 50, "clusters": 2, "images_per_cluster": 4},
-        "runtime": {"runner": "local"},  # Ray is for the run that is killed
+        "runtime": {"runner": "local"},  # through Ray and Prefect together go the README's commands
         "targets": {
             "teachers": [f"dinov3:{folder / 'encoder'}"],
             "keep": "int8",
@@ -149,7 +149,7 @@ def test_computed_then_reused_then_one_stage_alone(server: Server, folder: Path)
 
 def test_killed_in_mid_embed_then_resumed(server: Server, flow_worker: psutil.Process, folder: Path) -> None:
     embed = folder / "runs/killed/embed"
-    start(server, "run=runs/killed", 'overrides=["source.rows_per_shard=6", "runtime.runner=ray"]')
+    start(server, "run=runs/killed", 'overrides=["source.rows_per_shard=6"]')
     kill_flow_process(flow_worker, once=embed / "commits")
     crashed = ended(server, "CRASHED")
     assert stage_states(server, crashed)["source"] == "Computed"
@@ -196,13 +196,11 @@ def test_the_bare_name_changes_nothing_else_in_prefect(server: Server) -> None:
 
 
 def kill_flow_process(worker: psutil.Process, *, once: Path, seconds: float = 180) -> None:
-    """Kill -9 the flow's process and all that it started, its Ray included, as soon as ``once`` holds a file."""
+    """Kill -9 the flow's process and all that it started, as soon as ``once`` holds a file."""
     deadline = time.monotonic() + seconds
     while not (once.is_dir() and any(once.glob("*.json"))):
         assert time.monotonic() < deadline, f"nothing came to {once}"
         time.sleep(0.005)
-    family = worker.children(recursive=True)
-    assert any("raylet" in process.name() for process in family), family
-    for process in family:
+    for process in worker.children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             process.kill()

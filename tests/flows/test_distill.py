@@ -1,13 +1,10 @@
 """`siglino distill`: what it runs, what it says at the end, what it refuses; and what `siglino inspect` shows of it."""
 
 import io
-import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -24,7 +21,6 @@ from tests.flows.conftest import stand_in
 from tests.siglino_core.models.tiny import TINY, filled
 from tests.stages import finish, trained
 
-ROOT = Path(__file__).parents[2]
 LOSSES = {
     "first": {"dinov3.patch": 1.01, "siglip2.summary": 0.987654},
     "last": {"dinov3.patch": 0.25, "siglip2.summary": 0.125},
@@ -187,23 +183,3 @@ def test_inspect_of_a_curation_does_not_speak_of_the_distillation(tmp_path: Path
     text = seen(run)
     assert "report" in text
     assert not {"targets", "train", "export"} & {line.split()[0] for line in text.splitlines() if line.split()}
-
-
-@pytest.mark.slow
-def test_through_prefect(run: Run, tmp_path: Path) -> None:
-    """The command as users type it, on the stage that needs no training: computed, then reused."""
-    trained(run, filled(SigLinoModel(SigLinoHFConfig.of(TINY))), tmp_path / "scratch", FACTS)
-    env = {**os.environ, "PREFECT_HOME": str(tmp_path / "prefect"), "PYTHONPATH": str(ROOT)}
-    words = ["distill", "--only", "export", f"run={run.url}", "runtime.runner=local"]
-
-    def ended() -> str:
-        command: list[Any] = [sys.executable, "-m", "flows.cli", *words]
-        done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=240)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    assert "export   Computed" in ended()
-    assert "export   Reused" in ended()
-    note = json.loads((Path(run.url) / "distill.json").read_text())
-    assert note["command"].startswith("siglino distill ")
-    assert note["config"]["run"] == run.url
