@@ -66,6 +66,7 @@ def start_ray(config: RuntimeConfig) -> Any:
     if config.address == "local":
         # A local Ray of our own: without this it would turn token authentication on and write a token file.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # clouds take nodes back; a process for that
     import ray
     import ray.data
 

@@ -1,7 +1,7 @@
 """A run on a real S3 server: killed twice, it ends as on a disk; and each way to be refused is one clear line.
 
-The run compared with has two of Ray's workers on two CPUs; here work passes from a process to one worker on one CPU.
-On four CPUs, where a pool of encoders that held all of them would wait for pixels for ever, one of the kills runs.
+The run compared with was one process; here work passes from a process to one of Ray's workers on one CPU. On four CPUs,
+where a pool of encoders that held all of them would wait for pixels for ever, one of the other kills runs.
 """
 
 import time

@@ -20,7 +20,7 @@ from siglino_core.training import parallel
 from tests.siglino_core.models.tiny import TINY, patches, student
 
 DENSE_FIRST = SigLinoConfig(
-    width=32, layers=4, heads=2, head_dim=16, hidden=48, experts=4, top_k=2, expert_hidden=16, dense_layers=2
+    width=32, layers=2, heads=2, head_dim=16, hidden=48, experts=4, top_k=2, expert_hidden=16, dense_layers=1
 )
 CAPACITY = 320
 
@@ -30,7 +30,7 @@ def _forget() -> None:
     torch.compiler.reset()  # graphs of other tests count towards the limit of a function's
 
 
-def packs(number: int = 6) -> list[list[tuple[int, int]]]:
+def packs(number: int = 5) -> list[list[tuple[int, int]]]:
     """Of one to nine images, all in another number and of other sizes than the pack before."""
     rng = random.Random(0)
     counts = rng.sample(range(1, 10), number)
