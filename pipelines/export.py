@@ -13,6 +13,7 @@ from siglino_core.config import Config
 from siglino_core.errors import StoreError
 from siglino_core.models import SigLino
 from siglino_core.store import Identity, Manifest, Run, Stage
+from siglino_core.store.fetched import fetched
 from siglino_core.training.pool import largest_area
 from siglino_core.training.student import shape_of
 
@@ -85,13 +86,5 @@ def _checkpoint(train: Stage) -> Iterator[Path]:
             f"{train.files.url}/{FOLDER}: the trained student is not there. Run `siglino distill --from train`: "
             "what is missing is written again."
         )
-    if train.files.local is not None:
-        yield train.files.local / FOLDER
-        return
-    with tempfile.TemporaryDirectory(prefix="siglino-") as scratch:
-        for name in names:
-            target = Path(scratch) / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with train.files.open(name) as remote, target.open("wb") as local:
-                shutil.copyfileobj(remote, local, 1 << 24)
-        yield Path(scratch) / FOLDER
+    with fetched(train.files, names) as folder:
+        yield folder / FOLDER

@@ -62,7 +62,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
             "seed": config.seed,
             "precision": str(device.dtype)[6:],
         },
-        inputs={"sample": sample.digest, "targets": targets.digest, **_others(config)},
+        inputs={"sample": sample.digest, "targets": targets.digest, **_others(config), **_begun_from(config)},
     )
     todo = stage.begin(identity, lambda: [{"name": STUDENT}], redo=redo)
     steps = config.train.optim.steps
@@ -144,6 +144,13 @@ def _others(config: Config) -> dict[str, str]:
     """Digests of other runs' samples that are trained on."""
 
     return {url: Run(url).stage("sample").require().digest for url in runs_of(config)[1:]}
+
+
+def _begun_from(config: Config) -> dict[str, str]:
+    """The identity of the weights that training begins with, if it begins with any."""
+    from siglino_core.models.source import identity
+
+    return {"checkpoint": identity(config.train.checkpoint)} if config.train.checkpoint else {}
 
 
 def _student(config: Config, targets: Manifest) -> Any:

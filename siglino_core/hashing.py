@@ -6,6 +6,8 @@ workers, the order of shards and a resume cannot change it.
 
 import hashlib
 import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,3 +46,12 @@ def fingerprint(value: object) -> str:
     """A short stable hash of anything that JSON can say."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def files_hash(files: Sequence[Path]) -> str:
+    """SHA-256 over names and bytes of files in their order, first 32 hex digits."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as f:
+            digest.update(f"{path.name} {hashlib.file_digest(f, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()[:32]

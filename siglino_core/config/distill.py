@@ -119,7 +119,11 @@ class TrainConfig:
     """The student and its training."""
 
     student: str = setting("siglino-moe-0.3b", "a named configuration, or the path of a config.json")
-    checkpoint: str = setting("", "weights to begin from: exported folder, training checkpoint, file or hub id")
+    checkpoint: str = setting(
+        "",
+        "weights to begin from: exported folder, training checkpoint or file, or their URL; or hub id",
+        shapes=False,
+    )
     parts: list[PartConfig] = setting([], "images by resolution; none: this run's, at the targets' resolution")
     pack: PackConfig = field(default_factory=PackConfig)
     packs_at_once: int = setting(1, "packs in one forward pass; the relations of a step are taken inside it", ge=1)

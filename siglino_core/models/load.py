@@ -1,7 +1,6 @@
 """A student from any of the forms in which its weights come: a folder, a flat file, a training checkpoint."""
 
 import json
-import re
 from collections.abc import Mapping
 from logging import CRITICAL
 from pathlib import Path
@@ -19,6 +18,7 @@ from siglino_core.models.encoder import SigLino
 from siglino_core.models.hf import SigLinoModel
 from siglino_core.models.hf_config import SigLinoHFConfig
 from siglino_core.models.processor import SigLinoImageProcessor
+from siglino_core.models.source import local
 
 
 def load_student(source: str, like: str | None = None) -> SigLinoModel:
@@ -26,7 +26,7 @@ def load_student(source: str, like: str | None = None) -> SigLinoModel:
 
     Args:
         source: a folder with ``config.json`` and ``model.safetensors``, a training checkpoint's folder, a flat
-            ``.safetensors`` or ``.pt`` file, or a hub id.
+            ``.safetensors`` or ``.pt`` file, the URL of one of these, or a hub id.
         like: which configuration a flat file is of: a name, or a ``config.json``. Left out, it is told by the shapes.
 
     Raises:
@@ -35,15 +35,15 @@ def load_student(source: str, like: str | None = None) -> SigLinoModel:
     """
     from siglino_core.checkpoint import METADATA, weights
 
-    path = _local(source)
-    if (path / METADATA).is_file():
-        return _filled(_config(path / "config.json"), weights(path), source)
-    if path.is_dir() and not (path / "config.json").is_file():
-        raise ConfigError(f"{source}: neither an exported model (config.json is missing) nor a training checkpoint")
-    if path.is_file():
-        state = _flat(path)
-        return _filled(_named(like) if like else _matching(state, source), state, source)
-    return _pretrained(path, source)
+    with local(source) as path:
+        if (path / METADATA).is_file():
+            return _filled(_config(path / "config.json"), weights(path), source)
+        if path.is_dir() and not (path / "config.json").is_file():
+            raise ConfigError(f"{source}: neither an exported model (config.json is missing) nor a training checkpoint")
+        if path.is_file():
+            state = _flat(path)
+            return _filled(_named(like) if like else _matching(state, source), state, source)
+        return _pretrained(path, source)
 
 
 def load_processor(source: str, model: SigLinoModel) -> SigLinoImageProcessor:
@@ -52,28 +52,13 @@ def load_processor(source: str, model: SigLinoModel) -> SigLinoImageProcessor:
     Raises:
         DataError: it cannot be read.
     """
-    path = _local(source)
-    if not (path / "preprocessor_config.json").is_file():
-        return SigLinoImageProcessor(patch_size=model.student.patch_size)
-    try:
-        return SigLinoImageProcessor.from_pretrained(path)
-    except Exception as e:  # as for the model
-        raise DataError(f"{source}: no readable preprocessor_config.json: {' '.join(str(e).split())[:300]}") from e
-
-
-def _local(source: str) -> Path:
-    """The file or folder; one of the hub is fetched first, or found in the hub's cache."""
-    if Path(source).exists():
-        return Path(source)
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source):
-        raise ConfigError(f"{source}: there is nothing there, and a hub id has the form owner/model")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(source, allow_patterns=["*config.json", "model*.safetensors*"]))
-    except Exception as e:  # no such id, no access, no network: the hub's own errors, httpx's, OSError
-        why = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise ConfigError(f"{source}: there is no such folder, and the hub did not give it. {why}") from e
+    with local(source) as path:
+        if not (path / "preprocessor_config.json").is_file():
+            return SigLinoImageProcessor(patch_size=model.student.patch_size)
+        try:
+            return SigLinoImageProcessor.from_pretrained(path)
+        except Exception as e:  # as for the model
+            raise DataError(f"{source}: no readable preprocessor_config.json: {' '.join(str(e).split())[:300]}") from e
 
 
 def _pretrained(folder: Path, source: str) -> SigLinoModel:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from siglino_core.errors import ConfigError
-from siglino_core.teachers.card import files_hash
+from siglino_core.hashing import files_hash
 
 FILES = ("config.json", "model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
 

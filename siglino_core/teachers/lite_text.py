@@ -21,9 +21,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from siglino_core.errors import ConfigError
+from siglino_core.hashing import files_hash
 from siglino_core.teachers import efficientnet_lite
 from siglino_core.teachers.by_shape import batches
-from siglino_core.teachers.card import files_hash
 from siglino_core.teachers.efficientnet_lite import LITE0
 from siglino_core.teachers.minilm import DIM, MiniLM
 from siglino_core.teachers.teacher import Targets, TeacherCard

@@ -4,6 +4,7 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import fsspec
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -13,6 +14,7 @@ from siglino_core.errors import ConfigError, DataError, SiglinoError
 from siglino_core.models.config import PRESETS
 from siglino_core.models.hf import SigLinoHFConfig, SigLinoModel
 from siglino_core.models.load import load_student
+from siglino_core.models.source import identity
 from tests.siglino_core.models.tiny import TINY, filled
 
 
@@ -48,6 +50,31 @@ def test_every_form(model: SigLinoModel, tmp_path: Path, form: str) -> None:
     assert not found.training
     assert found.student == TINY
     assert all(torch.equal(v, model.state_dict()[k]) for k, v in found.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+@pytest.mark.parametrize("form", ["folder", "pt", "checkpoint"])
+def test_every_form_at_a_url(model: SigLinoModel, tmp_path: Path, form: str) -> None:
+    path, like = saved(model, tmp_path, form)
+    away = f"memory://{tmp_path.name}/{form}"
+    fsspec.filesystem("memory").put(str(tmp_path), away, recursive=True)
+    url = away if path == tmp_path else f"{away}/{path.name}"
+    found = load_student(url, like)
+    assert all(torch.equal(v, model.state_dict()[k]) for k, v in found.state_dict().items())
+    assert identity(url) == identity(str(path))
+    with pytest.raises(ConfigError, match="there is nothing there"):
+        load_student(f"{url}-other", like)
+
+
+def test_identity_is_of_the_weights_and_not_of_their_place(model: SigLinoModel, tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        model.save_pretrained(tmp_path / name)
+    (tmp_path / "b" / "README.md").write_text("a card")
+    first = bytearray((tmp_path / "c" / "model.safetensors").read_bytes())
+    first[-1] ^= 1
+    (tmp_path / "c" / "model.safetensors").write_bytes(first)
+    a, b, c = (identity(str(tmp_path / name)) for name in ("a", "b", "c"))
+    assert a == b != c
 
 
 @pytest.mark.filterwarnings("ignore:torch.distributed is disabled")

@@ -1,0 +1,59 @@
+"""Where a student's weights lie: a local file or folder, a URL, or a hub id."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from siglino_core.errors import ConfigError
+from siglino_core.hashing import files_hash
+from siglino_core.store.fetched import fetched
+from siglino_core.store.files import Files, is_local
+
+HELD = (".safetensors", ".distcp", ".metadata", ".pt", ".pth", ".bin")  # ends of files that hold tensors
+
+
+@contextmanager
+def local(source: str) -> Iterator[Path]:
+    """The file or folder on this machine: a URL's is fetched for the time of use, a hub id's into the hub's cache.
+
+    Raises:
+        ConfigError: there is nothing of the kind.
+        StoreError: the URL's store failed.
+    """
+    if is_local(source):
+        yield _local(source.removeprefix("file://"))
+        return
+    folder = Files(source)
+    if names := [n for n in folder.sizes() if "/" not in n]:
+        with fetched(folder, names) as path:
+            yield path
+        return
+    above, _, name = source.rstrip("/").rpartition("/")
+    if not Files(above).exists(name):
+        raise ConfigError(f"{source}: there is nothing there")
+    with fetched(Files(above), [name]) as path:
+        yield path / name
+
+
+def identity(source: str) -> str:
+    """A hash of the weights' bytes, and of the config.json beside them; raises as :func:`local`."""
+    with local(source) as path:
+        if path.is_file():
+            return files_hash([path])
+        names = sorted(p for p in path.iterdir() if p.name.endswith(HELD) or p.name == "config.json")
+        return files_hash(names)
+
+
+def _local(source: str) -> Path:
+    if Path(source).exists():
+        return Path(source)
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source):
+        raise ConfigError(f"{source}: there is nothing there, and a hub id has the form owner/model")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(source, allow_patterns=["*config.json", "model*.safetensors*"]))
+    except Exception as e:  # no such id, no access, no network: the hub's own errors, httpx's, OSError
+        why = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise ConfigError(f"{source}: there is no such folder, and the hub did not give it. {why}") from e
