@@ -298,7 +298,7 @@ def test_weights_to_begin_from(made: Path, plain: Run, tmp_path: Path) -> None:
     student = Path(plain.url, "train/student")
     moved = shutil.copytree(last(plain), tmp_path / "moved")
     assert train.run(of(made, run.url, train__checkpoint=str(moved)), run).state == "Reused"
-    with pytest.raises(ConfigError, match="made by another config:\n  inputs.checkpoint"):
+    with pytest.raises(ConfigError, match=r"made by another config:\n  inputs.checkpoint"):
         train.run(of(made, run.url, train__checkpoint=str(student)), run)
     wider = SigLinoConfig(**{**vars(STUDENT), "width": 48})
     shape = distilling.student(tmp_path, wider)
