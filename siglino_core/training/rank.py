@@ -41,7 +41,7 @@ from siglino_core.training.objective import Loss, Objective
 from siglino_core.training.parallel import one_rank, spread
 from siglino_core.training.pixels import to_floats
 from siglino_core.training.pool import Pool, mixture_of, plan_of, runs_of
-from siglino_core.training.reader import Batch, Images, batches
+from siglino_core.training.reader import Batch, Images, batches, dead_loaders
 from siglino_core.training.student import new_student
 
 PEAK = {"NVIDIA A100": 312e12, "NVIDIA H100": 989e12, "NVIDIA H200": 989e12}  # dense bf16 FLOP/s
@@ -172,15 +172,16 @@ class _Rank:
             pin=self.device.device == "cuda",
         )
         try:
-            for step in range(self.step, steps):
-                numbers, seen = self._one_step(step, reading)
-                self._say(step, numbers, log, others)
-                self._guard(step, seen)
-                self.checkpoints.poll()
-                if (step + 1) % self.train.checkpoint_steps == 0 or step + 1 == steps:
-                    self._save(step + 1)
-                    if log is not None:
-                        log.flush()
+            with dead_loaders():
+                for step in range(self.step, steps):
+                    numbers, seen = self._one_step(step, reading)
+                    self._say(step, numbers, log, others)
+                    self._guard(step, seen)
+                    self.checkpoints.poll()
+                    if (step + 1) % self.train.checkpoint_steps == 0 or step + 1 == steps:
+                        self._save(step + 1)
+                        if log is not None:
+                            log.flush()
         except SiglinoError:
             with suppress(Exception):  # the checkpoint that was being written is good; what failed is said
                 self.checkpoints.finish()

@@ -3,8 +3,11 @@
 Legend: B images, N patches of all images, V values of a patch.
 """
 
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -161,13 +164,39 @@ def batches(
             batch = next(found)
         except StopIteration:
             return
-        except RuntimeError as e:
-            if "DataLoader worker" not in str(e):
+        except (RuntimeError, OSError, EOFError) as e:  # what torch says of a dead worker, or a pipe that broke off
+            if not _died(found):
                 raise
-            raise WorkerError(f"a process that reads images died ({e}). Out of memory? Try fewer train.loaders.") from e
+            raise _dead(e) from e
         if isinstance(batch, SiglinoError):
             raise batch
         yield batch
+
+
+@contextmanager
+def dead_loaders() -> Iterator[None]:
+    """A loader's death becomes a WorkerError, wherever this process stands: torch tells it in a signal's handler."""
+    try:
+        yield
+    except RuntimeError as e:
+        if "DataLoader worker" not in str(e):
+            raise
+        raise _dead(e) from e
+
+
+def _dead(error: Exception) -> WorkerError:
+    why = f"{type(error).__name__}: {error}"
+    return WorkerError(f"a process that reads images died ({why}). Out of memory? Try fewer train.loaders.")
+
+
+def _died(found: Any, seconds: float = 5.0) -> bool:
+    """Whether a loader's process is gone; a pipe may tell of its end before the system does."""
+    deadline = time.monotonic() + seconds
+    while all(worker.is_alive() for worker in found._workers):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _alone(_: int) -> None:

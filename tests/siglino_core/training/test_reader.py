@@ -1,6 +1,8 @@
 """Batches by the plan: in its order whoever reads them, errors with their types, and keyed flips."""
 
+import multiprocessing
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,12 @@ import pytest
 import torch
 
 from siglino_core.config import Config, PackConfig, TargetsConfig, TrainConfig
-from siglino_core.errors import DataError, StoreError
+from siglino_core.errors import DataError, StoreError, WorkerError
 from siglino_core.packing import Cost, Plan
 from siglino_core.store import Run
 from siglino_core.training.pixels import to_patches
 from siglino_core.training.pool import Pool, mixture_of, plan_of
-from siglino_core.training.reader import Batch, Images, batches
+from siglino_core.training.reader import Batch, Images, batches, dead_loaders
 from tests.siglino_core.training.samples import pictures, sample
 
 PICTURES = pictures(17)
@@ -103,6 +105,21 @@ def test_a_workers_error_arrives_with_its_type(pool: Pool) -> None:
     with pytest.raises(DataError, match=rf"^image {where.image_id(3)} of the sample cannot be decoded") as caught:
         read(pool, workers=1)
     assert "Traceback" not in str(caught.value)
+
+
+def test_a_dead_worker_is_named_wherever_the_reader_stands(pool: Pool) -> None:
+    reading = batches(Images(pool=pool, patch_size=16), plan(pool), start=0, stop=1000, workers=1)
+    next(reading)
+    (child,) = multiprocessing.active_children()
+
+    def go_on() -> None:
+        with dead_loaders():
+            child.kill()
+            for _ in reading:
+                time.sleep(0.05)
+
+    with pytest.raises(WorkerError, match="a process that reads images died"):
+        go_on()
 
 
 def test_an_image_that_cannot_be_decoded_and_a_shard_that_is_gone(pool: Pool) -> None:
