@@ -1,13 +1,11 @@
 """Numbers for people."""
 
+from pipelines.words import short
+
 
 def size(n: float) -> str:
     """Bytes for people."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if n < 1000:
-            return f"{n:.3g} {unit}"
-        n /= 1000
-    return f"{n:,.0f} PB"
+    return short(n, "B")
 
 
 def hours(h: float) -> str:

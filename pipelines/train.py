@@ -18,13 +18,14 @@ from typing import Any
 
 from safetensors.torch import save_file
 
+from pipelines.price import on_gpu
 from pipelines.runtime import Estimate, Progress, Result, gpus, silent, start_ray, worker_device, worker_errors
 from pipelines.words import short
 from siglino_core import errors
 from siglino_core.checkpoint import tensor, weights
 from siglino_core.config import Config, Runner, Stored, shaping
 from siglino_core.config.distill import STUDENTS
-from siglino_core.device import Device, choose
+from siglino_core.device import Device
 from siglino_core.errors import ConfigError, SiglinoError, StoreError, WorkerError
 from siglino_core.models import SigLinoConfig
 from siglino_core.models.size import backbone_parameters, forward_flops
@@ -44,7 +45,6 @@ VERSION = 1
 STUDENT = "student"
 A100 = 0.17 * 312e12  # FLOP/s, a share of its bf16 peak: published, 20k tokens/s at 2.6 GFLOP a token
 CPU_CORE = 2.6e10  # FLOP/s, fp32: the demo's, measured
-LARGE = 1e10  # FLOPs of an image from which nobody would take CPUs
 SCRATCH = "ray/"  # what Ray Train leaves: it has nothing of ours
 
 
@@ -93,15 +93,15 @@ def plan(config: Config, rows: int) -> Estimate:
     flops = 3 * forward_flops(shape, mean) / mean
     if config.targets.keep is Stored.ONLINE:
         flops += sum(c.linear_flops + c.quadratic_flops * mean for c in cards)
-    on_gpu = flops * mean > LARGE or choose(config.runtime.device, config.train.precision.value).device == "cuda"
+    gpu = on_gpu(flops * mean, config.runtime, config.train.precision.value)
     images = tokens // mean
     return Estimate(
         stage="train",
         shards=1,
         rows=images,
         bytes=_checkpoint_bytes(shape) * (config.train.keep_last + 1),
-        device="A100" if on_gpu else "CPU core",
-        device_hours=tokens * flops / (A100 if on_gpu else CPU_CORE) / 3600,
+        device="A100" if gpu else "CPU core",
+        device_hours=tokens * flops / (A100 if gpu else CPU_CORE) / 3600,
         note=(
             f"{config.train.optim.steps:,} steps of {pack.packs_per_step * pack.capacity:,} tokens, "
             f"{short(tokens, '')} tokens, {images / max(1, rows):,.1f} epochs; {short(flops, 'FLOP')} a token; "

@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 
+from pipelines.price import on_gpu
 from pipelines.runtime import Estimate
 from pipelines.words import short
 from siglino_core.config import Config, Stored
-from siglino_core.device import choose
 from siglino_core.targets.codec import DENSE, patch_bytes
 from siglino_core.teachers.published import card_of
 from siglino_core.teachers.teacher import TeacherCard
 
 A100 = 0.4 * 312e12  # FLOP/s: 40% of its bf16 peak
 CPU_CORE = 3e10  # FLOP/s, fp32
-LARGE = 1e10  # FLOPs an image from which nobody would take CPUs
 
 
 def plan(
@@ -33,15 +32,15 @@ def plan(
     if config.targets.keep is not Stored.ONLINE:
         images += rows
     flops = sum(c.linear_flops * n + c.quadratic_flops * n**2 for c in cards)
-    on_gpu = flops > LARGE or choose(config.runtime.device, config.targets.precision.value).device == "cuda"
+    gpu = on_gpu(flops, config.runtime, config.targets.precision.value)
     priced = {keep: _bytes(cards, keep, rows, n) for keep in Stored}
     return Estimate(
         stage="targets",
         shards=-(-rows // config.source.rows_per_shard),
         rows=rows,
         bytes=priced[config.targets.keep],
-        device="A100" if on_gpu else "CPU core",
-        device_hours=images * flops / (A100 if on_gpu else CPU_CORE) / 3600,
+        device="A100" if gpu else "CPU core",
+        device_hours=images * flops / (A100 if gpu else CPU_CORE) / 3600,
         note="targets.keep: " + ", ".join(f"{keep.value} {short(size, 'B')}" for keep, size in priced.items()),
     )
 
