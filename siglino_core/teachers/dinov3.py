@@ -1,55 +1,102 @@
-"""DINOv3 through transformers: the encoder that curates (ViT-B/16, 768 wide, in the paper)."""
+"""DINOv3 through transformers, over packs: the dense teacher (ViT-L/16, 1024 wide, in the paper).
 
-from typing import TYPE_CHECKING
+Legend: B images, P tokens of an image before its patches, N patches of all images, V values of a patch, T tokens of the
+pack, C width, D channels of a head.
+"""
 
-from siglino_core.config import EmbedConfig, Pooling
-from siglino_core.errors import ConfigError
-from siglino_core.teachers.card import Card
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DINOv3ViTModel
+
+from siglino_core.models.attention import prepare
+from siglino_core.models.layout import Layout
+from siglino_core.teachers.dinov3 import IMAGENET_MEAN, IMAGENET_STD
 from siglino_core.teachers.hub import Checkpoint
-from siglino_core.teachers.preprocess import Preprocess
+from siglino_core.teachers.packed import compile_on_cuda, pack_attention, vit_flops
+from siglino_core.teachers.teacher import Targets, TeacherCard
 
-if TYPE_CHECKING:
-    from siglino_core.teachers.base import Encoder
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+NAME = "dinov3"
 
 
-def describe(config: EmbedConfig) -> Card:
-    """The card of ``dinov3:<hub id or local folder>``; its identity is that of the files, configuration included."""
-    return _card(config, _checkpoint(config))
+def describe(source: str) -> TeacherCard:
+    """The card of a hub id's or local folder's checkpoint.
+
+    Raises:
+        ConfigError: it cannot be had, or is another model's.
+    """
+    checkpoint = _checkpoint(source)
+    return _card(checkpoint.config, checkpoint.identity)
 
 
-def load(config: EmbedConfig, device: str, precision: str) -> "Encoder":
-    """CLS after the final norm, or the mean of the patches. Safetensors alone, no code of the checkpoint's."""
-    from transformers import DINOv3ViTModel
-
-    from siglino_core.teachers.base import Encoder
-
-    checkpoint = _checkpoint(config)
-    card = _card(config, checkpoint)
-    model = checkpoint.load(DINOv3ViTModel)
-    prefix = 1 + model.config.num_register_tokens
-
-    def features(pixels_B3HW):  # type: ignore[no-untyped-def]
-        states = model(pixel_values=pixels_B3HW).last_hidden_state
-        return states[:, 0] if config.pooling is Pooling.CLS else states[:, prefix:].mean(1)
-
-    return Encoder(
-        model, card, mean=IMAGENET_MEAN, std=IMAGENET_STD, device=device, precision=precision, features=features
-    )
+def load(source: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> "PackedDinoV3":
+    """The teacher, ready to compute; raises as :func:`describe`."""
+    checkpoint = _checkpoint(source)
+    model = checkpoint.load(DINOv3ViTModel, dtype)
+    return PackedDinoV3(model.to(device), checkpoint.identity)
 
 
-def _checkpoint(config: EmbedConfig) -> Checkpoint:
-    return Checkpoint(config.encoder.partition(":")[2], f"embed.encoder={config.encoder}", "dinov3_vit")
+class PackedDinoV3:
+    """CLS as the summary, patches and registers, all after the last norm."""
+
+    def __init__(self, model: DINOv3ViTModel, identity: str) -> None:
+        pack_attention(model)
+        self.model = model.eval().requires_grad_(False)
+        compile_on_cuda(self.model.model.layer)
+        self.card = _card(model.config.to_dict(), identity)
+
+    @torch.no_grad()
+    def __call__(self, patches_NV: Tensor, shapes: Sequence[tuple[int, int]]) -> Targets:
+        embeddings = self.model.embeddings
+        prefix_PC = torch.cat([embeddings.cls_token[0], embeddings.register_tokens[0]])
+        layout = Layout.of(shapes, prefix=len(prefix_PC), device=patches_NV.device)
+        x_TC = prefix_PC.new_empty(layout.segments.total, self.card.dim)
+        x_TC[layout.patch_N] = self._embedded(patches_NV)
+        x_TC[layout.prefix_BP] = prefix_PC
+        positions = self._positions(shapes, layout)
+        x_1TC = x_TC[None]
+        prepare(layout.segments, sinks=False)
+        for layer in self.model.model.layer:
+            x_1TC = layer(x_1TC, attention_mask=layout.segments, position_embeddings=positions)
+        x_TC = self.model.norm(x_1TC[0])
+        prefix_BPC = x_TC[layout.prefix_BP]
+        return Targets(prefix_BPC[:, 0], x_TC[layout.patch_N], prefix_BPC[:, 1:])
+
+    def _embedded(self, patches_NV: Tensor) -> Tensor:
+        """The patch convolution as a product, of pixels with ImageNet's mean and deviation."""
+        conv = self.model.embeddings.patch_embeddings
+        mean_3, std_3 = (torch.tensor(x, device=patches_NV.device) for x in (IMAGENET_MEAN, IMAGENET_STD))
+        pixels_NX3 = (patches_NV.float().unflatten(1, (-1, 3)) + 1) / 2
+        normal_NV = ((pixels_NX3 - mean_3) / std_3).flatten(1).to(conv.weight.dtype)
+        return torch.nn.functional.linear(normal_NV, conv.weight.permute(0, 2, 3, 1).flatten(1), conv.bias)
+
+    def _positions(self, shapes: Sequence[tuple[int, int]], layout: Layout) -> tuple[Tensor, Tensor]:
+        """Cosine and sine [T, D] of every token; CLS and registers do not turn."""
+        rope, like = self.model.rope_embeddings, self.model.embeddings.patch_embeddings.weight
+        patch = like.shape[-1]
+        turns = {(h, w): rope(like.new_empty(1, 1, h * patch, w * patch)) for h, w in set(shapes)}
+        out = []
+        for which, still in ((0, 1.0), (1, 0.0)):
+            turn_TD = like.new_full((layout.segments.total, turns[shapes[0]][0].shape[-1]), still)
+            turn_TD[layout.patch_N] = torch.cat([turns[shape][which] for shape in shapes])
+            out.append(turn_TD)
+        return out[0], out[1]
 
 
-def _card(config: EmbedConfig, checkpoint: Checkpoint) -> Card:
-    size, patch = config.image_size or 224, checkpoint.config.get("patch_size", 16)
-    if size % patch:
-        raise ConfigError(f"embed.image_size={size} is not a multiple of the encoder's patch, {patch}")
-    return Card(
-        identity=checkpoint.identity,
-        preprocess=Preprocess(size=size),
-        dim=checkpoint.config["hidden_size"],
+def _checkpoint(source: str) -> Checkpoint:
+    return Checkpoint(source, f"{NAME}:{source}", "dinov3_vit")
+
+
+def _card(config: dict[str, Any], identity: str) -> TeacherCard:
+    linear, quadratic = vit_flops(config, gated=config.get("use_gated_mlp", False))
+    return TeacherCard(
+        name=NAME,
+        dim=config["hidden_size"],
+        identity=identity,
+        registers=config.get("num_register_tokens", 0),
+        patch_size=config.get("patch_size", 16),
+        linear_flops=linear,
+        quadratic_flops=quadratic,
     )
