@@ -222,8 +222,8 @@ def _config(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _export(arguments: argparse.Namespace, console: Console) -> int:
-    from siglino_core.export import export
-    from siglino_core.models.load import load_student
+    from siglino_core.weights.export import export
+    from siglino_core.weights.load import load_student
 
     model = load_student(arguments.checkpoint, arguments.like)
     options = {"max_pixels": arguments.max_pixels, "program": arguments.program}
@@ -237,7 +237,7 @@ def _export(arguments: argparse.Namespace, console: Console) -> int:
 def _pca(arguments: argparse.Namespace, console: Console) -> int:
     from pathlib import Path
 
-    from siglino_core import maps
+    from siglino_core.evaluation import feature_maps as maps
 
     images = maps.find_images(arguments.images)  # judged before the model is loaded
     student = maps.load(arguments.model, arguments.max_pixels)

@@ -9,7 +9,7 @@ from rich.table import Table
 
 
 class Display:
-    """A :class:`pipelines.runtime.Progress`; use as a context manager around the work."""
+    """A :class:`pipelines.support.runtime.Progress`; use as a context manager around the work."""
 
     def __init__(self, stages: list[str], console: Console | None = None) -> None:
         self.console = console or Console()

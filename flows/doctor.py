@@ -48,7 +48,7 @@ def _prefect_api() -> str:
 
 
 def _encoder(config: Config) -> str:
-    from siglino_core.teachers import load
+    from siglino_core.encoders import load
 
     card = load(config.embed).card
     return f"{config.embed.encoder}, {card.dim} wide, weights {card.identity[:12]}"

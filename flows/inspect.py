@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.words import size
-from pipelines.summary import duckdb_line
-from siglino_core.balance import SAMPLES
+from pipelines.support.summary import duckdb_line
 from siglino_core.errors import StoreError
+from siglino_core.statistics.diversity import SAMPLES
 from siglino_core.store import Manifest, Run
 
 CURATION = ("source", "embed", "cluster", "sample", "report")

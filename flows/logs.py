@@ -11,7 +11,7 @@ EVERY = 60.0  # seconds between two lines of progress
 
 
 class ProgressLog:
-    """A :class:`pipelines.runtime.Progress`: a log line a minute, so that short stages say nothing."""
+    """A :class:`pipelines.support.runtime.Progress`: a log line a minute, so that short stages say nothing."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()

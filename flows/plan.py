@@ -11,7 +11,7 @@ from flows.limits import refuse_too_small
 from flows.stages import DISTILL
 from flows.words import hours, size
 from pipelines import cluster, embed, report, sample, source
-from pipelines.runtime import Estimate
+from pipelines.support.runtime import Estimate
 from siglino_core.config import Config, Keep
 from siglino_core.errors import SiglinoError
 from siglino_core.store import Run

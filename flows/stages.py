@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Literal, get_args
 
-from pipelines.runtime import Progress, Result
+from pipelines.support.runtime import Progress, Result
 from siglino_core.config import Config
 from siglino_core.errors import ConfigError
 from siglino_core.store import Run

@@ -23,7 +23,7 @@ from prefect.states import Completed  # noqa: E402
 from flows import logs  # noqa: E402
 from flows.config import compose_config  # noqa: E402
 from flows.stages import CURATE, DISTILL, Choice, run_stage  # noqa: E402
-from pipelines.runtime import Progress, Result  # noqa: E402
+from pipelines.support.runtime import Progress, Result  # noqa: E402
 from siglino_core.config import Config, Runner, to_dict  # noqa: E402
 from siglino_core.errors import ConfigError, DataError, SiglinoError, WorkerError  # noqa: E402
 from siglino_core.store import Run  # noqa: E402

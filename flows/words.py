@@ -1,6 +1,6 @@
 """Numbers for people."""
 
-from pipelines.words import short
+from pipelines.support.words import short
 
 
 def size(n: float) -> str:

@@ -17,18 +17,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from pipelines.points import gather
-from pipelines.runtime import Estimate, Progress, Result, map_shards, silent
+from pipelines.support.points import gather
+from pipelines.support.runtime import Estimate, Progress, Result, map_shards, silent
 from siglino_core import schema
-from siglino_core.clustering.engine import nearest
-from siglino_core.clustering.kmeans import Recipe, State, steps
-from siglino_core.clustering.points import mean_of, prepare
 from siglino_core.config import Config, shaping
+from siglino_core.curation.clustering.assign import nearest
+from siglino_core.curation.clustering.kmeans import Recipe, State, steps
+from siglino_core.curation.clustering.points import mean_of, prepare
 from siglino_core.device import choose, single_thread
 from siglino_core.errors import DataError
 from siglino_core.hashing import id_bits, key_of, uniform
 from siglino_core.store import Files, Identity, Run, Shard, Stage
-from siglino_core.vectors import from_column, to_column
+from siglino_core.store.vectors import from_column, to_column
 
 VERSION = 1
 SLICE = 65_536  # centroids a block, when they are the points of the next level

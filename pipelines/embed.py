@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.runtime import (
+from pipelines.support.runtime import (
     Estimate,
     Progress,
     Result,
@@ -23,21 +23,21 @@ from pipelines.runtime import (
     worker_device,
     worker_errors,
 )
-from pipelines.runtime import gpus as gpus_of
-from pipelines.runtime import pack as packed
+from pipelines.support.runtime import gpus as gpus_of
+from pipelines.support.runtime import pack as packed
 from siglino_core import schema
 from siglino_core.config import Config, EmbedConfig, Runner, shaping
+from siglino_core.curation.dedup.exact import duplicate_rows
 from siglino_core.device import choose, single_thread
-from siglino_core.duplicates import duplicate_rows
+from siglino_core.encoders import Card, Preprocess, describe, load
 from siglino_core.errors import DataError, SiglinoError
-from siglino_core.images import BadImage, decode
-from siglino_core.lineage import image_rows
+from siglino_core.images.decode import BadImage, decode
+from siglino_core.pools.image_rows import image_rows
 from siglino_core.store import Identity, Run, Shard
-from siglino_core.teachers import Card, Preprocess, describe, load
-from siglino_core.vectors import to_column
+from siglino_core.store.vectors import to_column
 
 if TYPE_CHECKING:
-    from siglino_core.teachers.base import Encoder
+    from siglino_core.encoders.encoder import Encoder
 
 VERSION = 1
 DECODE_SHARE = 0.25  # of a CPU, reserved for a decoder beside an encoder that computes on the CPU

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import torch
 
-from pipelines.runtime import Estimate, Progress, Result, silent
+from pipelines.support.runtime import Estimate, Progress, Result, silent
 from siglino_core.config import Config
+from siglino_core.distillation.training.mixture import largest_area
+from siglino_core.distillation.training.student import shape_of
 from siglino_core.errors import StoreError
 from siglino_core.models import SigLino
 from siglino_core.store import Identity, Manifest, Run, Stage
 from siglino_core.store.fetched import fetched
-from siglino_core.training.pool import largest_area
-from siglino_core.training.student import shape_of
 
 VERSION = 1
 SHARD = FOLDER = "student"
@@ -62,8 +62,8 @@ def _parameters(student: str) -> int:
 
 
 def _write(train: Stage, manifest: Manifest, stage: Stage, fingerprint: str, bound: int) -> None:
-    from siglino_core.export import export
-    from siglino_core.models.load import load_student
+    from siglino_core.weights.export import export
+    from siglino_core.weights.load import load_student
 
     writer = stage.writer(SHARD, fingerprint)
     with _checkpoint(train) as checkpoint, tempfile.TemporaryDirectory(prefix="siglino-") as scratch, writer as out:

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.runtime import Estimate, Progress, Result, silent
-from pipelines.summary import duckdb_line, summarise
-from siglino_core.clustering.points import prepare
+from pipelines.support.runtime import Estimate, Progress, Result, silent
+from pipelines.support.summary import duckdb_line, summarise
 from siglino_core.config import Config, ReportConfig, shaping
+from siglino_core.curation.clustering.points import prepare
 from siglino_core.hashing import id_bits, key_of, uniform
-from siglino_core.lineage import image_rows
-from siglino_core.report.contract import ClusterGrid, CurationReport, MapPoint, MapView, Picture, Query, Reject
+from siglino_core.pools.image_rows import image_rows
 from siglino_core.report.curation import render
+from siglino_core.report.model import ClusterGrid, CurationReport, MapPoint, MapView, Picture, Query, Reject
 from siglino_core.store import Identity, Manifest, Run, Shard
-from siglino_core.vectors import from_column
+from siglino_core.store.vectors import from_column
 
 VERSION = 1
 PAGE = "curation.html"

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from pipelines.runtime import Estimate, Progress, Result, map_shards, silent
-from siglino_core import duplicates, schema
+from pipelines.support.runtime import Estimate, Progress, Result, map_shards, silent
+from siglino_core import schema
 from siglino_core.config import Config, Format, Keep, SourceConfig, Verify, shaping
+from siglino_core.curation.dedup import exact as duplicates
 from siglino_core.errors import DataError
 from siglino_core.pools.location import Location
 from siglino_core.pools.rows import SourceRows

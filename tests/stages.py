@@ -20,7 +20,7 @@ from siglino_core.config import (
     SourceConfig,
 )
 from siglino_core.store import Identity, Manifest, Run, Stage
-from siglino_core.vectors import to_column
+from siglino_core.store.vectors import to_column
 
 DIM = 12
 

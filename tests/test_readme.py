@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from siglino_core.models import PRESETS, SigLino
-from siglino_core.models.load import load_student
+from siglino_core.weights.load import load_student
 from tests.pictures import picture
 
 ROOT = Path(__file__).parent.parent

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.runtime import Estimate, Progress, Result, map_shards, silent
 from pipelines.sample.cells import SEEDS, exchange, near_duplicates, pick, spread, stays
 from pipelines.sample.layout import Layout
 from pipelines.sample.write import write_group
-from pipelines.summary import summarise
+from pipelines.support.runtime import Estimate, Progress, Result, map_shards, silent
+from pipelines.support.summary import summarise
 from siglino_core import schema
-from siglino_core.balance import compare
 from siglino_core.config import Config, Pick, Quota, shaping
+from siglino_core.curation.sampling.quotas import kth_largest, quotas, radius_quotas
 from siglino_core.errors import ConfigError
 from siglino_core.report.cards import dataset_card
-from siglino_core.sampling import kth_largest, quotas, radius_quotas
+from siglino_core.statistics.diversity import compare
 from siglino_core.store import Identity, Run, Shard, Stage, Todo
 
 VERSION = 2

@@ -7,15 +7,15 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.sample.layout import Layout, bucket_of_cell
-from siglino_core.clustering.dedup import representatives
-from siglino_core.clustering.points import prepare
 from siglino_core.config import Config, Pick
+from siglino_core.curation.clustering.points import prepare
+from siglino_core.curation.dedup.near import representatives
+from siglino_core.curation.sampling.coverage import farthest_first, loneliness
+from siglino_core.curation.sampling.quotas import choose
 from siglino_core.device import single_thread
 from siglino_core.hashing import id_bits, key_of, uniform
-from siglino_core.sampling import choose
-from siglino_core.spread import farthest_first, loneliness
 from siglino_core.store import Run, Shard, Stage
-from siglino_core.vectors import from_column
+from siglino_core.store.vectors import from_column
 
 SEEDS = 5  # draws over which balance is measured; the first is the sample
 MANY_LABELS = 100_000  # more are no classes but captions, and are not counted

@@ -12,9 +12,9 @@ from pipelines.sample.cells import picked
 from pipelines.sample.layout import Layout
 from siglino_core import schema
 from siglino_core.config import Config, Shards
-from siglino_core.duplicates import duplicate_rows
+from siglino_core.curation.dedup.exact import duplicate_rows
 from siglino_core.hashing import id_bits, key_of, uniform
-from siglino_core.lineage import image_rows
+from siglino_core.pools.image_rows import image_rows
 from siglino_core.store import Run, Shard, ShardWriter
 from siglino_core.store.locate import locate, locate_tar
 

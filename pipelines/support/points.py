@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.runtime import gpus, parallelism, start_ray, worker_device, worker_errors
-from siglino_core.clustering.points import Blocks, Candidates, Moments, Points
+from pipelines.support.runtime import gpus, parallelism, start_ray, worker_device, worker_errors
 from siglino_core.config import Runner, RuntimeConfig
+from siglino_core.curation.clustering.points import Blocks, Candidates, Moments, Points
 from siglino_core.device import choose, single_thread
 
 Load = Callable[[int], tuple[np.ndarray, np.ndarray]]  # block index -> points [N, D], ids uint64 [N]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from pipelines.stderr import without
+from pipelines.support.stderr import without
 from siglino_core import errors
 from siglino_core.config import Runner, RuntimeConfig
 from siglino_core.device import Device, choose

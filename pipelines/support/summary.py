@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from siglino_core.balance import CURATED, SAMPLES
 from siglino_core.config import Config, to_dict
-from siglino_core.interval import Interval
-from siglino_core.report.contract import (
+from siglino_core.report.model import (
     Balance,
     BalanceRow,
     CurationReport,
@@ -20,6 +18,8 @@ from siglino_core.report.contract import (
     Metric,
     StageRecord,
 )
+from siglino_core.statistics.diversity import CURATED, SAMPLES
+from siglino_core.statistics.interval import Interval
 from siglino_core.store import Manifest, Run, Stage
 
 STAGES = ("source", "embed", "cluster", "sample")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from pipelines.runtime import Progress, Result, map_shards, silent, worker_device
+from pipelines.support.runtime import Progress, Result, map_shards, silent, worker_device
 from pipelines.targets.layout import plan_units
 from pipelines.targets.price import choices, plan
 from pipelines.targets.units import Work, moments, part, statistics

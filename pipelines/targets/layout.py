@@ -6,10 +6,10 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from siglino_core.config import Stored, TargetsConfig
+from siglino_core.distillation.curated.index import training_shards
+from siglino_core.distillation.targets.packs import images_in
 from siglino_core.hashing import key_of, uniform
 from siglino_core.store import Shard, Stage
-from siglino_core.targets.packs import images_in
-from siglino_core.training.index import training_shards
 
 UNITS = 16  # of statistics, at most
 MEASURED = 256  # images that a codec's errors are measured on

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from pipelines.price import on_gpu
-from pipelines.runtime import Estimate
-from pipelines.words import short
+from pipelines.support.price import on_gpu
+from pipelines.support.runtime import Estimate
+from pipelines.support.words import short
 from siglino_core.config import Config, Stored
-from siglino_core.targets.codec import DENSE, patch_bytes
+from siglino_core.distillation.targets.codec import DENSE, patch_bytes
 from siglino_core.teachers.published import card_of
 from siglino_core.teachers.teacher import TeacherCard
 

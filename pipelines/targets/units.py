@@ -18,19 +18,19 @@ from torch import Tensor
 from siglino_core import schema
 from siglino_core.config import Stored, TargetsConfig
 from siglino_core.device import choose, single_thread
+from siglino_core.distillation.targets.ask import ask, to_half
+from siglino_core.distillation.targets.codec import DENSE, Codec
+from siglino_core.distillation.targets.measures import ErrorMeter
+from siglino_core.distillation.targets.packs import Pack, packs, read_index
+from siglino_core.distillation.targets.statistics import Statistics, TeacherMoments, pack, unpack
 from siglino_core.errors import ConfigError, DataError
 from siglino_core.hashing import id_bits, key_of, uniform
 from siglino_core.models.resolution import Resolution
 from siglino_core.store import Run, Shard, ShardWriter
 from siglino_core.store.locate import locate
-from siglino_core.targets.ask import ask, to_half
-from siglino_core.targets.codec import DENSE, Codec
-from siglino_core.targets.measures import ErrorMeter
-from siglino_core.targets.packs import Pack, packs, read_index
-from siglino_core.targets.statistics import Statistics, TeacherMoments, pack, unpack
+from siglino_core.store.vectors import to_column
 from siglino_core.teachers.choose import load_teacher, same_teacher
 from siglino_core.teachers.teacher import Targets, Teacher, TeacherCard
-from siglino_core.vectors import to_column
 
 ROW_GROUP = 64  # images a row group: 38 MB of bf16 patches at 256 patches of 1152
 THREADS = 16  # that decode beside a GPU, at most

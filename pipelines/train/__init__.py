@@ -18,14 +18,19 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from pipelines.price import on_gpu
-from pipelines.runtime import Estimate, Progress, Result, gpus, silent, start_ray, worker_device, worker_errors
-from pipelines.words import short
+from pipelines.support.price import on_gpu
+from pipelines.support.runtime import Estimate, Progress, Result, gpus, silent, start_ray, worker_device, worker_errors
+from pipelines.support.words import short
 from siglino_core import errors
-from siglino_core.checkpoint import tensor, weights
 from siglino_core.config import Config, Runner, Stored, shaping
 from siglino_core.config.distill import STUDENTS
 from siglino_core.device import Device
+from siglino_core.distillation.training import metrics
+from siglino_core.distillation.training.checkpoints import Checkpoints, Kept
+from siglino_core.distillation.training.clusters import MOST, table
+from siglino_core.distillation.training.mixture import largest_area, parts_of, runs_of
+from siglino_core.distillation.training.rank import Job, run_rank
+from siglino_core.distillation.training.student import student_config
 from siglino_core.errors import ConfigError, SiglinoError, StoreError, WorkerError
 from siglino_core.models import SigLinoConfig
 from siglino_core.models.size import backbone_parameters, forward_flops
@@ -34,12 +39,7 @@ from siglino_core.store import Identity, Manifest, Run, Stage
 from siglino_core.teachers.choose import describe_teacher
 from siglino_core.teachers.published import card_of
 from siglino_core.teachers.teacher import TeacherCard
-from siglino_core.training import metrics
-from siglino_core.training.checkpoints import Checkpoints, Kept
-from siglino_core.training.clusters import MOST, table
-from siglino_core.training.pool import largest_area, parts_of, runs_of
-from siglino_core.training.rank import Job, run_rank
-from siglino_core.training.student import student_config
+from siglino_core.weights.checkpoint import tensor, weights
 
 VERSION = 1
 STUDENT = "student"
@@ -148,7 +148,7 @@ def _others(config: Config) -> dict[str, str]:
 
 def _begun_from(config: Config) -> dict[str, str]:
     """The identity of the weights that training begins with, if it begins with any."""
-    from siglino_core.models.source import identity
+    from siglino_core.weights.source import identity
 
     return {"checkpoint": identity(config.train.checkpoint)} if config.train.checkpoint else {}
 

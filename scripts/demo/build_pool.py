@@ -1,7 +1,7 @@
 """Builds the demo's pool, flows/demo/pool.parquet: 3,000 small images with all the faults of a raw pool.
 
-    python -m flows.demo.build_pool --cache ~/.cache/siglino-demo
-    python -m flows.demo.build_pool --cache ~/.cache/siglino-demo --full --out DIR
+    python -m scripts.demo.build_pool --cache ~/.cache/siglino-demo
+    python -m scripts.demo.build_pool --cache ~/.cache/siglino-demo --full --out DIR
 
 The first takes two minutes on one core and writes at most 12 MB; the second writes every usable image of
 the same packages as Parquet shards, for benchmarks. The same seed, packages and Pillow give the same bytes.
@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from flows.demo import planted, sources
-from flows.demo.sources import Candidate
+from scripts.demo import planted, sources
+from scripts.demo.sources import Candidate
 
 POOL = Path(__file__).with_name("pool.parquet")
 MAX_POOL_BYTES = 12_000_000

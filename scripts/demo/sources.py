@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from flows.demo import labels
+from scripts.demo import labels
 
 NPM_PACKAGES = {
     "fluent": "@lobehub/fluent-emoji-3d@1.1.0",

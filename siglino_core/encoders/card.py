@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from siglino_core.teachers.preprocess import Preprocess
+from siglino_core.encoders.preprocess import Preprocess
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING
 
 from siglino_core.config import EmbedConfig, Pooling
+from siglino_core.encoders.card import Card
+from siglino_core.encoders.hub import Checkpoint
+from siglino_core.encoders.preprocess import Preprocess
 from siglino_core.errors import ConfigError
-from siglino_core.teachers.card import Card
-from siglino_core.teachers.hub import Checkpoint
-from siglino_core.teachers.preprocess import Preprocess
 
 if TYPE_CHECKING:
-    from siglino_core.teachers.base import Encoder
+    from siglino_core.encoders.encoder import Encoder
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -24,7 +24,7 @@ def load(config: EmbedConfig, device: str, precision: str) -> "Encoder":
     """CLS after the final norm, or the mean of the patches. Safetensors alone, no code of the checkpoint's."""
     from transformers import DINOv3ViTModel
 
-    from siglino_core.teachers.base import Encoder
+    from siglino_core.encoders.encoder import Encoder
 
     checkpoint = _checkpoint(config)
     card = _card(config, checkpoint)

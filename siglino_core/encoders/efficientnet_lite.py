@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from siglino_core.config import EmbedConfig
+from siglino_core.encoders.card import Card
+from siglino_core.encoders.preprocess import Preprocess
 from siglino_core.errors import ConfigError
-from siglino_core.teachers.card import Card
-from siglino_core.teachers.preprocess import Preprocess
 
 if TYPE_CHECKING:
     import torch
 
-    from siglino_core.teachers.base import Encoder
+    from siglino_core.encoders.encoder import Encoder
 
 LITE0, LITE2 = "efficientnet_lite0", "efficientnet_lite2"
 SHA256 = {LITE0: "579344248a93e230", LITE2: "9656183eaeafe8cb"}  # how the weights' files begin
@@ -32,7 +32,7 @@ def describe(config: EmbedConfig) -> Card:
 
 def load(config: EmbedConfig, device: str, precision: str) -> "Encoder":
     """Lite0 as :func:`network` gives it."""
-    from siglino_core.teachers.base import Encoder
+    from siglino_core.encoders.encoder import Encoder
 
     card = describe(config)
     half = (0.5, 0.5, 0.5)

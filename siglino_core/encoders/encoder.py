@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from siglino_core.device import choose
-from siglino_core.teachers.card import Card
+from siglino_core.encoders.card import Card
 
 
 class Encoder:

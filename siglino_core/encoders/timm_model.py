@@ -3,14 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 from siglino_core.config import EmbedConfig
+from siglino_core.encoders.card import Card
+from siglino_core.encoders.preprocess import Preprocess
 from siglino_core.errors import ConfigError
-from siglino_core.teachers.card import Card
-from siglino_core.teachers.preprocess import Preprocess
 
 if TYPE_CHECKING:
     import torch
 
-    from siglino_core.teachers.base import Encoder
+    from siglino_core.encoders.encoder import Encoder
 
 
 def describe(config: EmbedConfig) -> Card:
@@ -21,7 +21,7 @@ def describe(config: EmbedConfig) -> Card:
 
 def load(config: EmbedConfig, device: str, precision: str) -> "Encoder":
     """Weights from ``embed.weights`` (safetensors, or a .pth read with weights_only) or timm's own."""
-    from siglino_core.teachers.base import Encoder
+    from siglino_core.encoders.encoder import Encoder
 
     model = _model(config)
     data = _data(model)
@@ -30,7 +30,7 @@ def load(config: EmbedConfig, device: str, precision: str) -> "Encoder":
 
 
 def _card(config: EmbedConfig, model: "torch.nn.Module", data: dict[str, Any]) -> Card:
-    from siglino_core.teachers.base import weights_hash
+    from siglino_core.encoders.encoder import weights_hash
 
     size = config.image_size or data["input_size"][-1]
     preprocess = Preprocess(size=size, crop_share=data["crop_pct"])

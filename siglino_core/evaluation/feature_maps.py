@@ -1,8 +1,8 @@
 """Maps of a student's features by their first three principal components: a picture an image, to judge it by eye.
 
 Two passes, so that memory does not grow with the number of images. The first sums up every image's features and draws
-a sample of them (`siglino_core.pca`); the second computes each image's features again and paints them. A percentile is
-one of the sample, which holds 8,192 patches of all images: all of them, for some thirty images.
+a sample of them (`siglino_core.evaluation.pca`); the second computes each image's features again and paints them. A
+percentile is one of the sample, which holds 8,192 patches of all images: all of them, for some thirty images.
 
 Legend: N patches of an image, V values of a patch, C channels of a feature space.
 """
@@ -17,17 +17,18 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from siglino_core import device, pca
-from siglino_core.bad_image import too_many_bytes
+from siglino_core import device
 from siglino_core.config import SourceConfig
+from siglino_core.distillation.targets.phi_s import Moments
 from siglino_core.errors import ConfigError, DataError, StoreError
-from siglino_core.images import BadImage, decode
+from siglino_core.evaluation import pca
+from siglino_core.images.decode import BadImage, decode
+from siglino_core.images.reasons import too_many_bytes
 from siglino_core.models.encoder import STUDENT
 from siglino_core.models.hf import SigLinoModel
-from siglino_core.models.load import load_processor, load_student
 from siglino_core.models.processor import SigLinoImageProcessor
 from siglino_core.pools.record import is_image
-from siglino_core.standardize import Moments
+from siglino_core.weights.load import load_processor, load_student
 
 LIMITS = {"max_pixels": SourceConfig().max_pixels, "max_bytes": SourceConfig().max_bytes}
 LARGEST = 4096**2  # of --max-pixels: 65,536 patches, whose features still fit a laptop
@@ -82,7 +83,7 @@ class Student:
 
 
 def load(name: str, max_pixels: int | None = None) -> Student:
-    """The model of any form that `siglino_core.models.load` knows, with its image processor.
+    """The model of any form that `siglino_core.weights.load` knows, with its image processor.
 
     Args:
         name: folder, file, or hub id.

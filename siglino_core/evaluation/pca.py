@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from siglino_core.standardize import Moments
+from siglino_core.distillation.targets.phi_s import Moments
 
 PERCENTILES = (1.0, 99.0)  # what lies outside is clipped, so that a few odd patches don't grey out all others
 GREY = 0.5

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from siglino_core.bad_image import FORMATS, BadImage, broken, too_many_bytes
 from siglino_core.config import Verify
+from siglino_core.images.reasons import FORMATS, BadImage, broken, too_many_bytes
 
 __all__ = ["FORMATS", "BadImage", "ImageInfo", "decode", "probe"]
 

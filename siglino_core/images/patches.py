@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from siglino_core.images import decode
+from siglino_core.images.decode import decode
 
 MAX_PIXELS, MAX_BYTES = 1 << 28, 1 << 28  # curation had narrower bounds: these stop what was tampered with
 

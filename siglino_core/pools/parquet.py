@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from siglino_core.bad_image import too_many_bytes
 from siglino_core.config import SourceConfig
+from siglino_core.images.reasons import too_many_bytes
 from siglino_core.pools.columns import Columns, find_columns
 from siglino_core.pools.location import Location, damaged
 from siglino_core.pools.record import Found, Refused, text

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from siglino_core import schema
-from siglino_core.bad_image import BadImage
 from siglino_core.config import Keep, SourceConfig
-from siglino_core.images import probe
+from siglino_core.images.decode import probe
+from siglino_core.images.reasons import BadImage
 from siglino_core.pools.record import Found, Refused
 
 GROUP_BYTES = 32 << 20  # of images in a row group

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from siglino_core.bad_image import too_many_bytes
 from siglino_core.config import SourceConfig
+from siglino_core.images.reasons import too_many_bytes
 from siglino_core.pools.location import Location
 from siglino_core.pools.record import Found, Refused, from_json, from_text, is_image, suffix
 from siglino_core.store import Shard

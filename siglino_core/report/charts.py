@@ -24,8 +24,8 @@ from siglino_core.report.axes import (
     x_title,
     y_axis,
 )
-from siglino_core.report.contract import Counts, Interval
 from siglino_core.report.measures import doubling_bins, ranked_shares
+from siglino_core.report.model import Counts, Interval
 from siglino_core.report.words import clean
 
 MAP_WIDTH, MAP_HEIGHT = 1600, 1000

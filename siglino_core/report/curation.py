@@ -10,7 +10,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from siglino_core.report import gallery, lineage, thumbnails, view
-from siglino_core.report.contract import (
+from siglino_core.report.gallery import Thumbs
+from siglino_core.report.headline import verdict
+from siglino_core.report.model import (
     Balance,
     BalanceRow,
     ClusterGrid,
@@ -28,8 +30,6 @@ from siglino_core.report.contract import (
     Reject,
     StageRecord,
 )
-from siglino_core.report.gallery import Thumbs
-from siglino_core.report.verdict import verdict
 from siglino_core.report.words import clean
 
 __all__ = [

@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from siglino_core.report import charts
-from siglino_core.report.contract import ClusterGrid, CurationReport, MapView, Picture
+from siglino_core.report.model import ClusterGrid, CurationReport, MapView, Picture
 from siglino_core.report.words import clean, number, reason_class, reason_name
 
 MAX_POINTS, MAX_HOVERS, MAX_GRIDS, MAX_TILES, MAX_REASONS = 20_000, 600, 50, 50, 12

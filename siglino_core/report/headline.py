@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from siglino_core.report.contract import Balance, BalanceRow, CurationReport, Interval, Metric
 from siglino_core.report.measures import as_counts, effective_number, random_counts
+from siglino_core.report.model import Balance, BalanceRow, CurationReport, Interval, Metric
 from siglino_core.report.words import clean, decimals, number, percent
 
 Outcome = Literal["better", "unclear", "worse", "unknown"]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from siglino_core.report.contract import CurationReport, Query
+from siglino_core.report.model import CurationReport, Query
 from siglino_core.report.view import top_parts
 from siglino_core.report.words import block, clean, duration, number, percent
 

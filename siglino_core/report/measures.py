@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from siglino_core.report.contract import Counts
+from siglino_core.report.model import Counts
 
 
 def as_counts(counts: Counts) -> np.ndarray:

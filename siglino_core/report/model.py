@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from siglino_core.interval import Interval
+from siglino_core.statistics.interval import Interval
 
 Counts = Sequence[int] | np.ndarray
 

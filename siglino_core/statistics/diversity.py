@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from siglino_core.hashing import key_of
-from siglino_core.interval import Interval
+from siglino_core.statistics.interval import Interval
 
 SAMPLES = RANDOM, DEDUPLICATED, CURATED = "random", "duplicates removed, then random", "curated"
 

@@ -14,8 +14,8 @@ from siglino_core.errors import ConfigError, DataError
 from siglino_core.teachers.teacher import Teacher, TeacherCard
 
 MODULES = {  # imported when asked for: transformers takes seconds
-    "dinov3": "siglino_core.teachers.packed_dinov3",
-    "siglip2": "siglino_core.teachers.packed_siglip2",
+    "dinov3": "siglino_core.teachers.dinov3",
+    "siglip2": "siglino_core.teachers.siglip2",
     "lite": "siglino_core.teachers.lite",
     "lite_text": "siglino_core.teachers.lite_text",
 }

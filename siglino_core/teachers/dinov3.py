@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from transformers import DINOv3ViTModel
 
+from siglino_core.encoders.dinov3 import IMAGENET_MEAN, IMAGENET_STD
+from siglino_core.encoders.hub import Checkpoint
 from siglino_core.models.attention import prepare
 from siglino_core.models.layout import Layout
-from siglino_core.teachers.dinov3 import IMAGENET_MEAN, IMAGENET_STD
-from siglino_core.teachers.hub import Checkpoint
 from siglino_core.teachers.packed import compile_on_cuda, pack_attention, vit_flops
 from siglino_core.teachers.teacher import Targets, TeacherCard
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from siglino_core.teachers import efficientnet_lite
+from siglino_core.encoders import efficientnet_lite
+from siglino_core.encoders.efficientnet_lite import LITE0
 from siglino_core.teachers.by_shape import batches
-from siglino_core.teachers.efficientnet_lite import LITE0
 from siglino_core.teachers.teacher import Targets, TeacherCard
 
 NAME, DIM = "lite", 112

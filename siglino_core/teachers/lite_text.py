@@ -5,7 +5,7 @@ A summary is ``normalise(LiT + 0.5 ConSE)``, both of unit length:
 - ConSE (Norouzi et al., 2014, arXiv:1312.5650): the ten likeliest ImageNet classes, by their probabilities, of the
   sentences "a photo of a {class}";
 - LiT (Zhai et al., 2022, arXiv:2111.07991) with the towers changed over: a small head on the frozen network's features,
-  trained against MiniLM's frozen vectors of captions by ``flows/demo/train_text_head.py``.
+  trained against MiniLM's frozen vectors of captions by ``scripts/demo/train_text_head.py``.
 
 The head and the classes' vectors lie beside this file; ``lite_text.md`` says what they reach. No image needs MiniLM.
 
@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from siglino_core.encoders import efficientnet_lite
+from siglino_core.encoders.efficientnet_lite import LITE0
 from siglino_core.errors import ConfigError
 from siglino_core.hashing import files_hash
-from siglino_core.teachers import efficientnet_lite
 from siglino_core.teachers.by_shape import batches
-from siglino_core.teachers.efficientnet_lite import LITE0
 from siglino_core.teachers.minilm import DIM, MiniLM
 from siglino_core.teachers.teacher import Targets, TeacherCard
 
@@ -32,7 +32,7 @@ NAME = "lite_text"
 RECIPE = 1  # goes up when the same weights give other targets
 WEIGHTS = Path(__file__).with_name("lite_text.safetensors")
 FEATURES, HIDDEN, CLASSES, LIKELIEST = 1280, 512, 1000, 10
-CONSE_WEIGHT = 0.5  # by the classes that flows/demo/train_text_head.py tunes on
+CONSE_WEIGHT = 0.5  # by the classes that scripts/demo/train_text_head.py tunes on
 FLOPS_A_PATCH = 3.96e6  # of 224 px; smaller images have a little more on their edges
 
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from transformers import Siglip2VisionConfig, Siglip2VisionModel
 
+from siglino_core.encoders.hub import Checkpoint
 from siglino_core.models.attention import prepare
 from siglino_core.models.heads import PoolingHead
 from siglino_core.models.segments import Segments
-from siglino_core.teachers.hub import Checkpoint
 from siglino_core.teachers.packed import compile_on_cuda, pack_attention, vit_flops
 from siglino_core.teachers.teacher import Targets, TeacherCard
 

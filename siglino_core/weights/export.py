@@ -9,7 +9,7 @@ import torch
 from siglino_core.errors import ConfigError, StoreError
 from siglino_core.models.hf import SigLinoModel
 from siglino_core.models.processor import SigLinoImageProcessor
-from siglino_core.report.model_card import model_card
+from siglino_core.weights.model_card import model_card
 
 SMALLEST = 128**2  # pixels to which smaller images are enlarged, where the bound above allows it
 
@@ -63,7 +63,7 @@ def export(
             )
             (folder / "README.md").write_text(card, encoding="utf-8")
             if program:
-                from siglino_core.models.program import export_program
+                from siglino_core.weights.program import export_program
 
                 torch.export.save(export_program(model, grid), folder / f"encoder-{program}.pt2")
             for file in folder.iterdir():  # safetensors makes files that their owner alone can read

@@ -18,7 +18,7 @@ from siglino_core.models.encoder import SigLino
 from siglino_core.models.hf import SigLinoModel
 from siglino_core.models.hf_config import SigLinoHFConfig
 from siglino_core.models.processor import SigLinoImageProcessor
-from siglino_core.models.source import local
+from siglino_core.weights.source import local
 
 
 def load_student(source: str, like: str | None = None) -> SigLinoModel:
@@ -33,7 +33,7 @@ def load_student(source: str, like: str | None = None) -> SigLinoModel:
         ConfigError: there is nothing of the kind, or a file's configuration must be named.
         DataError: what is there is damaged, or of another model.
     """
-    from siglino_core.checkpoint import METADATA, weights
+    from siglino_core.weights.checkpoint import METADATA, weights
 
     with local(source) as path:
         if (path / METADATA).is_file():

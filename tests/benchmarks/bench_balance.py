@@ -16,8 +16,8 @@ import numpy as np
 
 from flows.config import compose_config
 from pipelines import cluster, sample
-from siglino_core.balance import DEDUPLICATED, RANDOM
-from siglino_core.interval import Interval
+from siglino_core.statistics.diversity import DEDUPLICATED, RANDOM
+from siglino_core.statistics.interval import Interval
 from siglino_core.store import Run
 
 SEEDS = 5

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from sklearn.cluster import kmeans_plusplus
 
-from siglino_core.clustering.kmeans import Recipe, steps
-from siglino_core.clustering.points import Blocks
 from siglino_core.config import Seeding
+from siglino_core.curation.clustering.kmeans import Recipe, steps
+from siglino_core.curation.clustering.points import Blocks
 from siglino_core.device import single_thread
 
 

@@ -82,9 +82,9 @@ def _rates(began: float, marks: list[tuple[float, int]], rows: int) -> dict[str,
 
 def _plain_worker(config: Config, names: list[str], marks: multiprocessing.Queue) -> None:
     from siglino_core.device import single_thread
-    from siglino_core.images import decode
-    from siglino_core.lineage import image_rows
-    from siglino_core.teachers import load
+    from siglino_core.encoders import load
+    from siglino_core.images.decode import decode
+    from siglino_core.pools.image_rows import image_rows
 
     single_thread()
     encoder = load(config.embed)

@@ -14,11 +14,11 @@ import tracemalloc
 
 import numpy as np
 
+from siglino_core.distillation.packing import Cost, Match, Mixture, PackingConfig, Plan, default_max_images, measure
+from siglino_core.distillation.packing.bestfit import best_fit
+from siglino_core.distillation.packing.measures import greedy, padded_to_longest
 from siglino_core.models.config import PRESETS
-from siglino_core.packing import Cost, Match, Mixture, PackingConfig, Plan, default_max_images, measure
-from siglino_core.packing.bestfit import best_fit
-from siglino_core.packing.measures import greedy, padded_to_longest
-from tests.siglino_core.packing.sizes import NATIVE, SMALL, mixed, web
+from tests.siglino_core.distillation.packing.sizes import NATIVE, SMALL, mixed, web
 
 COST = Cost.of(PRESETS["siglino-moe-0.3b"])
 

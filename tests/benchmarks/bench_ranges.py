@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from siglino_core import schema
+from siglino_core.distillation.curated.index import ImageIndex
 from siglino_core.store import Files, Ranges, Run
 from siglino_core.store.locate import locate
-from siglino_core.training.index import ImageIndex
-from tests.siglino_core.training.samples import LEVELS, rows, sample
+from tests.siglino_core.distillation.training.samples import LEVELS, rows, sample
 
 ROW_GROUP = 256
 

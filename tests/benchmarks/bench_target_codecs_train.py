@@ -24,21 +24,21 @@ import torch
 
 from flows.config import compose_config
 from flows.stages import run_stage
-from pipelines.runtime import silent
+from pipelines.support.runtime import silent
 from siglino_core.config import Config, LossConfig, Relation, Stored
-from siglino_core.models.load import load_student
+from siglino_core.distillation.curated.sets import CuratedSets
+from siglino_core.distillation.packing import Pack
+from siglino_core.distillation.packing.mixture import grids
+from siglino_core.distillation.targets.statistics import Statistics
+from siglino_core.distillation.targets.stored import StoredTargets
+from siglino_core.distillation.training import metrics
+from siglino_core.distillation.training.objective import Objective
+from siglino_core.distillation.training.reader import Images
+from siglino_core.images.patches import to_floats
 from siglino_core.models.resolution import Resolution
-from siglino_core.packing import Pack
-from siglino_core.packing.mixture import grids
 from siglino_core.store import Run
-from siglino_core.targets.statistics import Statistics
-from siglino_core.targets.stored import StoredTargets
 from siglino_core.teachers.choose import describe_teacher
-from siglino_core.training import metrics
-from siglino_core.training.objective import Objective
-from siglino_core.training.pixels import to_floats
-from siglino_core.training.pool import Pool
-from siglino_core.training.reader import Images
+from siglino_core.weights.load import load_student
 
 CURATED = ("source", "embed", "cluster", "sample")
 WAYS = {  # what is stored, and what the learning rate is multiplied by
@@ -79,11 +79,11 @@ def trained(
 def held_against(student: Config, reference: Config, at_once: int = 32) -> float:
     """A run's student against the targets of another, over all images once; without relations."""
     run, t = Run(reference.run), reference.targets
-    targets, pool = run.stage("targets"), Pool.load([reference.run])
+    targets, sets = run.stage("targets"), CuratedSets.load([reference.run])
     resolution = Resolution(min_pixels=t.min_pixels, max_pixels=t.max_pixels)
     stored = StoredTargets.open(
         targets,
-        pool.indexes[0],
+        sets.indexes[0],
         sample_digest=run.stage("sample").require().digest,
         cards=[describe_teacher(spec) for spec in t.teachers],
         resolution=resolution,
@@ -91,8 +91,8 @@ def held_against(student: Config, reference: Config, at_once: int = 32) -> float
     statistics_of = Statistics.load(targets.files.read("statistics.safetensors"))
     objective = Objective(config=LossConfig(relation=Relation.NONE), statistics=statistics_of)
     model = load_student(f"{student.run}/train/student")
-    images = Images(pool=pool, patch_size=resolution.patch_size, stored=stored)
-    grids_N2 = grids(pool.indexes[0].heights_N, pool.indexes[0].widths_N, resolution)
+    images = Images(sets=sets, patch_size=resolution.patch_size, stored=stored)
+    grids_N2 = grids(sets.indexes[0].heights_N, sets.indexes[0].widths_N, resolution)
     total = 0.0
     for rows_N in np.split(np.arange(len(grids_N2)), range(at_once, len(grids_N2), at_once)):
         pack = Pack(epoch=0, parts_N=np.zeros(len(rows_N)), rows_N=rows_N, grids_N2=grids_N2[rows_N], tokens=0)

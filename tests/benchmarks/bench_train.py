@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_train.py [--images 16] [--rounds 5] [--steps 30] [--seed 0]
 
 A step is 16 real images of the demo's pool, in arrival order, each scaled to a grid drawn from a mixture of web-like
-sizes (256^2 to 768^2 pixels for most, smaller ones as they are: `tests.siglino_core.packing.sizes.mixed`), with the
+sizes (256^2 to 768^2 pixels for most, smaller ones as they are: `tests.siglino_core.distillation.packing.sizes.mixed`), with the
 features of the demo's two teachers as targets. Both train a nano student with Muon and AdamW in one thread: forward,
 backward, optimiser. Reading, decoding and the teachers lie outside the clock, which counts this process's CPU time.
 
@@ -31,8 +31,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import flows.demo
-from siglino_core.bad_image import BadImage
 from siglino_core.config import LossConfig, OptimConfig, Relation
+from siglino_core.distillation.optim import build
+from siglino_core.distillation.packing.bestfit import best_fit
+from siglino_core.distillation.packing.mixture import mix
+from siglino_core.distillation.targets.statistics import Statistics, TeacherMoments
+from siglino_core.distillation.training.objective import Objective
+from siglino_core.images.patches import to_floats, to_patches
+from siglino_core.images.reasons import BadImage
 from siglino_core.models import PRESETS, SigLino, Teacher
 from siglino_core.models.attention import EXTRA, _sink_key, _with_one
 from siglino_core.models.config import SigLinoConfig
@@ -41,15 +47,9 @@ from siglino_core.models.layout import Layout
 from siglino_core.models.moe import MixtureOfExperts, path
 from siglino_core.models.rope import rotate, rotation
 from siglino_core.models.size import forward_flops
-from siglino_core.optim import build
-from siglino_core.packing.bestfit import best_fit
-from siglino_core.packing.mixture import mix
-from siglino_core.targets.statistics import Statistics, TeacherMoments
 from siglino_core.teachers.choose import load_teacher
 from siglino_core.teachers.teacher import Targets, TeacherCard
-from siglino_core.training.objective import Objective
-from siglino_core.training.pixels import to_floats, to_patches
-from tests.siglino_core.packing.sizes import mixed
+from tests.siglino_core.distillation.packing.sizes import mixed
 
 CAPACITY = 4096
 Shape = tuple[int, int]

@@ -24,24 +24,24 @@ from torch import Tensor
 from transformers import DINOv3ViTConfig, DINOv3ViTModel, Siglip2VisionConfig, Siglip2VisionModel
 
 from siglino_core.config import LossConfig, OptimConfig, Stored
+from siglino_core.distillation.optim import build
+from siglino_core.distillation.packing import Cost, Mixture, PackingConfig, Plan
+from siglino_core.distillation.targets.codec import Codec, Quantised
+from siglino_core.distillation.targets.phi_s import PhiS
+from siglino_core.distillation.targets.statistics import Statistics
+from siglino_core.distillation.targets.stored import Fetched
+from siglino_core.distillation.training.objective import Objective
+from siglino_core.distillation.training.parallel import one_rank, spread
+from siglino_core.distillation.training.student import new_student
+from siglino_core.images.patches import to_floats
 from siglino_core.models import PRESETS, SigLino
 from siglino_core.models import Teacher as Head
 from siglino_core.models.routing import rebalance
 from siglino_core.models.size import forward_flops
-from siglino_core.optim import build
-from siglino_core.packing import Cost, Mixture, PackingConfig, Plan
-from siglino_core.standardize import PhiS
-from siglino_core.targets.codec import Codec, Quantised
-from siglino_core.targets.statistics import Statistics
-from siglino_core.targets.stored import Fetched
-from siglino_core.teachers.packed_dinov3 import PackedDinoV3
-from siglino_core.teachers.packed_siglip2 import PackedSigLip2
+from siglino_core.teachers.dinov3 import PackedDinoV3
+from siglino_core.teachers.siglip2 import PackedSigLip2
 from siglino_core.teachers.teacher import Targets, Teacher
-from siglino_core.training.objective import Objective
-from siglino_core.training.parallel import one_rank, spread
-from siglino_core.training.pixels import to_floats
-from siglino_core.training.student import new_student
-from tests.siglino_core.packing.sizes import SMALL, mixed, web
+from tests.siglino_core.distillation.packing.sizes import SMALL, mixed, web
 
 PUBLISHED = 20_000  # tokens a second on an A100
 PEAK = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "A10G": 70e12, "L4": 121e12}  # dense bf16, from data sheets

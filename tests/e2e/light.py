@@ -12,7 +12,7 @@ from typing import Any
 from flows import cli
 from flows.config import compose_config
 from flows.stages import CURATE, DISTILL, choose, run_stage
-from pipelines.runtime import Progress, silent
+from pipelines.support.runtime import Progress, silent
 
 _listeners: list[Progress] = []
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from pipelines import train
-from pipelines.runtime import start_ray
+from pipelines.support.runtime import start_ray
 from siglino_core.config import Config, RuntimeConfig
 from siglino_core.store import Manifest, Run
 from tests.e2e.tiny import MARK, Started, Tiny, kill_marked, leftovers, marked

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import pipelines
-from pipelines.runtime import Estimate
+from pipelines.support.runtime import Estimate
 
 PIPELINES = Path(pipelines.__path__[0])
 

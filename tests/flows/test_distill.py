@@ -11,7 +11,7 @@ from rich.console import Console
 
 from flows.cli import main
 from flows.inspect import inspect
-from pipelines.runtime import Progress, Result
+from pipelines.support.runtime import Progress, Result
 from siglino_core.config import Config
 from siglino_core.errors import StoreError
 from siglino_core.models.hf import SigLinoHFConfig, SigLinoModel

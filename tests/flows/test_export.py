@@ -7,7 +7,7 @@ import torch
 
 from flows.cli import main
 from siglino_core.models.hf import SigLinoHFConfig, SigLinoModel
-from siglino_core.models.load import load_student
+from siglino_core.weights.load import load_student
 from tests.siglino_core.models.tiny import DENSE, filled
 
 

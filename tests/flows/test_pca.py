@@ -14,8 +14,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from flows.cli import main
-from siglino_core import maps, pca
 from siglino_core.errors import StoreError
+from siglino_core.evaluation import feature_maps as maps
+from siglino_core.evaluation import pca
 from siglino_core.models.hf import SigLinoHFConfig, SigLinoImageProcessor, SigLinoModel
 from tests.pictures import broken, encode, picture, pixels
 from tests.siglino_core.models.tiny import TINY, filled

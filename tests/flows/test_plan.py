@@ -8,7 +8,7 @@ import pytest
 from flows.cli import main
 from flows.config import compose_config
 from flows.plan import distillation
-from pipelines.runtime import Estimate
+from pipelines.support.runtime import Estimate
 from siglino_core.errors import ConfigError
 from tests.flows.conftest import stand_in
 

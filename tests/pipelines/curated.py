@@ -18,11 +18,11 @@ from siglino_core.config import (
     SourceConfig,
     TargetsConfig,
 )
+from siglino_core.distillation.curated.index import ImageIndex
+from siglino_core.distillation.targets.stored import StoredTargets
 from siglino_core.models.resolution import Resolution
 from siglino_core.store import Run
-from siglino_core.targets.stored import StoredTargets
 from siglino_core.teachers.choose import describe_teacher
-from siglino_core.training.index import ImageIndex
 from tests import pools
 from tests.pictures import picture
 

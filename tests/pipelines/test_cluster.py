@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from pipelines import cluster
-from pipelines.runtime import Result
+from pipelines.support.runtime import Result
 from siglino_core import schema
 from siglino_core.config import Config, Seeding
 from siglino_core.errors import ConfigError, DataError
 from siglino_core.hashing import id_bits, key_of, uniform
 from siglino_core.store import Run
-from siglino_core.vectors import from_column
+from siglino_core.store.vectors import from_column
 from tests.stages import Pool, config, pool, table, write
 
 THOROUGH = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipelines import points, runtime
+from pipelines.support import points, runtime
 from siglino_core.config import RuntimeConfig
 from siglino_core.device import Device
 

@@ -11,10 +11,10 @@ import pytest
 
 from pipelines import embed, source
 from siglino_core.config import Config, build
+from siglino_core.encoders import Card, Preprocess
 from siglino_core.errors import DataError
 from siglino_core.store import Run
-from siglino_core.teachers import Card, Preprocess
-from siglino_core.vectors import from_column
+from siglino_core.store.vectors import from_column
 from tests.pools import parquet_file, pictures
 
 CARD = Card(identity="of these weights", preprocess=Preprocess(size=8), dim=4)

@@ -13,8 +13,8 @@ from siglino_core.config import Config, ExportConfig, PartConfig, TargetsConfig,
 from siglino_core.errors import ConfigError, StoreError
 from siglino_core.models import PRESETS
 from siglino_core.models.hf import SigLinoHFConfig, SigLinoModel
-from siglino_core.models.load import load_processor, load_student
 from siglino_core.store import Run
+from siglino_core.weights.load import load_processor, load_student
 from tests.siglino_core.models.tiny import TINY, filled
 from tests.stages import finish, trained
 

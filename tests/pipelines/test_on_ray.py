@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from pipelines import cluster, sample, source, targets
-from pipelines.runtime import map_shards, parallelism, start_ray
 from pipelines.sample import layout
+from pipelines.support.runtime import map_shards, parallelism, start_ray
 from siglino_core.config import Config, RuntimeConfig, Stored
 from siglino_core.errors import DataError
 from siglino_core.store import Run
 from tests import pools
 from tests.pipelines import curated
+from tests.pipelines.support.test_runtime import shards, work
 from tests.pipelines.test_cluster import THOROUGH
-from tests.pipelines.test_runtime import shards, work
 from tests.pipelines.test_sample import clustered
 from tests.stages import config, pool, write
 

@@ -17,10 +17,10 @@ from pipelines import cluster, sample
 from pipelines.sample import layout
 from siglino_core import schema
 from siglino_core.config import Config, Pick, Quota, Shards
+from siglino_core.curation.sampling.quotas import quotas
+from siglino_core.distillation.curated.index import ImageIndex
 from siglino_core.errors import ConfigError
-from siglino_core.sampling import quotas
 from siglino_core.store import Manifest, Ranges, Run
-from siglino_core.training.index import ImageIndex
 from tests.stages import Pool, config, pool, table, write
 
 RADIUS = {"quota": Quota.RADIUS, "pick": Pick.SPREAD, "trim": 0.05}

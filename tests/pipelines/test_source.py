@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import source
-from pipelines.runtime import Result
+from pipelines.support.runtime import Result
 from siglino_core import schema
 from siglino_core.config import Format, Keep
-from siglino_core.duplicates import duplicate_rows
+from siglino_core.curation.dedup.exact import duplicate_rows
 from siglino_core.errors import ConfigError, DataError, StoreError
 from siglino_core.pools.fetch import fetch
 from siglino_core.store import Run

@@ -18,14 +18,14 @@ from pipelines import targets
 from pipelines.targets import units
 from siglino_core import schema
 from siglino_core.config import Config, Shards, Stored
+from siglino_core.distillation.curated.index import ImageIndex
+from siglino_core.distillation.targets.phi_s import PhiS
+from siglino_core.distillation.targets.statistics import Statistics, unpack
 from siglino_core.errors import ConfigError, DataError
-from siglino_core.standardize import PhiS
+from siglino_core.images.patches import to_floats, to_patches
 from siglino_core.store import Manifest, Ranges, Run
-from siglino_core.targets.statistics import Statistics, unpack
 from siglino_core.teachers.choose import describe_teacher, load_teacher
 from siglino_core.teachers.teacher import Targets, TeacherCard
-from siglino_core.training.index import ImageIndex
-from siglino_core.training.pixels import to_floats, to_patches
 from tests.pipelines.curated import KEPT, config, curated, opened
 from tests.stages import table
 

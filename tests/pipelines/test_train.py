@@ -13,15 +13,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pipelines import train
-from siglino_core.checkpoint import tensor, weights
 from siglino_core.config import Config
+from siglino_core.distillation.curated.index import ImageIndex
+from siglino_core.distillation.targets.statistics import unpack
+from siglino_core.distillation.training.student import new_student, student_config
 from siglino_core.errors import ConfigError, DataError, StoreError
 from siglino_core.models import SigLinoConfig
 from siglino_core.store import Run
-from siglino_core.targets.statistics import unpack
 from siglino_core.teachers.teacher import Targets
-from siglino_core.training.index import ImageIndex
-from siglino_core.training.student import new_student, student_config
+from siglino_core.weights.checkpoint import tensor, weights
 from tests.pipelines import distilling
 from tests.pipelines.curated import curated
 from tests.pipelines.distilling import STUDENT, TIMES, curve, lines
@@ -107,7 +107,7 @@ def last(run: Run) -> Path:
 
 def state(run: Run, step: int, prefix: str) -> dict[str, Tensor]:
     """What a checkpoint holds under a prefix."""
-    from siglino_core.checkpoint import _held, _read
+    from siglino_core.weights.checkpoint import _held, _read
 
     folder = last(run).parent / f"step_{step:08d}"
     held = _held(folder)

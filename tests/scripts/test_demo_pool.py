@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import flows.demo
-from flows.demo import planted
+from scripts.demo import planted
 
 POOL = Path(flows.demo.__file__).with_name("pool.parquet")
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from flows.demo import train_text_head
-from flows.demo.sources import Candidate
-from flows.demo.train_text_head import Data, imagenet_classes, seen, train, usable, wordings, zero_shot
+from scripts.demo import train_text_head
+from scripts.demo.sources import Candidate
+from scripts.demo.train_text_head import Data, imagenet_classes, seen, train, usable, wordings, zero_shot
 
 
 def candidate(key: str, label: str | None, caption: str | None, copy_of: str | None = None) -> Candidate:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from siglino_core.clustering.points import Points
 from siglino_core.config import Seeding
+from siglino_core.curation.clustering.points import Points
 from siglino_core.errors import DataError
 from siglino_core.hashing import key_of
 

@@ -20,7 +20,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from siglino_core.clustering.engine import nearest
+from siglino_core.curation.clustering.assign import nearest
 from siglino_core.hashing import uniform
 
 SAME = 1e-5  # squared distances below this are rounding: the point is the seed

@@ -158,7 +158,7 @@ def kth_largest(chunks: Callable[[], Iterable[np.ndarray]], k: int) -> float:
 def radius_quotas(
     chunks: Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]], clusters: int, target: int
 ) -> tuple[np.ndarray, float]:
-    """One radius for all clusters: how many members of each join at more than it (`siglino_core.spread`).
+    """One radius for all clusters: how many members of each join at more than it (see `coverage.py`).
 
     Args:
         chunks: starts a pass over (cluster int [N], joining distance fp32 [N]) of all that may be kept.

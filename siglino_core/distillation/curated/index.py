@@ -31,7 +31,7 @@ ABOUT = "about.json"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ImageIndex:
-    """The curated set's images, a row each: the rows that `siglino_core.packing.Part` speaks of.
+    """The curated set's images, a row each: the rows that `siglino_core.distillation.packing.Part` speaks of.
 
     **What it costs.** An image takes 40 bytes, and 4 more a level of clusters: 56 with four levels, so 11.2 GB at 200M
     images. With a cache that is disk, once a node: the arrays are mapped, take memory only for the pages that are

@@ -1,10 +1,10 @@
 """The optimisers of a distillation: which weight goes to which, their learning rate, and their settings."""
 
 from siglino_core.config import Method, OptimConfig, Schedule
-from siglino_core.optim.build import build, schedules
-from siglino_core.optim.groups import Group, group_of, parameter_groups
-from siglino_core.optim.muon import Muon, orthogonalize
-from siglino_core.optim.schedule import lr_factor
+from siglino_core.distillation.optim.build import build, schedules
+from siglino_core.distillation.optim.groups import Group, group_of, parameter_groups
+from siglino_core.distillation.optim.muon import Muon, orthogonalize
+from siglino_core.distillation.optim.schedule import lr_factor
 
 __all__ = [
     "Group",

@@ -7,9 +7,9 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from siglino_core.config import Method, OptimConfig
-from siglino_core.optim.groups import Group, parameter_groups
-from siglino_core.optim.muon import Muon
-from siglino_core.optim.schedule import lr_factor
+from siglino_core.distillation.optim.groups import Group, parameter_groups
+from siglino_core.distillation.optim.muon import Muon
+from siglino_core.distillation.optim.schedule import lr_factor
 
 
 def build(model: nn.Module, config: OptimConfig) -> list[torch.optim.Optimizer]:

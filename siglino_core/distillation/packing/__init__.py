@@ -1,9 +1,9 @@
 """Token-balanced batches: which images share a sequence, and which sequences share a step."""
 
-from siglino_core.packing.config import Cost, Match, PackingConfig, default_max_images
-from siglino_core.packing.measures import Measures, measure
-from siglino_core.packing.mixture import Mixture, Part, grids, mix, native_between
-from siglino_core.packing.plan import Pack, Place, Plan
+from siglino_core.distillation.packing.config import Cost, Match, PackingConfig, default_max_images
+from siglino_core.distillation.packing.measures import Measures, measure
+from siglino_core.distillation.packing.mixture import Mixture, Part, grids, mix, native_between
+from siglino_core.distillation.packing.plan import Pack, Place, Plan
 
 __all__ = [
     "Cost",

@@ -8,11 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
+from siglino_core.distillation.packing.bestfit import best_fit
+from siglino_core.distillation.packing.config import PackingConfig
+from siglino_core.distillation.packing.mixture import PIECE, Mixture, Part
 from siglino_core.errors import DataError
 from siglino_core.hashing import key_of, uniform
-from siglino_core.packing.bestfit import best_fit
-from siglino_core.packing.config import PackingConfig
-from siglino_core.packing.mixture import PIECE, Mixture, Part
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from siglino_core.packing.plan import Plan
+from siglino_core.distillation.packing.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)

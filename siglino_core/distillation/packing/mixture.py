@@ -11,9 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
+from siglino_core.distillation.packing.permutation import permute
 from siglino_core.hashing import fingerprint, key_of
 from siglino_core.models.resolution import Resolution
-from siglino_core.packing.permutation import permute
 
 PIECE = 1 << 20  # rows at a time where temporary arrays are larger than the result
 

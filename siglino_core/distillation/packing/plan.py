@@ -10,12 +10,12 @@ from functools import cached_property
 
 import numpy as np
 
+from siglino_core.distillation.packing.block import Chapter, check, make_chapter
+from siglino_core.distillation.packing.config import Cost, PackingConfig, default_max_images
+from siglino_core.distillation.packing.match import deal
+from siglino_core.distillation.packing.mixture import Mixture
 from siglino_core.errors import DataError
 from siglino_core.hashing import fingerprint, key_of
-from siglino_core.packing.chapter import Chapter, check, make_chapter
-from siglino_core.packing.config import Cost, PackingConfig, default_max_images
-from siglino_core.packing.match import deal
-from siglino_core.packing.mixture import Mixture
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from siglino_core.errors import DataError
+from siglino_core.images.patches import to_floats
 from siglino_core.teachers.teacher import Targets, Teacher, TeacherCard
-from siglino_core.training.pixels import to_floats
 
 
 def ask(

@@ -1,6 +1,6 @@
 """Dense targets as bytes: bf16 as they are, int8 and fp8 after PHI-S, with one scale a token.
 
-PHI-S gives all channels the same variance (`siglino_core.standardize`), which is why one scale serves all channels of a
+PHI-S gives all channels the same variance (`phi_s.py`), which is why one scale serves all channels of a
 token: without it a teacher's outlier channels would leave the others a few of the 256 steps.
 
 An image's bytes: its patches' scales (fp16, little-endian), then their values, row by row; for bf16 the values alone.
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from siglino_core.config.distill import Stored
-from siglino_core.standardize import PhiS
+from siglino_core.distillation.targets.phi_s import PhiS
 
 VALUES = {Stored.BF16: torch.bfloat16, Stored.INT8: torch.int8, Stored.FP8: torch.float8_e4m3fn}
 LARGEST = {Stored.INT8: 127.0, Stored.FP8: 448.0}  # what a token's largest magnitude becomes

@@ -13,12 +13,12 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from siglino_core.distillation.packing.mixture import grids
 from siglino_core.errors import DataError
-from siglino_core.images import BadImage
+from siglino_core.images.decode import BadImage
+from siglino_core.images.patches import to_patches
 from siglino_core.models.resolution import Resolution
-from siglino_core.packing.mixture import grids
 from siglino_core.store import Ranges, Stage
-from siglino_core.training.pixels import to_patches
 
 AHEAD = 2  # packs that are decoded while the teachers compute
 

@@ -15,8 +15,8 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
+from siglino_core.distillation.targets.hadamard import hadamard
 from siglino_core.errors import DataError
-from siglino_core.hadamard import hadamard
 
 ROWS = 4096  # taken at once into fp64
 
@@ -91,7 +91,7 @@ class PhiS:
     l. All entries of H being of one magnitude, every channel of y gets the same share of every l: variance 1.
 
     A squared error summed over channels is the raw one over phi^2, since the rotation keeps distances: losses need no
-    more than ``phi`` (`siglino_core.losses`).
+    more than ``phi`` (`siglino_core.distillation.training.losses`).
     """
 
     mean: Tensor  # fp64 [D]

@@ -14,8 +14,8 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from siglino_core.distillation.targets.phi_s import Moments, PhiS
 from siglino_core.errors import StoreError
-from siglino_core.standardize import Moments, PhiS
 from siglino_core.teachers.teacher import Targets, TeacherCard
 
 LOPSIDED = 0.9  # share of the variance in one channel that looks wrong

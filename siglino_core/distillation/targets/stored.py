@@ -16,13 +16,13 @@ from torch import Tensor
 
 from siglino_core import schema
 from siglino_core.config.distill import Stored
+from siglino_core.distillation.curated.index import ImageIndex
+from siglino_core.distillation.targets.codec import DENSE, Codec, Quantised
+from siglino_core.distillation.targets.statistics import Statistics
 from siglino_core.errors import ConfigError, DataError, StoreError
 from siglino_core.models.resolution import Resolution
 from siglino_core.store import Manifest, Ranges, Stage
-from siglino_core.targets.codec import DENSE, Codec, Quantised
-from siglino_core.targets.statistics import Statistics
 from siglino_core.teachers.teacher import Targets, TeacherCard
-from siglino_core.training.index import ImageIndex
 
 MOST_ROWS = 4 << 20  # whose byte ranges are kept in memory: 12 bytes a row and column
 

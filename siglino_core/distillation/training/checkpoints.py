@@ -21,10 +21,10 @@ from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
-from siglino_core.checkpoint import reader
 from siglino_core.errors import ConfigError, StoreError
 from siglino_core.store import Files
 from siglino_core.store.files import reported
+from siglino_core.weights.checkpoint import reader
 
 MARK = "checkpoint.json"
 # Said from a thread of torch's, where no context could hush it.

@@ -38,8 +38,8 @@ def summary_loss(student_BD: Tensor, teacher_BD: Tensor, *, phi: float = 1.0, im
     """Mean over images of the channels' mean squared error, over phi^2: 1 for a student that predicts the mean.
 
     Args:
-        phi: of the teacher's summaries (`siglino_core.standardize.PhiS`), which makes the error that of standardised
-            ones: their rotation keeps distances.
+        phi: of the teacher's summaries (`siglino_core.distillation.targets.phi_s.PhiS`), which makes the error that of
+            standardised ones: their rotation keeps distances.
         images: :func:`images_per_rank`, called here if left out. Call it once a step, for all losses.
 
     Source: Ranzinger et al. 2024 (arXiv 2410.01680). Units: the variance of one of the teacher's channels.

@@ -1,76 +1,15 @@
-"""The images that a training draws from: one or more curated sets, and at which resolution each of them is seen.
+"""What an epoch is made of: which curated sets, at which resolution each of them is seen, and the plan of packs.
 
-Legend: N images of a set, B rows that are asked for.
+Legend: N images of a set.
 """
-
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from siglino_core.config import Config, PartConfig
+from siglino_core.distillation.curated.sets import CuratedSets
+from siglino_core.distillation.packing import Cost, Mixture, PackingConfig, Part, Place, Plan, native_between
 from siglino_core.errors import ConfigError
 from siglino_core.models.resolution import Resolution
-from siglino_core.packing import Cost, Mixture, PackingConfig, Part, Place, Plan, native_between
-from siglino_core.store import Ranges, Run
-from siglino_core.training.index import ImageIndex
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Pool:
-    """Curated sets one after the other: row r of all is row ``r - starts[s]`` of set s. It may be pickled."""
-
-    runs: list[str]
-    indexes: list[ImageIndex]
-    ranges: list[Ranges] = field(repr=False)
-
-    @classmethod
-    def load(cls, runs: Sequence[str], cache: Path | None = None) -> "Pool":
-        """The finished samples of some runs.
-
-        Args:
-            cache: as of `ImageIndex.load`.
-
-        Raises:
-            ConfigError, StoreError: a sample is not finished, or has no index.
-        """
-        stages = [Run(run).stage("sample") for run in runs]
-        indexes = [ImageIndex.load(stage, cache) for stage in stages]
-        return cls(runs=list(runs), indexes=indexes, ranges=[Ranges(stage.files) for stage in stages])
-
-    @property
-    def starts(self) -> np.ndarray:
-        """int64 [S + 1]: the first row of each set, and all rows."""
-        return np.cumsum([0, *(len(index) for index in self.indexes)])
-
-    def read(self, rows_B: np.ndarray) -> list[bytes]:
-        """The encoded images; raises as `ImageIndex.read_images`."""
-        found = [b""] * len(rows_B)
-        of_B = self._sets(rows_B)
-        for s in np.unique(of_B):
-            mine = np.flatnonzero(of_B == s)
-            images = self.indexes[s].read_images(self.ranges[s], rows_B[mine] - self.starts[s])
-            for i, data in zip(mine, images, strict=True):
-                found[i] = data
-        return found
-
-    def image_ids(self, rows_B: np.ndarray) -> list[str]:
-        """The images' ids."""
-        return [
-            self.indexes[s].image_id(int(row - self.starts[s]))
-            for s, row in zip(self._sets(rows_B), rows_B, strict=True)
-        ]
-
-    def clusters(self, level: int, rows_B: np.ndarray) -> np.ndarray:
-        """The images' clusters of the first set at a level (from 1), -1 for images of other sets: int64 [B]."""
-        first = self._sets(rows_B) == 0
-        out_B = np.full(len(rows_B), -1, np.int64)
-        out_B[first] = self.indexes[0].levels_LN[level - 1][rows_B[first]]
-        return out_B
-
-    def _sets(self, rows_B: np.ndarray) -> np.ndarray:
-        return np.searchsorted(self.starts, rows_B, side="right") - 1
 
 
 def parts_of(config: Config) -> list[PartConfig]:
@@ -90,7 +29,7 @@ def runs_of(config: Config) -> list[str]:
     return list(dict.fromkeys([config.run, *(part.run or config.run for part in parts_of(config))]))
 
 
-def mixture_of(config: Config, pool: Pool, patch_size: int) -> Mixture:
+def mixture_of(config: Config, sets: CuratedSets, patch_size: int) -> Mixture:
     """The images of an epoch.
 
     Raises:
@@ -98,8 +37,8 @@ def mixture_of(config: Config, pool: Pool, patch_size: int) -> Mixture:
     """
     parts = []
     for part in parts_of(config):
-        s = pool.runs.index(part.run or config.run)
-        index, start = pool.indexes[s], int(pool.starts[s])
+        s = sets.runs.index(part.run or config.run)
+        index, start = sets.indexes[s], int(sets.starts[s])
         rows_N: np.ndarray | None = None
         if part.native_from or part.native_to:
             rows_N = native_between(index.heights_N, index.widths_N, part.native_from, part.native_to or 1 << 15)

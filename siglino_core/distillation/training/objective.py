@@ -12,9 +12,15 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from siglino_core.config import LossConfig, Relation
-from siglino_core.losses import mean_over_images, patch_errors, per_image, relation_loss, summary_errors
+from siglino_core.distillation.targets.statistics import Statistics
+from siglino_core.distillation.training.losses import (
+    mean_over_images,
+    patch_errors,
+    per_image,
+    relation_loss,
+    summary_errors,
+)
 from siglino_core.models import Features
-from siglino_core.targets.statistics import Statistics
 from siglino_core.teachers.teacher import Targets
 
 

@@ -21,28 +21,29 @@ from torch.distributed.tensor import DTensor
 
 from siglino_core.config import Config, Stored
 from siglino_core.device import Device, single_thread
-from siglino_core.ema import Ema
+from siglino_core.distillation.curated.sets import CuratedSets
+from siglino_core.distillation.optim import build, lr_factor
+from siglino_core.distillation.optim.ema import Ema
+from siglino_core.distillation.packing import Cost, Place, Plan
+from siglino_core.distillation.targets.statistics import Statistics, unpack
+from siglino_core.distillation.targets.stored import StoredTargets
+from siglino_core.distillation.training.checkpoints import Checkpoints, Kept, prime, state_of
+from siglino_core.distillation.training.clusters import ClusterLoss
+from siglino_core.distillation.training.metrics import JsonLines, Sink, sinks
+from siglino_core.distillation.training.mixture import mixture_of, plan_of, runs_of
+from siglino_core.distillation.training.objective import Loss, Objective
+from siglino_core.distillation.training.parallel import one_rank, spread
+from siglino_core.distillation.training.reader import Batch, Images, batches, dead_loaders
+from siglino_core.distillation.training.student import new_student
 from siglino_core.errors import DataError, SiglinoError
+from siglino_core.images.patches import to_floats
 from siglino_core.models import SigLino, SigLinoConfig
 from siglino_core.models.resolution import Resolution
 from siglino_core.models.routing import Loads, rebalance
 from siglino_core.models.size import forward_flops
-from siglino_core.optim import build, lr_factor
-from siglino_core.packing import Cost, Place, Plan
 from siglino_core.store import Run
-from siglino_core.targets.statistics import Statistics, unpack
-from siglino_core.targets.stored import StoredTargets
 from siglino_core.teachers.choose import load_teacher, same_teacher
 from siglino_core.teachers.teacher import Teacher, TeacherCard
-from siglino_core.training.checkpoints import Checkpoints, Kept, prime, state_of
-from siglino_core.training.clusters import ClusterLoss
-from siglino_core.training.metrics import JsonLines, Sink, sinks
-from siglino_core.training.objective import Loss, Objective
-from siglino_core.training.parallel import one_rank, spread
-from siglino_core.training.pixels import to_floats
-from siglino_core.training.pool import Pool, mixture_of, plan_of, runs_of
-from siglino_core.training.reader import Batch, Images, batches, dead_loaders
-from siglino_core.training.student import new_student
 
 PEAK = {"NVIDIA A100": 312e12, "NVIDIA H100": 989e12, "NVIDIA H200": 989e12}  # dense bf16 FLOP/s
 
@@ -107,7 +108,7 @@ class _Rank:
         self.step = self.begin.step if self.begin else 0
         if self.step >= self.train.optim.steps:
             return
-        self.pool = Pool.load(runs_of(self.config), Path(job.cache) if job.cache else None)
+        self.sets = CuratedSets.load(runs_of(self.config), Path(job.cache) if job.cache else None)
         cost = Cost.of(job.shape)
         self.plan = self._plan(cost)
         targets = run.stage("targets")
@@ -123,10 +124,10 @@ class _Rank:
             resolution = Resolution(patch_size=job.shape.patch_size, min_pixels=t.min_pixels, max_pixels=t.max_pixels)
             digest = run.stage("sample").require().digest
             stored = StoredTargets.open(
-                targets, self.pool.indexes[0], sample_digest=digest, cards=job.cards, resolution=resolution
+                targets, self.sets.indexes[0], sample_digest=digest, cards=job.cards, resolution=resolution
             )
         self.images = Images(
-            pool=self.pool,
+            sets=self.sets,
             patch_size=job.shape.patch_size,
             stored=stored,
             flip_seed=self.config.seed if self.train.flip else None,
@@ -244,7 +245,7 @@ class _Rank:
         return self.objective(features, targets, counts, images=images, passes=passes)
 
     def _clusters_of(self, batch: Batch) -> Any:
-        return self.pool.clusters(self.job.level, batch.rows_B)
+        return self.sets.clusters(self.job.level, batch.rows_B)
 
     def _gathered(self, terms: dict[str, Tensor]) -> dict[str, float]:
         """Every term of all ranks: the mean of their parts."""
@@ -259,7 +260,7 @@ class _Rank:
     def _guard(self, step: int, seen: list[Batch]) -> None:
         """A step that is not finite changes nothing; too many of them in a row end the training."""
         if self.bad >= self.train.max_bad_steps:
-            ids = [i for batch in seen for i in self.pool.image_ids(batch.rows_B)]
+            ids = [i for batch in seen for i in self.sets.image_ids(batch.rows_B)]
             raise DataError(
                 f"train: {self.bad} steps in a row had a loss or gradient that is not finite, the last one step {step} "
                 f"with images {', '.join(ids[:8])}{' ...' if len(ids) > 8 else ''} on rank {self.rank}. Lower "
@@ -318,7 +319,7 @@ class _Rank:
         return {**state, "clusters": self.clusters.total}
 
     def _plan(self, cost: Cost) -> Plan:
-        mixture = mixture_of(self.config, self.pool, self.job.shape.patch_size)
+        mixture = mixture_of(self.config, self.sets, self.job.shape.patch_size)
         place = Place(**self.begin.about["place"]) if self.begin is not None else None
         return plan_of(self.config, mixture, prefix=self.job.shape.prefix, cost=cost, place=place)
 

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from siglino_core.bad_image import BadImage
 from siglino_core.device import single_thread
+from siglino_core.distillation.curated.sets import CuratedSets
+from siglino_core.distillation.packing import Pack, Plan
+from siglino_core.distillation.targets.stored import Fetched, StoredTargets
 from siglino_core.errors import DataError, SiglinoError, WorkerError
 from siglino_core.hashing import key_of, uniform
-from siglino_core.packing import Pack, Plan
-from siglino_core.targets.stored import Fetched, StoredTargets
-from siglino_core.training.pixels import to_patches
-from siglino_core.training.pool import Pool
+from siglino_core.images.patches import to_patches
+from siglino_core.images.reasons import BadImage
 
 AHEAD = 4  # batches that each worker has ready
 
@@ -33,7 +33,7 @@ class Batch:
     Attributes:
         patches_NV: uint8, the images' patches one after the other.
         shapes: each image's (height, width) in patches.
-        rows_B: int64, rows of the pool.
+        rows_B: int64, rows of the curated sets.
         epochs_B: int64, the epoch each image comes from.
         tokens: of the packs, prefixes included.
         targets: as they are stored, by teacher; empty if the teachers run in training.
@@ -60,7 +60,7 @@ class Images(Dataset[Batch | SiglinoError]):
         flip_seed: of which images are mirrored; None: none.
     """
 
-    pool: Pool
+    sets: CuratedSets
     patch_size: int
     stored: StoredTargets | None = None
     flip_seed: int | None = None
@@ -83,11 +83,11 @@ class Images(Dataset[Batch | SiglinoError]):
         shapes = [(int(h), int(w)) for p in packs for h, w in p.grids_N2]
         flips_B = self._flips(rows_B, epochs_B)
         patches = []
-        for data, shape, row, flip in zip(self.pool.read(rows_B), shapes, rows_B, flips_B, strict=True):
+        for data, shape, row, flip in zip(self.sets.read(rows_B), shapes, rows_B, flips_B, strict=True):
             try:
                 patches.append(to_patches(data, shape, self.patch_size, flip=bool(flip)))
             except BadImage as e:
-                name = self.pool.image_ids(np.array([row]))[0]
+                name = self.sets.image_ids(np.array([row]))[0]
                 raise DataError(f"image {name} of the sample cannot be decoded ({e}): was its shard changed?") from e
         return Batch(
             patches_NV=torch.cat(patches),

@@ -71,7 +71,7 @@ def new_student(
 
     Args:
         heads: the pooling weights of pooled teachers, by teacher; the student's are copies of them, and frozen.
-        checkpoint: see `siglino_core.models.load.load_student`; heads of other teachers are left out, and those of
+        checkpoint: see `siglino_core.weights.load.load_student`; heads of other teachers are left out, and those of
             teachers that it does not know begin anew.
 
     Raises:
@@ -95,7 +95,7 @@ def new_student(
 
 
 def _fill(model: SigLino, checkpoint: str) -> None:
-    from siglino_core.models.load import load_student
+    from siglino_core.weights.load import load_student
 
     state: dict[str, Any] = load_student(checkpoint).state_dict()
     own = model.state_dict()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.runtime import map_shards, pack, parallelism, unpack, worker_errors
+from pipelines.support.runtime import map_shards, pack, parallelism, unpack, worker_errors
 from siglino_core.config import Runner, RuntimeConfig
 from siglino_core.errors import ConfigError, DataError, SiglinoError, StoreError, WorkerError
 

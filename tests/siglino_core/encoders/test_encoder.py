@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 
 from siglino_core.config import EmbedConfig
+from siglino_core.encoders import Card, Preprocess, load
+from siglino_core.encoders.encoder import Encoder, weights_hash
 from siglino_core.errors import ConfigError
-from siglino_core.teachers import Card, Preprocess, load
-from siglino_core.teachers.base import Encoder, weights_hash
 
 
 def ramp(width: int, height: int) -> Image.Image:

@@ -6,9 +6,9 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
 
+from siglino_core.distillation.targets.phi_s import Moments
 from siglino_core.errors import DataError
-from siglino_core.pca import Sample, colours, components, feature_map, limits
-from siglino_core.standardize import Moments
+from siglino_core.evaluation.pca import Sample, colours, components, feature_map, limits
 
 
 def features(n: int = 300, dim: int = 24, seed: int = 0) -> Tensor:

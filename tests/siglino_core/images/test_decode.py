@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from siglino_core.config import Verify
-from siglino_core.images import FORMATS, BadImage, ImageInfo, decode, probe
+from siglino_core.images.decode import FORMATS, BadImage, ImageInfo, decode, probe
 from tests.pictures import broken, encode, flipped, noise, picture, pixels, png_chunk, png_of
 
 LIMITS = {"max_pixels": 89_478_485, "max_bytes": 64 << 20}

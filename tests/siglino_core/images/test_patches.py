@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from siglino_core.bad_image import BadImage
+from siglino_core.images.patches import to_floats, to_patches
+from siglino_core.images.reasons import BadImage
 from siglino_core.models.processor import SigLinoImageProcessor
-from siglino_core.training.pixels import to_floats, to_patches
 from tests.pictures import encode
 
 

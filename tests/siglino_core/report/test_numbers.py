@@ -9,8 +9,8 @@ import pytest
 from siglino_core.report import charts, words
 from siglino_core.report.axes import Scale, share_tick, short
 from siglino_core.report.curation import Interval
+from siglino_core.report.headline import judge, verdict
 from siglino_core.report.measures import doubling_bins, effective_number, random_counts, ranked_shares
-from siglino_core.report.verdict import judge, verdict
 from tests.siglino_core.report import samples
 
 

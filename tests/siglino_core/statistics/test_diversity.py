@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from siglino_core.balance import compare, effective_number, random_draws, rare_half
+from siglino_core.statistics.diversity import compare, effective_number, random_draws, rare_half
 
 
 @pytest.mark.parametrize("k", [1, 2, 7, 1000])

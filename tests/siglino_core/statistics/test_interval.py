@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from siglino_core.interval import Interval, _t975
+from siglino_core.statistics.interval import Interval, _t975
 
 
 @pytest.mark.parametrize("df", [1, 2, 5, 10, 11, 12, 20, 50, 1000])

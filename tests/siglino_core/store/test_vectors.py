@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from siglino_core.vectors import from_column, to_column
+from siglino_core.store.vectors import from_column, to_column
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])

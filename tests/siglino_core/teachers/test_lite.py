@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from siglino_core.encoders import efficientnet_lite
 from siglino_core.errors import ConfigError
 from siglino_core.models.patches import patchify
-from siglino_core.teachers import efficientnet_lite, lite
+from siglino_core.teachers import lite
 from siglino_core.teachers.choose import describe_teacher, load_teacher
 from tests.pictures import pixels
 

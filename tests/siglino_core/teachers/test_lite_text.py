@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 from torch.utils.flop_counter import FlopCounterMode
 
 from siglino_core.errors import ConfigError
-from siglino_core.images import decode
+from siglino_core.images.decode import decode
 from siglino_core.models.patches import patchify
 from siglino_core.models.processor import SigLinoImageProcessor
 from siglino_core.teachers import lite_text

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 from transformers import DINOv3ViTConfig, DINOv3ViTModel, Siglip2VisionConfig, Siglip2VisionModel
 
+from siglino_core.encoders.dinov3 import IMAGENET_MEAN, IMAGENET_STD
 from siglino_core.models.patches import pad, patchify
-from siglino_core.teachers.dinov3 import IMAGENET_MEAN, IMAGENET_STD
-from siglino_core.teachers.packed_dinov3 import PackedDinoV3
-from siglino_core.teachers.packed_siglip2 import PackedSigLip2
+from siglino_core.teachers.dinov3 import PackedDinoV3
+from siglino_core.teachers.siglip2 import PackedSigLip2
 from siglino_core.teachers.teacher import Targets, Teacher
 from tests.siglino_core.models.tiny import filled
 

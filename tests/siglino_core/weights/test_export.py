@@ -9,11 +9,11 @@ import torch
 from transformers import AutoImageProcessor
 
 from siglino_core.errors import ConfigError, StoreError
-from siglino_core.export import export
 from siglino_core.models import PRESETS
 from siglino_core.models.hf import SigLinoHFConfig, SigLinoModel
-from siglino_core.models.load import load_student
-from siglino_core.report.model_card import model_card
+from siglino_core.weights.export import export
+from siglino_core.weights.load import load_student
+from siglino_core.weights.model_card import model_card
 from tests.siglino_core.models.tiny import DENSE, filled
 
 
@@ -51,7 +51,7 @@ def test_a_failure_leaves_nothing(model: SigLinoModel, tmp_path: Path, monkeypat
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("siglino_core.export.SigLinoImageProcessor.save_pretrained", full)
+    monkeypatch.setattr("siglino_core.weights.export.SigLinoImageProcessor.save_pretrained", full)
     with pytest.raises(StoreError, match="No space left on device"):
         export(model, str(tmp_path / "out"), source="x")
     assert list(tmp_path.iterdir()) == []

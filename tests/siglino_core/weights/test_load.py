@@ -13,8 +13,8 @@ from torch.distributed.checkpoint.state_dict_saver import save
 from siglino_core.errors import ConfigError, DataError, SiglinoError
 from siglino_core.models.config import PRESETS
 from siglino_core.models.hf import SigLinoHFConfig, SigLinoModel
-from siglino_core.models.load import load_student
-from siglino_core.models.source import identity
+from siglino_core.weights.load import load_student
+from siglino_core.weights.source import identity
 from tests.siglino_core.models.tiny import TINY, filled
 
 

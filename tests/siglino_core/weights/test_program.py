@@ -11,7 +11,7 @@ from torch import Tensor
 
 from siglino_core.models import SigLino
 from siglino_core.models.patches import patchify
-from siglino_core.models.program import export_program
+from siglino_core.weights.program import export_program
 from tests.siglino_core.models.tiny import DENSE, TINY, student
 
 STRANGER = """

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siglino_core.clustering import engine
-from siglino_core.clustering.engine import nearest, tiles
+from siglino_core.curation.clustering import assign as engine
+from siglino_core.curation.clustering.assign import nearest, tiles
 
 
 def brute(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:

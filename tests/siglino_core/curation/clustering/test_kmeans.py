@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siglino_core.clustering.kmeans import Recipe, State, steps
 from siglino_core.config import Seeding
+from siglino_core.curation.clustering.kmeans import Recipe, State, steps
 from siglino_core.errors import DataError
-from tests.siglino_core.clustering.test_points import blocks, team, unit
+from tests.siglino_core.curation.clustering.test_points import blocks, team, unit
 
 
 def recipe(k: int, seeding: Seeding = Seeding.D2_ROUNDS, **change: int) -> Recipe:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siglino_core.clustering.points import Blocks, Candidates, Moments, Points, mean_of, prepare
+from siglino_core.curation.clustering.points import Blocks, Candidates, Moments, Points, mean_of, prepare
 from siglino_core.hashing import key_of
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siglino_core import duplicates, schema
+from siglino_core import schema
+from siglino_core.curation.dedup import exact as duplicates
 from siglino_core.errors import DataError
 from siglino_core.store import Files, Run
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siglino_core.clustering import dedup
-from siglino_core.clustering.dedup import representatives
+from siglino_core.curation.dedup import near as dedup
+from siglino_core.curation.dedup.near import representatives
 
 
 def brute(x: np.ndarray, cosine: float) -> np.ndarray:

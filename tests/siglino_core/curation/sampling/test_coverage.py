@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from siglino_core import spread
-from siglino_core.spread import farthest_first, loneliness
+from siglino_core.curation.sampling import coverage as spread
+from siglino_core.curation.sampling.coverage import farthest_first, loneliness
 
 
 def unit(m: int, d: int = 8, seed: int = 0) -> np.ndarray:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from siglino_core.curation.sampling.quotas import choose, kth_largest, quotas, radius_quotas, share
 from siglino_core.hashing import key_of
-from siglino_core.sampling import choose, kth_largest, quotas, radius_quotas, share
 
 sizes_and_budget = st.tuples(
     st.lists(st.one_of(st.integers(0, 12), st.integers(0, 10**6)), min_size=1, max_size=40), st.floats(0, 1)

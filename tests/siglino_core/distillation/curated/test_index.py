@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from siglino_core.distillation.curated import index
+from siglino_core.distillation.curated.index import ImageIndex
 from siglino_core.errors import ConfigError, DataError, StoreError
 from siglino_core.store import Ranges, Run, Stage
-from siglino_core.training import index
-from siglino_core.training.index import ImageIndex
-from tests.siglino_core.training.samples import LEVELS, rows, sample
+from tests.siglino_core.distillation.training.samples import LEVELS, rows, sample
 
 IMAGES = rows(60)
 SHARDS = [IMAGES[:23], IMAGES[23:24], [], IMAGES[24:]]

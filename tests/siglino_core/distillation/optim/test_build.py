@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 
-from siglino_core.optim import Method, OptimConfig, build, schedules
-from tests.siglino_core.optim.stand_in import Student, loss_of
+from siglino_core.distillation.optim import Method, OptimConfig, build, schedules
+from tests.siglino_core.distillation.optim.stand_in import Student, loss_of
 
 CONFIG = OptimConfig(lr=5e-3, steps=12, warmup_steps=3, final_lr_share=0.1)
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from siglino_core.ema import Ema
-from tests.siglino_core.optim.stand_in import Student
+from siglino_core.distillation.optim.ema import Ema
+from tests.siglino_core.distillation.optim.stand_in import Student
 
 
 def walk(model: nn.Module, step: int) -> None:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from siglino_core.optim import Group, group_of, parameter_groups
-from tests.siglino_core.optim.stand_in import Student
+from siglino_core.distillation.optim import Group, group_of, parameter_groups
+from tests.siglino_core.distillation.optim.stand_in import Student
 
 
 def named(model: torch.nn.Module) -> dict[Group, list[str]]:

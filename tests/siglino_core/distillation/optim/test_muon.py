@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from siglino_core.optim import Muon, orthogonalize
+from siglino_core.distillation.optim import Muon, orthogonalize
 
 
 def gradients(shape: tuple[int, ...], steps: int = 5) -> list[Tensor]:

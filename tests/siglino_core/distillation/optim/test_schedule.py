@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siglino_core.optim import OptimConfig, Schedule, lr_factor
+from siglino_core.distillation.optim import OptimConfig, Schedule, lr_factor
 
 COSINE = OptimConfig(steps=110, warmup_steps=10, final_lr_share=0.1)
 WSD = OptimConfig(steps=100, warmup_steps=10, final_lr_share=0.1, schedule=Schedule.WSD)

@@ -7,10 +7,10 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.debug import CommDebugMode
 
-from siglino_core.ema import Ema
-from siglino_core.optim import OptimConfig, build
+from siglino_core.distillation.optim import OptimConfig, build
+from siglino_core.distillation.optim.ema import Ema
 from tests.ranks import on_ranks
-from tests.siglino_core.optim.stand_in import Student, loss_of
+from tests.siglino_core.distillation.optim.stand_in import Student, loss_of
 
 CONFIG = OptimConfig(lr=1e-2, steps=9, warmup_steps=0)
 

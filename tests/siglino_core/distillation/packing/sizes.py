@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from siglino_core.distillation.packing import Mixture, Part
 from siglino_core.models.resolution import Resolution
-from siglino_core.packing import Mixture, Part
 
 NATIVE = Resolution(max_pixels=768**2)
 SMALL = Resolution(max_pixels=256**2)

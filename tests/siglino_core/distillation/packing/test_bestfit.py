@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siglino_core.packing.bestfit import _choose, _pairs, best_fit
-from siglino_core.packing.measures import greedy
-from tests.siglino_core.packing.sizes import NATIVE, SMALL, mixed, web
+from siglino_core.distillation.packing.bestfit import _choose, _pairs, best_fit
+from siglino_core.distillation.packing.measures import greedy
+from tests.siglino_core.distillation.packing.sizes import NATIVE, SMALL, mixed, web
 
 
 def packed(tokens: np.ndarray, capacity: int, max_images: int, look_ahead: int = 256) -> np.ndarray:

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from siglino_core.distillation.packing import Cost, Match, PackingConfig, default_max_images
 from siglino_core.models.config import PRESETS
 from siglino_core.models.size import forward_flops
-from siglino_core.packing import Cost, Match, PackingConfig, default_max_images
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from siglino_core.distillation.packing import Cost, Match, Mixture, PackingConfig, Plan, measure
+from siglino_core.distillation.packing.measures import greedy, imbalance, padded_to_longest
 from siglino_core.models.config import PRESETS
-from siglino_core.packing import Cost, Match, Mixture, PackingConfig, Plan, measure
-from siglino_core.packing.measures import greedy, imbalance, padded_to_longest
-from tests.siglino_core.packing.sizes import NATIVE, mixed, of_tokens, web
+from tests.siglino_core.distillation.packing.sizes import NATIVE, mixed, of_tokens, web
 
 
 def test_by_hand() -> None:

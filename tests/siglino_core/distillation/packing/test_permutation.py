@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siglino_core.packing.permutation import permute
+from siglino_core.distillation.packing.permutation import permute
 
 
 @given(st.integers(0, 2**63), st.integers(1, 3000), st.integers(0, 2**32 - 1))

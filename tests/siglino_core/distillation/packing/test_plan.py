@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from siglino_core.distillation.packing import Cost, Match, Mixture, Pack, PackingConfig, Place, Plan
+from siglino_core.distillation.packing.block import Chapter
 from siglino_core.errors import DataError
-from siglino_core.packing import Cost, Match, Mixture, Pack, PackingConfig, Place, Plan
-from siglino_core.packing.chapter import Chapter
-from tests.siglino_core.packing.sizes import NATIVE, mixed, of_tokens, web
+from tests.siglino_core.distillation.packing.sizes import NATIVE, mixed, of_tokens, web
 
 COST = Cost(linear=1000.0, quadratic=1.0)
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from siglino_core.standardize import PhiS
+from siglino_core.distillation.targets.phi_s import PhiS
 
 
 def images(count: int, patches: int, dim: int, seed: int = 0) -> list[Tensor]:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from siglino_core.distillation.targets.ask import ask, to_half
 from siglino_core.errors import DataError
-from siglino_core.targets.ask import ask, to_half
 from siglino_core.teachers.teacher import Targets, TeacherCard
 
 CARD = TeacherCard(name="told", dim=4, identity="0", registers=2)

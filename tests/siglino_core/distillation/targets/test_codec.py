@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 
 from siglino_core.config import Stored
-from siglino_core.standardize import PhiS
-from siglino_core.targets.codec import DENSE, Codec, patch_bytes
-from siglino_core.targets.measures import errors
-from tests.siglino_core.targets.features import images, phis_of
+from siglino_core.distillation.targets.codec import DENSE, Codec, patch_bytes
+from siglino_core.distillation.targets.measures import errors
+from siglino_core.distillation.targets.phi_s import PhiS
+from tests.siglino_core.distillation.targets.features import images, phis_of
 
 DIM, PATCHES = 192, 49
 SMALL = images(6, 5, 24)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from siglino_core.hadamard import hadamard
+from siglino_core.distillation.targets.hadamard import hadamard
 
 NETWORKS = [384, 512, 768, 1024, 1152, 1280, 1408, 1536, 4096]
 SMALL = [1, 2, 4, 12, 20, 36, 40, 44, 48, 52, 64, 80, 100, 144, 784]  # 52 and 100: the fields of 25 and of 49 elements

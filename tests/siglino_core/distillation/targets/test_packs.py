@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from siglino_core.distillation.curated.index import training_shards
+from siglino_core.distillation.targets.packs import Pack, images_in, packs
 from siglino_core.errors import ConfigError, DataError, StoreError
+from siglino_core.images.patches import to_patches
 from siglino_core.models.resolution import Resolution
 from siglino_core.store import Run, Stage
-from siglino_core.targets.packs import Pack, images_in, packs
-from siglino_core.training.index import training_shards
-from siglino_core.training.pixels import to_patches
 from tests.pictures import picture
-from tests.siglino_core.training.samples import rows, sample
+from tests.siglino_core.distillation.training.samples import rows, sample
 
 RULE = Resolution(min_pixels=32**2, max_pixels=64**2)
 SIZES = [(64, 64), (48, 32), (32, 32), (96, 32), (40, 40), (33, 70), (64, 64), (200, 200)]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from siglino_core.distillation.targets.phi_s import Moments, PhiS
 from siglino_core.errors import DataError
-from siglino_core.standardize import Moments, PhiS
 
 
 def features(n: int, dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -149,7 +149,7 @@ def test_more_rows_than_are_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> No
     x = features(1000, 6)
     whole, chunked = Moments.empty(6), Moments.empty(6)
     whole.update(x)
-    monkeypatch.setattr("siglino_core.standardize.ROWS", 64)
+    monkeypatch.setattr("siglino_core.distillation.targets.phi_s.ROWS", 64)
     chunked.update(x)
     assert chunked.count == 1000
     torch.testing.assert_close(chunked.covariance(), whole.covariance(), rtol=1e-12, atol=1e-12)
@@ -157,7 +157,7 @@ def test_more_rows_than_are_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_not_finite_is_refused_and_leaves_nothing(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("siglino_core.standardize.ROWS", 10)
+    monkeypatch.setattr("siglino_core.distillation.targets.phi_s.ROWS", 10)
     moments = Moments.empty(4, name="dinov3 patches")
     x = torch.randn(100, 4)
     x[57, 2] = value

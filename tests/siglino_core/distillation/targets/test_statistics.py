@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from siglino_core.distillation.targets.phi_s import PhiS
+from siglino_core.distillation.targets.statistics import Statistics, TeacherMoments, pack, unpack
 from siglino_core.errors import DataError, StoreError
-from siglino_core.standardize import PhiS
-from siglino_core.targets.statistics import Statistics, TeacherMoments, pack, unpack
 from siglino_core.teachers.teacher import Targets, TeacherCard
 
 CARD = TeacherCard(name="both", dim=24, identity="0")

@@ -16,14 +16,14 @@ import torch
 
 from pipelines import targets
 from siglino_core.config import Stored
+from siglino_core.distillation.curated.index import ImageIndex
+from siglino_core.distillation.targets import stored
+from siglino_core.distillation.targets.stored import StoredTargets
 from siglino_core.errors import DataError, StoreError
 from siglino_core.models.resolution import Resolution
 from siglino_core.store import Run
-from siglino_core.targets import stored
-from siglino_core.targets.stored import StoredTargets
 from siglino_core.teachers.choose import describe_teacher
 from siglino_core.teachers.teacher import Targets
-from siglino_core.training.index import ImageIndex
 from tests.pipelines.curated import KEPT, config, curated, teachers
 
 

@@ -10,15 +10,15 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from siglino_core.checkpoint import tensor, weights
-from siglino_core.ema import Ema
+from siglino_core.distillation.optim import OptimConfig, build
+from siglino_core.distillation.optim.ema import Ema
+from siglino_core.distillation.training.checkpoints import MARK, Checkpoints, prime, state_of
+from siglino_core.distillation.training.parallel import spread
 from siglino_core.errors import ConfigError, StoreError
 from siglino_core.models.hf_config import SigLinoHFConfig
-from siglino_core.models.load import load_student
-from siglino_core.optim import OptimConfig, build
 from siglino_core.store import Files
-from siglino_core.training.checkpoints import MARK, Checkpoints, prime, state_of
-from siglino_core.training.parallel import spread
+from siglino_core.weights.checkpoint import tensor, weights
+from siglino_core.weights.load import load_student
 from tests.ranks import on_ranks
 from tests.siglino_core.models.tiny import TINY, patches, student
 

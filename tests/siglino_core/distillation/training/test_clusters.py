@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from siglino_core.training.clusters import ClusterLoss, table
+from siglino_core.distillation.training.clusters import ClusterLoss, table
 
 
 def test_means_by_cluster_and_window() -> None:

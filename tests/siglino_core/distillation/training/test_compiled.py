@@ -13,10 +13,10 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 from transformers import DINOv3ViTConfig, DINOv3ViTModel, Siglip2VisionConfig, Siglip2VisionModel
 
+from siglino_core.distillation.training import parallel
 from siglino_core.models import SigLinoConfig, attention
-from siglino_core.teachers.packed_dinov3 import PackedDinoV3
-from siglino_core.teachers.packed_siglip2 import PackedSigLip2
-from siglino_core.training import parallel
+from siglino_core.teachers.dinov3 import PackedDinoV3
+from siglino_core.teachers.siglip2 import PackedSigLip2
 from tests.siglino_core.models.tiny import TINY, patches, student
 
 DENSE_FIRST = SigLinoConfig(

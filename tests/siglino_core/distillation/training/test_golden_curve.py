@@ -3,7 +3,7 @@
 A deliberate change of the maths (a loss, the model, an optimiser, the balance of experts) does. Record then anew, with
 a line in the changelog that says what changed:
 
-    python -m tests.siglino_core.test_golden_curve
+    python -m tests.siglino_core.distillation.training.test_golden_curve
 
 The features are synthetic: random numbers from a seeded generator. The training runs in a process of its own, on one
 thread, without oneDNN, and on code paths that all x86 CPUs have (``PINS``).
@@ -23,7 +23,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "loss_curve.json"
-COMMAND = "python -m tests.siglino_core.test_golden_curve"
+COMMAND = "python -m tests.siglino_core.distillation.training.test_golden_curve"
 STEPS = 12
 SHAPES = [(4, 4), (3, 5), (3, 5), (2, 7), (6, 3), (4, 4), (1, 9), (5, 5)]
 PINS = {
@@ -40,10 +40,10 @@ def curve() -> list[dict[str, float]]:
     """Every loss of every step, before that step."""
     import torch
 
-    from siglino_core import losses
+    from siglino_core.distillation.optim import OptimConfig, build, schedules
+    from siglino_core.distillation.targets.phi_s import PhiS
+    from siglino_core.distillation.training import losses
     from siglino_core.models.routing import rebalance
-    from siglino_core.optim import OptimConfig, build, schedules
-    from siglino_core.standardize import PhiS
     from tests.siglino_core.models.tiny import TEACHERS, TINY, patches, student
 
     torch.use_deterministic_algorithms(True)
@@ -105,7 +105,7 @@ def machine() -> dict[str, Any]:
 
 def run() -> dict[str, Any]:
     """The curve, trained in a process with the pins."""
-    command = [sys.executable, "-m", "tests.siglino_core.test_golden_curve", "--print"]
+    command = [sys.executable, "-m", "tests.siglino_core.distillation.training.test_golden_curve", "--print"]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | PINS, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

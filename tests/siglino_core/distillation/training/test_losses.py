@@ -14,7 +14,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from siglino_core.losses import (
+from siglino_core.distillation.targets.phi_s import PhiS
+from siglino_core.distillation.training.losses import (
     Relation,
     gram_loss,
     images_per_rank,
@@ -23,7 +24,6 @@ from siglino_core.losses import (
     relation_loss,
     summary_loss,
 )
-from siglino_core.standardize import PhiS
 from tests.ranks import on_ranks
 
 LENGTHS = [3, 1, 5, 2, 4, 1, 6]

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from siglino_core.config import Tracker
+from siglino_core.distillation.training.metrics import NAME, JsonLines, read, sinks
 from siglino_core.errors import ConfigError
 from siglino_core.store import Files
-from siglino_core.training.metrics import NAME, JsonLines, read, sinks
 
 
 @pytest.mark.parametrize("url", ["{}", "memory://metrics{}"])

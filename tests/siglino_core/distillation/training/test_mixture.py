@@ -1,4 +1,4 @@
-"""The pool: several runs' images as one row of rows, and parts of it by native size and ratio."""
+"""The sets: several runs' images as one row of rows, and parts of it by native size and ratio."""
 
 import dataclasses
 import os
@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from siglino_core.config import Config, PackConfig, PartConfig, TargetsConfig, TrainConfig
+from siglino_core.distillation.curated.sets import CuratedSets
+from siglino_core.distillation.packing import Cost
+from siglino_core.distillation.training.mixture import mixture_of, parts_of, plan_of, runs_of
 from siglino_core.errors import ConfigError, StoreError
-from siglino_core.packing import Cost
 from siglino_core.store import Run
-from siglino_core.training.pool import Pool, mixture_of, parts_of, plan_of, runs_of
-from tests.siglino_core.training.samples import pictures, sample
+from tests.siglino_core.distillation.training.samples import pictures, sample
 
 FIRST, SECOND = pictures(11, seed=1), pictures(7, seed=2)
 ALL = [*FIRST, *SECOND]
@@ -41,33 +42,33 @@ def config(runs: list[str], *parts: PartConfig, **pack: Any) -> Config:
     )
 
 
-def rows_of(cfg: Config, pool: Pool) -> dict[str, list[int]]:
-    mixture = mixture_of(cfg, pool, 16)
+def rows_of(cfg: Config, sets: CuratedSets) -> dict[str, list[int]]:
+    mixture = mixture_of(cfg, sets, 16)
     return {p.name: sorted(p.rows(np.arange(len(p))).tolist()) for p in mixture.parts}
 
 
 def test_rows_of_both_runs(runs: list[str]) -> None:
-    pool = Pool.load(runs)
-    assert pool.starts.tolist() == [0, 11, 18]
+    sets = CuratedSets.load(runs)
+    assert sets.starts.tolist() == [0, 11, 18]
     rows = np.array([17, 0, 11, 10, 3, 12])
-    assert pool.read(rows) == [ALL[r]["bytes"] for r in rows]
-    assert pool.image_ids(rows) == [ALL[r]["image_id"] for r in rows]
-    assert pickle.loads(pickle.dumps(pool)).read(rows[:2]) == [ALL[r]["bytes"] for r in rows[:2]]
+    assert sets.read(rows) == [ALL[r]["bytes"] for r in rows]
+    assert sets.image_ids(rows) == [ALL[r]["image_id"] for r in rows]
+    assert pickle.loads(pickle.dumps(sets)).read(rows[:2]) == [ALL[r]["bytes"] for r in rows[:2]]
 
 
 def test_clusters_are_the_first_runs(runs: list[str]) -> None:
-    pool, rows = Pool.load(runs), np.array([17, 0, 11, 10])
-    assert pool.clusters(1, rows).tolist() == [-1, FIRST[0]["level_1"], -1, FIRST[10]["level_1"]]
-    assert pool.clusters(2, rows)[1] == FIRST[0]["level_2"]
+    sets, rows = CuratedSets.load(runs), np.array([17, 0, 11, 10])
+    assert sets.clusters(1, rows).tolist() == [-1, FIRST[0]["level_1"], -1, FIRST[10]["level_1"]]
+    assert sets.clusters(2, rows)[1] == FIRST[0]["level_2"]
 
 
 def test_without_parts_it_is_the_runs_own_sample(runs: list[str]) -> None:
     cfg = config(runs)
     assert runs_of(cfg) == runs[:1]
     assert [(p.name, p.min_pixels, p.max_pixels) for p in parts_of(cfg)] == [("sample", 32**2, 64**2)]
-    pool = Pool.load(runs_of(cfg))
-    assert rows_of(cfg, pool) == {"sample": list(range(11))}
-    grids = mixture_of(cfg, pool, 16).parts[0].grids_N2
+    sets = CuratedSets.load(runs_of(cfg))
+    assert rows_of(cfg, sets) == {"sample": list(range(11))}
+    grids = mixture_of(cfg, sets, 16).parts[0].grids_N2
     assert {tuple(g) for g in grids[:4].tolist()} == {(2, 2), (2, 3), (4, 2), (4, 4)}
 
 
@@ -76,7 +77,7 @@ def test_parts_by_native_size(runs: list[str]) -> None:
     large = PartConfig(name="large", run=runs[1], native_from=41, min_pixels=256, max_pixels=128**2)
     cfg = config(runs, small, large)
     assert runs_of(cfg) == runs
-    found = rows_of(cfg, Pool.load(runs_of(cfg)))
+    found = rows_of(cfg, CuratedSets.load(runs_of(cfg)))
     area = [row["width"] * row["height"] for row in ALL]
     assert found["small"] == [r for r in range(11) if area[r] <= 40**2]
     assert found["large"] == [r for r in range(11, 18) if area[r] >= 41**2]
@@ -85,7 +86,7 @@ def test_parts_by_native_size(runs: list[str]) -> None:
 
 def test_both_bounds(runs: list[str]) -> None:
     cfg = config(runs, PartConfig(name="middle", native_from=33, native_to=46, min_pixels=256, max_pixels=64**2))
-    found = rows_of(cfg, Pool.load(runs[:1]))["middle"]
+    found = rows_of(cfg, CuratedSets.load(runs[:1]))["middle"]
     assert found == [r for r in range(11) if 33**2 <= FIRST[r]["width"] * FIRST[r]["height"] <= 46**2] != []
 
 
@@ -93,7 +94,7 @@ def test_ratios_decide_an_epoch(runs: list[str]) -> None:
     parts = [PartConfig(name="own", ratio=1), PartConfig(name="more", run=runs[1], ratio=2)]
     parts = [dataclasses.replace(part, min_pixels=32**2, max_pixels=64**2) for part in parts]
     cfg = config(runs, *parts, window=1)
-    mixture = mixture_of(cfg, Pool.load(runs), 16)
+    mixture = mixture_of(cfg, CuratedSets.load(runs), 16)
     assert mixture.counts == [6, 12]
     plan, seen = plan_of(cfg, mixture, prefix=5, cost=COST), []
     for packs in (plan.step(s) for s in range(20)):
@@ -103,7 +104,7 @@ def test_ratios_decide_an_epoch(runs: list[str]) -> None:
 
 def test_the_same_packs_whatever_the_ranks(runs: list[str]) -> None:
     cfg = config(runs, packs_per_step=6, window=4)
-    plan = plan_of(cfg, mixture_of(cfg, Pool.load(runs[:1]), 16), prefix=5, cost=COST)
+    plan = plan_of(cfg, mixture_of(cfg, CuratedSets.load(runs[:1]), 16), prefix=5, cost=COST)
 
     def ids(packs: Any) -> list[tuple[int, ...]]:
         return [(p.epoch, *p.rows_N.tolist()) for p in packs]
@@ -117,23 +118,23 @@ def test_the_same_packs_whatever_the_ranks(runs: list[str]) -> None:
 
 
 def test_a_part_without_images(runs: list[str]) -> None:
-    pool = Pool.load(runs[:1])
+    sets = CuratedSets.load(runs[:1])
     with pytest.raises(ConfigError, match=r"^train.parts: part 'huge' has no images"):
-        mixture_of(config(runs, PartConfig(name="huge", native_from=5000)), pool, 16)
+        mixture_of(config(runs, PartConfig(name="huge", native_from=5000)), sets, 16)
     rare = [PartConfig(name="a", ratio=1e6), PartConfig(name="b", ratio=1e-6)]
     with pytest.raises(ConfigError, match=r"^train.parts: part 'b': ratio=1e-06 of 22 images is none"):
-        mixture_of(config(runs, *rare), pool, 16)
+        mixture_of(config(runs, *rare), sets, 16)
 
 
 def test_a_run_that_is_not_finished(runs: list[str], tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"none/sample is not finished"):
-        Pool.load([*runs, str(tmp_path / "none")])
+        CuratedSets.load([*runs, str(tmp_path / "none")])
 
 
 def test_seeds_order_images(runs: list[str]) -> None:
-    cfg, pool = config(runs), Pool.load(runs[:1])
+    cfg, sets = config(runs), CuratedSets.load(runs[:1])
     one, two = (
-        plan_of(c, mixture_of(c, pool, 16), prefix=5, cost=COST).step(0)[0].rows_N.tolist()
+        plan_of(c, mixture_of(c, sets, 16), prefix=5, cost=COST).step(0)[0].rows_N.tolist()
         for c in (cfg, dataclasses.replace(cfg, seed=1))
     )
     assert one != two

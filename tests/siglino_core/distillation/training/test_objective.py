@@ -8,12 +8,12 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from siglino_core.config import LossConfig, Relation
-from siglino_core.losses import relation_loss
+from siglino_core.distillation.targets.phi_s import PhiS
+from siglino_core.distillation.targets.statistics import Statistics
+from siglino_core.distillation.training.losses import relation_loss
+from siglino_core.distillation.training.objective import Loss, Objective
 from siglino_core.models import Features
-from siglino_core.standardize import PhiS
-from siglino_core.targets.statistics import Statistics
 from siglino_core.teachers.teacher import Targets
-from siglino_core.training.objective import Loss, Objective
 
 COUNTS = [3, 1, 4]
 CONFIG = LossConfig(summary=0.5, patch=2.0, register=3.0, relation=Relation.RKD, relation_weight=0.25)

@@ -1,7 +1,7 @@
 """A small student overfits real pictures: the features of two real encoders, in packs of two aspects, on a CPU.
 
 What training is made of takes part: attention over packs, experts and their balance, heads, standardised losses, Muon
-and AdamW. `python -m tests.siglino_core.test_overfit` prints the curve.
+and AdamW. `python -m tests.siglino_core.distillation.training.test_overfit` prints the curve.
 
 B images, N patches of all images, K values of a prediction that are used, D a teacher's channels, V values of a patch.
 """
@@ -20,15 +20,15 @@ from PIL import Image
 from torch import Tensor
 
 import flows.demo
-from siglino_core.bad_image import BadImage
-from siglino_core.images import decode
-from siglino_core.losses import patch_loss, summary_loss
+from siglino_core.distillation.optim import OptimConfig, Schedule, build, schedules
+from siglino_core.distillation.targets.phi_s import PhiS
+from siglino_core.distillation.training.losses import patch_loss, summary_loss
+from siglino_core.encoders.efficientnet_lite import LITE0, LITE2, network
+from siglino_core.images.decode import decode
+from siglino_core.images.reasons import BadImage
 from siglino_core.models import PRESETS, Features, SigLino, Teacher
 from siglino_core.models.patches import patchify
 from siglino_core.models.routing import Loads, rebalance
-from siglino_core.optim import OptimConfig, Schedule, build, schedules
-from siglino_core.standardize import PhiS
-from siglino_core.teachers.efficientnet_lite import LITE0, LITE2, network
 
 POOL = Path(flows.demo.__file__).with_name("pool.parquet")
 GRIDS = {(4, 4): 32, (3, 5): 32}  # images by height and width, in patches

@@ -10,15 +10,15 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from siglino_core.config import LossConfig, Relation
+from siglino_core.distillation.optim import OptimConfig, build
+from siglino_core.distillation.targets.phi_s import PhiS
+from siglino_core.distillation.targets.statistics import Statistics
+from siglino_core.distillation.training.objective import Objective
+from siglino_core.distillation.training.parallel import one_rank, spread
 from siglino_core.errors import ConfigError
 from siglino_core.models import PRESETS, SigLino
 from siglino_core.models.routing import rebalance
-from siglino_core.optim import OptimConfig, build
-from siglino_core.standardize import PhiS
-from siglino_core.targets.statistics import Statistics
 from siglino_core.teachers.teacher import Targets
-from siglino_core.training.objective import Objective
-from siglino_core.training.parallel import one_rank, spread
 from tests.ranks import on_ranks
 from tests.siglino_core.models.tiny import TINY, patches, student
 

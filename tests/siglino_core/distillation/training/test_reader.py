@@ -12,13 +12,14 @@ import pytest
 import torch
 
 from siglino_core.config import Config, PackConfig, TargetsConfig, TrainConfig
+from siglino_core.distillation.curated.sets import CuratedSets
+from siglino_core.distillation.packing import Cost, Plan
+from siglino_core.distillation.training.mixture import mixture_of, plan_of
+from siglino_core.distillation.training.reader import Batch, Images, batches, dead_loaders
 from siglino_core.errors import DataError, StoreError, WorkerError
-from siglino_core.packing import Cost, Plan
+from siglino_core.images.patches import to_patches
 from siglino_core.store import Run
-from siglino_core.training.pixels import to_patches
-from siglino_core.training.pool import Pool, mixture_of, plan_of
-from siglino_core.training.reader import Batch, Images, batches, dead_loaders
-from tests.siglino_core.training.samples import pictures, sample
+from tests.siglino_core.distillation.training.samples import pictures, sample
 
 PICTURES = pictures(17)
 STEPS, PACKS = 4, 6
@@ -30,22 +31,22 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def pool(tmp_path: Path) -> Pool:
+def sets(tmp_path: Path) -> CuratedSets:
     sample(Run(str(tmp_path / "run")), [PICTURES[:6], PICTURES[6:]])
-    return Pool.load([str(tmp_path / "run")])
+    return CuratedSets.load([str(tmp_path / "run")])
 
 
-def plan(pool: Pool) -> Plan:
+def plan(sets: CuratedSets) -> Plan:
     pack = PackConfig(packs_per_step=PACKS, capacity=64, window=2)
     cfg = Config(targets=TargetsConfig(min_pixels=32**2, max_pixels=64**2), train=TrainConfig(pack=pack))
-    cfg = replace(cfg, run=pool.runs[0])
-    return plan_of(cfg, mixture_of(cfg, pool, 16), prefix=5, cost=Cost(linear=1000.0, quadratic=1.0))
+    cfg = replace(cfg, run=sets.runs[0])
+    return plan_of(cfg, mixture_of(cfg, sets, 16), prefix=5, cost=Cost(linear=1000.0, quadratic=1.0))
 
 
-def read(pool: Pool, **options: Any) -> list[Batch]:
+def read(sets: CuratedSets, **options: Any) -> list[Batch]:
     chosen = {"start": 0, "stop": STEPS, "workers": 0, **options}
     flip = chosen.pop("flip_seed", None)
-    return list(batches(Images(pool=pool, patch_size=16, flip_seed=flip), plan(pool), **chosen))
+    return list(batches(Images(sets=sets, patch_size=16, flip_seed=flip), plan(sets), **chosen))
 
 
 def same(ours: list[Batch], theirs: list[Batch]) -> bool:
@@ -58,9 +59,9 @@ def same(ours: list[Batch], theirs: list[Batch]) -> bool:
     )
 
 
-def test_a_batch_is_a_pack_of_the_plan(pool: Pool) -> None:
-    found = read(pool)
-    packs = [p for step in range(STEPS) for p in plan(pool).step(step)]
+def test_a_batch_is_a_pack_of_the_plan(sets: CuratedSets) -> None:
+    found = read(sets)
+    packs = [p for step in range(STEPS) for p in plan(sets).step(step)]
     assert len(found) == len(packs) == STEPS * PACKS
     for batch, pack in zip(found, packs, strict=True):
         assert batch.rows_B.tolist() == pack.rows_N.tolist()
@@ -70,12 +71,12 @@ def test_a_batch_is_a_pack_of_the_plan(pool: Pool) -> None:
         assert batch.targets == {}
 
 
-def test_it_goes_on_from_any_step(pool: Pool) -> None:
-    assert same(read(pool, start=2), read(pool)[2 * PACKS :])
+def test_it_goes_on_from_any_step(sets: CuratedSets) -> None:
+    assert same(read(sets, start=2), read(sets)[2 * PACKS :])
 
 
-def test_several_packs_at_once_are_one_batch(pool: Pool) -> None:
-    found, single = read(pool, at_once=4), read(pool)
+def test_several_packs_at_once_are_one_batch(sets: CuratedSets) -> None:
+    found, single = read(sets, at_once=4), read(sets)
     assert [len(b.rows_B) for b in found[:2]] == [
         sum(len(b.rows_B) for b in single[:4]), sum(len(b.rows_B) for b in single[4:PACKS]),
     ]  # fmt: skip
@@ -83,33 +84,33 @@ def test_several_packs_at_once_are_one_batch(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("world", [2, 3])
-def test_ranks_share_a_step(pool: Pool, world: int) -> None:
-    ranks = [read(pool, rank=rank, world=world) for rank in range(world)]
+def test_ranks_share_a_step(sets: CuratedSets, world: int) -> None:
+    ranks = [read(sets, rank=rank, world=world) for rank in range(world)]
     dealt = [ranks[i % world][i // world] for i in range(STEPS * PACKS)]
-    assert same(dealt, read(pool))
+    assert same(dealt, read(sets))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_worker_processes_keep_the_order(pool: Pool, workers: int) -> None:
-    assert same(read(pool, workers=workers, flip_seed=1), read(pool, flip_seed=1))
+def test_worker_processes_keep_the_order(sets: CuratedSets, workers: int) -> None:
+    assert same(read(sets, workers=workers, flip_seed=1), read(sets, flip_seed=1))
 
 
 @pytest.mark.slow
-def test_a_workers_error_arrives_with_its_type(pool: Pool) -> None:
-    where = pool.indexes[0]
-    path = Path(pool.runs[0], "sample", where.shards[0])
+def test_a_workers_error_arrives_with_its_type(sets: CuratedSets) -> None:
+    where = sets.indexes[0]
+    path = Path(sets.runs[0], "sample", where.shards[0])
     data = bytearray(path.read_bytes())
     data[where.offset_N[3] : where.offset_N[3] + 8] = bytes(8)
     path.write_bytes(data)
     with pytest.raises(DataError, match=rf"^image {where.image_id(3)} of the sample cannot be decoded") as caught:
-        read(pool, workers=1)
+        read(sets, workers=1)
     assert "Traceback" not in str(caught.value)
 
 
-def test_a_dead_worker_is_named_wherever_the_reader_stands(pool: Pool) -> None:
+def test_a_dead_worker_is_named_wherever_the_reader_stands(sets: CuratedSets) -> None:
     others = set(multiprocessing.active_children())
-    reading = batches(Images(pool=pool, patch_size=16), plan(pool), start=0, stop=1000, workers=1)
+    reading = batches(Images(sets=sets, patch_size=16), plan(sets), start=0, stop=1000, workers=1)
     next(reading)
     (child,) = set(multiprocessing.active_children()) - others
 
@@ -123,21 +124,21 @@ def test_a_dead_worker_is_named_wherever_the_reader_stands(pool: Pool) -> None:
         go_on()
 
 
-def test_an_image_that_cannot_be_decoded_and_a_shard_that_is_gone(pool: Pool) -> None:
-    where = pool.indexes[0]
-    path = Path(pool.runs[0], "sample", where.shards[1])
+def test_an_image_that_cannot_be_decoded_and_a_shard_that_is_gone(sets: CuratedSets) -> None:
+    where = sets.indexes[0]
+    path = Path(sets.runs[0], "sample", where.shards[1])
     data = bytearray(path.read_bytes())
     data[where.offset_N[9] : where.offset_N[9] + 8] = bytes(8)
     path.write_bytes(data)
     with pytest.raises(DataError, match=where.image_id(9)):
-        read(pool)
+        read(sets)
     path.unlink()
     with pytest.raises(StoreError, match="part-00001"):
-        read(Pool.load(pool.runs))
+        read(CuratedSets.load(sets.runs))
 
 
-def test_flips_are_keyed(pool: Pool) -> None:
-    plain, one, again, two = (read(pool, flip_seed=seed) for seed in (None, 1, 1, 2))
+def test_flips_are_keyed(sets: CuratedSets) -> None:
+    plain, one, again, two = (read(sets, flip_seed=seed) for seed in (None, 1, 1, 2))
     assert same(one, again)
     assert not same(one, two)
     assert [b.rows_B.tolist() for b in one] == [b.rows_B.tolist() for b in plain]

@@ -10,11 +10,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from siglino_core.config import TrainConfig
+from siglino_core.distillation.training.student import new_student, student_config
 from siglino_core.errors import ConfigError
 from siglino_core.models import PRESETS, SigLino, SigLinoConfig, Teacher
 from siglino_core.models.hf_config import SigLinoHFConfig
 from siglino_core.teachers.teacher import TeacherCard
-from siglino_core.training.student import new_student, student_config
 from tests.siglino_core.models.tiny import TINY, student
 
 CARDS = [

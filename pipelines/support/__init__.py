@@ -1,0 +1,1 @@
+"""What serves all stages: Ray, prices, progress, summaries."""

@@ -1,0 +1,1 @@
+"""Curation: which images of a pool are worth learning from."""

@@ -1,0 +1,1 @@
+"""Copies: exact ones by their bytes, near ones by their embeddings."""

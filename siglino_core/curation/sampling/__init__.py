@@ -1,0 +1,1 @@
+"""Sampling: how many images every cluster gives, and which."""

@@ -1,0 +1,1 @@
+"""Distillation: a student learns from teachers on the curated images."""

@@ -1,0 +1,1 @@
+"""What a model's features are worth, and how they look."""

@@ -1,0 +1,1 @@
+"""Images: decoding, patches, and why a file is no image."""

@@ -1,0 +1,1 @@
+"""Statistics: diversity, and how sure a mean is."""

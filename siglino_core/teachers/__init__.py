@@ -1,0 +1,1 @@
+"""Teachers: frozen networks over packs of patches, whose features a student learns."""
