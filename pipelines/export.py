@@ -68,7 +68,7 @@ def _write(train: Stage, manifest: Manifest, stage: Stage, fingerprint: str, bou
     writer = stage.writer(SHARD, fingerprint)
     with _checkpoint(train) as checkpoint, tempfile.TemporaryDirectory(prefix="siglino-") as scratch, writer as out:
         model = load_student(str(checkpoint))
-        names = [t.name for t in model.student.teachers]
+        names = [t.name for t in model.spec.teachers]
         source = f"distilled from {', '.join(names)} by {manifest.software}, training {manifest.digest[:12]}"
         files = export(model, f"{scratch}/{FOLDER}", source=source, max_pixels=bound)
         for file in sorted(files):

@@ -97,7 +97,7 @@ def test_a_student_is_distilled(demo: tuple[Path, dict[str, str]]) -> None:
     note = json.loads((folder / "runs/demo/distill.json").read_text())
     assert note["command"].startswith("siglino distill experiment=demo")
     assert note["config"]["train"]["student"] == "siglino-nano"
-    assert load_student(str(folder / "runs/demo/export/student")).student.width == 192
+    assert load_student(str(folder / "runs/demo/export/student")).spec.width == 192
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """sample: near-duplicates out, exact quotas top-down, and the kept images as training shards.
 
-Phases, each of committed units: exchange (by shard) -> bucket (near-duplicates, by cluster) -> spread (the order in
+Phases, each of committed units: exchange (by shard) -> bucket (near-duplicates, by cluster) -> coverage (the order in
 which a cluster is thinned) -> quotas -> pick (by cluster) -> part (by shard). See `layout` for how the work is cut.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.sample.cells import SEEDS, exchange, near_duplicates, pick, spread, stays
+from pipelines.sample.cells import SEEDS, coverage, exchange, near_duplicates, pick, stays
 from pipelines.sample.layout import Layout
 from pipelines.sample.write import write_group
 from pipelines.support.runtime import Estimate, Progress, Result, map_shards, silent
@@ -25,7 +25,7 @@ from siglino_core.statistics.diversity import compare
 from siglino_core.store import Identity, Run, Shard, Stage, Todo
 
 VERSION = 2
-SCRATCH = ("exchange", "decisions", "spread", "picks")
+SCRATCH = ("exchange", "decisions", "coverage", "picks")
 
 
 def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
@@ -39,7 +39,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         inputs={"source": source.digest, "embed": embed.digest, "cluster": cluster.digest},
     )
     layout = Layout.of(run.stage("source").shards(), cluster, embed.facts["dim"])
-    todo = stage.begin(identity, lambda: layout.units(spread=config.sample.pick is Pick.SPREAD), redo=redo)
+    todo = stage.begin(identity, lambda: layout.units(coverage=config.sample.pick is Pick.COVERAGE), redo=redo)
     if todo.manifest is not None:
         stage.sweep(*SCRATCH)
         return Result(state=todo.state, manifest=todo.manifest)
@@ -92,8 +92,8 @@ def _phases(
     phase("exchange-", partial(exchange, run, fingerprint, layout), "bringing clusters together")
     phase("bucket-", partial(near_duplicates, run, fingerprint, layout, config, middle), "near-duplicates")
     limit = _outlier_limit(config, stage, layout)
-    if config.sample.pick is Pick.SPREAD:
-        phase("spread-", partial(spread, run, fingerprint, layout, config, middle, limit), "spreading")
+    if config.sample.pick is Pick.COVERAGE:
+        phase("coverage-", partial(coverage, run, fingerprint, layout, config, middle, limit), "spreading")
     if any(u["name"] in ("quotas", "clusters") for u in todo.missing):
         _commit_quotas(config, run, stage, fingerprint, layout, limit)
     phase("pick-", partial(pick, run, fingerprint, layout, config, limit), "filling quotas")
@@ -108,13 +108,13 @@ def _buckets(stage: Stage, layout: Layout, folder: str, columns: list[str]) -> I
 
 
 def _outlier_limit(config: Config, stage: Stage, layout: Layout) -> float:
-    """The loneliness above which an image is an outlier: ``sample.trim`` of the candidates are lonelier."""
+    """The knn_distance above which an image is an outlier: ``sample.trim`` of the candidates are lonelier."""
     if config.sample.trim == 0:
         return float("inf")
 
     def lonely() -> Iterator[np.ndarray]:
-        for table in _buckets(stage, layout, "decisions", ["duplicate_of", "loneliness"]):
-            yield table["loneliness"].to_numpy()[table["duplicate_of"].is_null().to_numpy()]
+        for table in _buckets(stage, layout, "decisions", ["duplicate_of", "knn_distance"]):
+            yield table["knn_distance"].to_numpy()[table["duplicate_of"].is_null().to_numpy()]
 
     candidates = sum(len(values) for values in lonely())
     return kth_largest(lonely, int(candidates * config.sample.trim) + 1)
@@ -129,7 +129,7 @@ def _commit_quotas(config: Config, run: Run, stage: Stage, fingerprint: str, lay
     size = tables[0]["size"].to_numpy()
     parents = [t["parent_id"].to_numpy().astype(np.int64) for t in tables[:-1]]
     candidates = np.zeros(len(size), np.int64)
-    for table in _buckets(stage, layout, "decisions", ["level_1", "duplicate_of", "loneliness"]):
+    for table in _buckets(stage, layout, "decisions", ["level_1", "duplicate_of", "knn_distance"]):
         candidates += np.bincount(table["level_1"].to_numpy()[stays(table, limit)], minlength=len(size))
     target, available = config.sample.target_size, int(candidates.sum())
     if target > available:
@@ -168,10 +168,12 @@ def _quotas(
         return quotas(candidates, parents, s.target_size, power=s.quota_power, min_support=s.min_support, seed=seed)
 
     def joining() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        decided = _buckets(stage, layout, "decisions", ["level_1", "duplicate_of", "loneliness"])
-        for table, joins in zip(decided, _buckets(stage, layout, "spread", [f"joins_{draw}"]), strict=True):
+        decided = _buckets(stage, layout, "decisions", ["level_1", "duplicate_of", "knn_distance"])
+        for table, cover_distance in zip(
+            decided, _buckets(stage, layout, "coverage", [f"cover_distance_{draw}"]), strict=True
+        ):
             free = stays(table, limit)
-            yield table["level_1"].to_numpy()[free], joins[0].to_numpy()[free]
+            yield table["level_1"].to_numpy()[free], cover_distance[0].to_numpy()[free]
 
     return radius_quotas(joining, len(candidates), s.target_size)[0]
 

@@ -10,7 +10,7 @@ from pipelines.sample.layout import Layout, bucket_of_cell
 from siglino_core.config import Config, Pick
 from siglino_core.curation.clustering.points import prepare
 from siglino_core.curation.dedup.near import representatives
-from siglino_core.curation.sampling.coverage import farthest_first, loneliness
+from siglino_core.curation.sampling.coverage import farthest_first, knn_distance
 from siglino_core.curation.sampling.quotas import choose
 from siglino_core.device import single_thread
 from siglino_core.hashing import id_bits, key_of, uniform
@@ -92,19 +92,19 @@ def near_duplicates(
     lonely = np.zeros(table.num_rows, np.float32)
     if config.sample.trim > 0:
         for rows in _members(table["level_1"].to_numpy(), ~copy):
-            lonely[rows] = loneliness(points[rows])
+            lonely[rows] = knn_distance(points[rows])
     ids = table["image_id"].combine_chunks()
     decided = (
         table.select(["shard", "row", "image_id", "level_1", "label", "distance"])
         .append_column("duplicate_of", ids.take(pa.array(stands, mask=~copy)))
-        .append_column("loneliness", pa.array(lonely))
+        .append_column("knn_distance", pa.array(lonely))
     )
     with writer as out:
         out.write(f"decisions/{unit['name']}.parquet", decided, decided.schema)
         return out.commit(rows=0, facts={"candidates": int((~copy).sum())})
 
 
-def spread(
+def coverage(
     run: Run,
     fingerprint: str,
     layout: Layout,
@@ -119,22 +119,22 @@ def spread(
     writer = stage.writer(unit["name"], fingerprint)
     table, points = _cells(stage, layout, unit["bucket"], center)
     with stage.files.parquet(f"decisions/{name}.parquet") as file:
-        candidate = stays(file.read(columns=["duplicate_of", "loneliness"]), limit)
+        candidate = stays(file.read(columns=["duplicate_of", "knn_distance"]), limit)
     bits = id_bits(table["image_id"].to_pylist())
     columns: dict[str, np.ndarray] = {}
     for i in range(SEEDS):
-        joins = columns[f"joins_{i}"] = np.zeros(table.num_rows, np.float32)
+        cover_distance = columns[f"cover_distance_{i}"] = np.zeros(table.num_rows, np.float32)
         start_key = uniform(key_of(config.seed + i, "spread"), bits)
         for rows in _members(table["level_1"].to_numpy(), candidate):
-            joins[rows] = farthest_first(points[rows], int(start_key[rows].argmin()))
+            cover_distance[rows] = farthest_first(points[rows], int(start_key[rows].argmin()))
     with writer as out:
-        out.write(f"spread/{name}.parquet", pa.table(columns), pa.table(columns).schema)
+        out.write(f"coverage/{name}.parquet", pa.table(columns), pa.table(columns).schema)
         return out.commit(rows=0)
 
 
 def stays(decided: pa.Table, limit: float) -> np.ndarray:
     """Which images may be kept: neither near-duplicates nor outliers."""
-    return decided["duplicate_of"].is_null().to_numpy() & (decided["loneliness"].to_numpy() <= limit)
+    return decided["duplicate_of"].is_null().to_numpy() & (decided["knn_distance"].to_numpy() <= limit)
 
 
 def pick(run: Run, fingerprint: str, layout: Layout, config: Config, limit: float, unit: Shard) -> dict[str, Any]:
@@ -143,8 +143,8 @@ def pick(run: Run, fingerprint: str, layout: Layout, config: Config, limit: floa
     writer = stage.writer(unit["name"], fingerprint)
     with stage.files.parquet(f"decisions/{name}.parquet") as file:
         table = file.read()
-    if config.sample.pick is Pick.SPREAD:
-        with stage.files.parquet(f"spread/{name}.parquet") as file:
+    if config.sample.pick is Pick.COVERAGE:
+        with stage.files.parquet(f"coverage/{name}.parquet") as file:
             for column, values in zip(file.schema_arrow.names, file.read().columns, strict=True):
                 table = table.append_column(column, values)
     table = table.sort_by([("shard", "ascending"), ("row", "ascending")])
@@ -154,8 +154,8 @@ def pick(run: Run, fingerprint: str, layout: Layout, config: Config, limit: floa
     units, ids = table["level_1"].to_numpy()[candidate], id_bits(table["image_id"].to_pylist())[candidate]
     draws: list[np.ndarray] = []
     for i in range(SEEDS):
-        if config.sample.pick is Pick.SPREAD:
-            key = -table[f"joins_{i}"].to_numpy()[candidate]
+        if config.sample.pick is Pick.COVERAGE:
+            key = -table[f"cover_distance_{i}"].to_numpy()[candidate]
         elif config.sample.pick is Pick.CLOSEST:
             key = table["distance"].to_numpy()[candidate]
         else:

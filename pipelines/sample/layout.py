@@ -43,13 +43,13 @@ class Layout:
     def groups(self) -> list[list[str]]:
         return [self.shards[i : i + self.group_size] for i in range(0, len(self.shards), self.group_size)]
 
-    def units(self, *, spread: bool) -> list[Shard]:
-        """Every unit of work, in the order of its phases; ``spread`` says whether clusters are put in order."""
+    def units(self, *, coverage: bool) -> list[Shard]:
+        """Every unit of work, in the order of its phases; ``coverage`` says whether clusters are put in order."""
         groups, buckets = range(len(self.groups())), range(self.buckets)
         return [
             *({"name": f"exchange-{g:05d}", "group": g} for g in groups),
             *({"name": f"bucket-{b:05d}", "bucket": b} for b in buckets),
-            *({"name": f"spread-{b:05d}", "bucket": b} for b in buckets if spread),
+            *({"name": f"coverage-{b:05d}", "bucket": b} for b in buckets if coverage),
             {"name": "quotas"},
             {"name": "clusters"},
             *({"name": f"pick-{b:05d}", "bucket": b} for b in buckets),

@@ -18,7 +18,7 @@ from torch import Tensor
 from siglino_core import schema
 from siglino_core.config import Stored, TargetsConfig
 from siglino_core.device import choose, single_thread
-from siglino_core.distillation.targets.ask import ask, to_half
+from siglino_core.distillation.targets.checked import checked_targets, to_half
 from siglino_core.distillation.targets.codec import DENSE, Codec
 from siglino_core.distillation.targets.measures import ErrorMeter
 from siglino_core.distillation.targets.packs import Pack, packs, read_index
@@ -231,7 +231,7 @@ def _told(work: Work, images: Pack, device: str) -> Iterator[Targets]:
     """Each teacher's targets for a pack, in turn."""
     for spec, card in zip(work.config.teachers, work.cards, strict=True):
         teacher = same_teacher(_teacher(spec, device, work.dtype), card)
-        yield ask(teacher, images.patches_NV, images.shapes, images.ids, device)
+        yield checked_targets(teacher, images.patches_NV, images.shapes, images.ids, device)
 
 
 def _device(work: Work) -> str:

@@ -198,7 +198,7 @@ def _alone(job: Job, device: Device, progress: Progress) -> None:
     run_rank(job, device, tell=lambda step, steps, note: progress("train", step, steps, note))
 
 
-class Board:
+class ProgressActor:
     """An actor that ranks write on, and the driver reads: progress, and the first error of ours."""
 
     def __init__(self) -> None:
@@ -222,7 +222,7 @@ class Board:
 def _on_ray(job: Job, device: Device, progress: Progress) -> None:
     """Train on a group of workers; when one of them dies all begin anew, from the newest checkpoint."""
     ray = start_ray(job.config.runtime)
-    board = ray.remote(num_cpus=0)(Board).remote()
+    board = ray.remote(num_cpus=0)(ProgressActor).remote()
     train, failure = job.config.train, None
     for attempt in range(train.max_restarts + 1):
         world = _ranks(job.config, device)
@@ -239,7 +239,8 @@ def _on_ray(job: Job, device: Device, progress: Progress) -> None:
             raise getattr(errors, kind)(text)
     raise WorkerError(
         f"train: workers died {train.max_restarts + 1} times (the last time: {failure}). The checkpoints stay: run the "
-        "same command again. If they died for want of memory, lower train.pack.capacity or set train.recompute=true."
+        "same command again. If they ran out of memory, lower train.pack.capacity or set "
+        "train.activation_checkpointing=true."
     )
 
 

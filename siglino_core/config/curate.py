@@ -47,7 +47,7 @@ class Engine(StrEnum):
 class Pick(StrEnum):
     RANDOM = "random"
     CLOSEST = "closest"
-    SPREAD = "spread"
+    COVERAGE = "coverage"
 
 
 class Quota(StrEnum):
@@ -127,7 +127,7 @@ class SampleConfig:
         0.0, "hierarchical: clusters claim size ** this; 0 equal, 1 as random, between flatter", ge=0, le=1
     )
     min_support: int = setting(1, "hierarchical: clusters with fewer images are drawn at the pool's own rate", ge=1)
-    pick: Pick = setting(Pick.SPREAD, "which members fill a quota; spread takes the farthest apart first")
+    pick: Pick = setting(Pick.COVERAGE, "which members fill a quota; coverage takes the farthest apart first")
     shards: Shards = setting(Shards.PARQUET, "format of the training shards")
 
 

@@ -134,10 +134,14 @@ class TrainConfig:
     precision: Precision = setting(Precision.AUTO, "auto: bf16 where the device is fast in it, else fp32")
     max_bad_steps: int = setting(3, "steps in a row with a loss or gradient that is not finite before it stops", ge=1)
     ranks: int = setting(0, "processes that train; 0: one a GPU, or one", ge=0, le=65536, shapes=False)
-    shard: int = setting(0, "ranks that share one copy of the weights; 0: all, 1: each has its own", ge=0, shapes=False)
-    recompute: bool = setting(False, "compute blocks again in the backward pass, to save memory", shapes=False)
+    fsdp_size: int = setting(
+        0, "ranks that share one copy of the weights; 0: all, 1: each has its own", ge=0, shapes=False
+    )
+    activation_checkpointing: bool = setting(
+        False, "compute blocks again in the backward pass, to save memory", shapes=False
+    )
     compile: bool = setting(False, "torch.compile block by block", shapes=False)
-    loaders: int = setting(1, "processes a rank that read and decode images; 0: none beside it", ge=0, shapes=False)
+    num_workers: int = setting(1, "processes a rank that read and decode images; 0: none beside it", ge=0, shapes=False)
     checkpoint_steps: int = setting(500, "steps from one checkpoint to the next", ge=1, shapes=False)
     keep_last: int = setting(2, "checkpoints kept, the newest", ge=1, shapes=False)
     keep_every: int = setting(0, "steps; checkpoints at multiples of it are kept too; 0: none", ge=0, shapes=False)

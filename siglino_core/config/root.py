@@ -61,8 +61,8 @@ def _curation(config: Config) -> list[str]:
         errors.append("cluster.num_clusters: at least one level is needed")
     if any(a <= b for a, b in itertools.pairwise(levels)):
         errors.append(f"cluster.num_clusters: {levels} does not decrease from the finest level up")
-    if config.sample.quota is Quota.RADIUS and config.sample.pick is not Pick.SPREAD:
-        errors.append("sample.quota=radius needs sample.pick=spread (or choose sample.quota=hierarchical)")
+    if config.sample.quota is Quota.RADIUS and config.sample.pick is not Pick.COVERAGE:
+        errors.append("sample.quota=radius needs sample.pick=coverage (or choose sample.quota=hierarchical)")
     if not config.run:
         errors.append("run: a folder or URL is needed")
     return errors

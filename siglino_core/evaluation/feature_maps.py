@@ -60,7 +60,7 @@ class Student:
     @property
     def spaces(self) -> dict[str, int]:
         """Its feature spaces and their channels: its own, then its teachers'."""
-        config = self.model.student
+        config = self.model.spec
         return {STUDENT: config.width, **{t.name: t.dim for t in config.teachers}}
 
     @torch.no_grad()
@@ -95,10 +95,10 @@ def load(name: str, max_pixels: int | None = None) -> Student:
     """
     model = load_student(name)
     processor = load_processor(name, model)
-    patch = model.student.patch_size
-    if processor.patch_size != patch or model.student.channels != 3:
+    patch = model.spec.patch_size
+    if processor.patch_size != patch or model.spec.channels != 3:
         raise DataError(
-            f"{name}: patches of {patch} pixels and {model.student.channels} channels in config.json, of "
+            f"{name}: patches of {patch} pixels and {model.spec.channels} channels in config.json, of "
             f"{processor.patch_size} pixels and 3 channels in preprocessor_config.json"
         )
     if max_pixels is not None:

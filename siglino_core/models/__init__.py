@@ -4,8 +4,8 @@ The modules that make up the model import one another relatively, so that an exp
 as they are for readers who have no SigLino installed.
 """
 
-from siglino_core.models.config import PRESETS, SigLinoConfig, Teacher
+from siglino_core.models.config import PRESETS, HeadConfig, SigLinoConfig
 from siglino_core.models.encoder import Features, SigLino
 from siglino_core.models.layout import Layout
 
-__all__ = ["PRESETS", "Features", "Layout", "SigLino", "SigLinoConfig", "Teacher"]
+__all__ = ["PRESETS", "Features", "HeadConfig", "Layout", "SigLino", "SigLinoConfig"]

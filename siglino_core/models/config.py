@@ -9,7 +9,7 @@ POOLING_HEADS = 16  # of SigLIP2's attention pooling
 
 
 @dataclass(frozen=True, kw_only=True)
-class Teacher:
+class HeadConfig:
     """A teacher whose features the student predicts.
 
     Attributes:
@@ -23,8 +23,8 @@ class Teacher:
     pooled: bool = False
 
 
-SIGLIP2 = Teacher(name="siglip2", dim=1152, pooled=True)
-DINOV3 = Teacher(name="dinov3", dim=1024)
+SIGLIP2 = HeadConfig(name="siglip2", dim=1152, pooled=True)
+DINOV3 = HeadConfig(name="dinov3", dim=1024)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class SigLinoConfig:
     channels: int = 3
     rope_min: float = 1.0
     rope_max: float = 20.0
-    teachers: tuple[Teacher, ...] = (SIGLIP2, DINOV3)
+    teachers: tuple[HeadConfig, ...] = (SIGLIP2, DINOV3)
 
     def __post_init__(self) -> None:
         for name in ("width", "layers", "heads", "head_dim", "patch_size", "channels"):

@@ -106,7 +106,7 @@ class SigLino(KeepsFp32, nn.Module):
 
     def build(self, config: SigLinoConfig, backend: Backend) -> None:
         """Make the modules; their values are those of :meth:`reset_parameters` or of a checkpoint."""
-        self.student = config
+        self.spec = config
         self.backend: Backend = backend
         self.cls_token = nn.Parameter(torch.empty(1, 1, config.width))
         self.storage_tokens = nn.Parameter(torch.empty(1, config.registers, config.width))
@@ -154,7 +154,7 @@ class SigLino(KeepsFp32, nn.Module):
 
     def golden(self) -> Tensor:
         """The rotary frequencies that belong to this shape, fp32 [H, hd / 4, 2]."""
-        c = self.student
+        c = self.spec
         return golden_frequencies(c.heads, c.head_dim // 4, c.rope_min, c.rope_max)
 
     def check_frequencies(self, found_HF2: Tensor) -> None:
@@ -170,7 +170,7 @@ class SigLino(KeepsFp32, nn.Module):
 
     def layout(self, shapes: list[tuple[int, int]], total: int | None = None) -> Layout:
         """Where images of these (height, width), in patches, lie in a pack of ``total`` tokens."""
-        return Layout.of(shapes, prefix=self.student.prefix, total=total, device=self.cls_token.device)
+        return Layout.of(shapes, prefix=self.spec.prefix, total=total, device=self.cls_token.device)
 
     def encode(self, patches_NV: Tensor, layout: Layout) -> Tensor:
         """Patches of all images, [N, V], to tokens after the last norm, [T, D].
@@ -203,15 +203,15 @@ class SigLino(KeepsFp32, nn.Module):
         Raises:
             ValueError: patches that don't fit the layout.
         """
-        if patches.shape != (layout.patch_N.shape[0], self.student.patch_values):
+        if patches.shape != (layout.patch_N.shape[0], self.spec.patch_values):
             raise ValueError(
                 f"patches of {tuple(patches.shape)}: the layout has {layout.patch_N.shape[0]} of "
-                f"{self.student.patch_values} values"
+                f"{self.spec.patch_values} values"
             )
         x_TD = self.encode(patches, layout)
         prefix_BPD = x_TD[layout.prefix_BP]
         out = Features({STUDENT: x_TD[layout.patch_N]}, {STUDENT: prefix_BPD[:, 0]}, {STUDENT: prefix_BPD[:, 1:]})
-        for t in self.student.teachers:
+        for t in self.spec.teachers:
             predicted_TC = self.get_submodule(f"{t.name}_adapter")(x_TD)
             prefix_BPC = predicted_TC[layout.prefix_BP]
             out.patches[t.name] = predicted_TC[layout.patch_N]

@@ -39,7 +39,7 @@ class SigLinoModel(SigLino, PreTrainedModel):
 
     def __init__(self, config: SigLinoHFConfig) -> None:
         PreTrainedModel.__init__(self, config)
-        self.build(config.student(), "auto")
+        self.build(config.spec(), "auto")
         self.post_init()
 
     def _init_weights(self, module: torch.nn.Module) -> None:
@@ -81,7 +81,7 @@ class SigLinoModel(SigLino, PreTrainedModel):
             ValueError: shapes that contradict one another.
         """
         if pixel_values.ndim == 4:
-            size = self.student.patch_size
+            size = self.spec.patch_size
             shapes = [(pixel_values.shape[2] // size, pixel_values.shape[3] // size)] * len(pixel_values)
             pixel_values = patchify(pixel_values, size)
         elif spatial_shapes is None:

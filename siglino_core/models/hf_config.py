@@ -5,7 +5,7 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
-from .config import SigLinoConfig, Teacher
+from .config import HeadConfig, SigLinoConfig
 
 MIXTURE = {"num_experts": 28, "top_k": 6}
 ONLY = {"score_func": "sigmoid", "route_norm": False, "score_before_experts": False, "num_shared_experts": 0}
@@ -96,7 +96,7 @@ class SigLinoHFConfig(PretrainedConfig):
             **kwargs,
         )
 
-    def student(self) -> SigLinoConfig:
+    def spec(self) -> SigLinoConfig:
         """The student's config.
 
         Raises:
@@ -136,5 +136,5 @@ class SigLinoHFConfig(PretrainedConfig):
             channels=self.channel_size,
             rope_min=self.rope_min_freqs,
             rope_max=self.rope_max_freqs,
-            teachers=tuple(Teacher(name=t, dim=dims[t], pooled=t in self.pooled_teachers) for t in self.teachers),
+            teachers=tuple(HeadConfig(name=t, dim=dims[t], pooled=t in self.pooled_teachers) for t in self.teachers),
         )

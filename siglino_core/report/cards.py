@@ -5,7 +5,7 @@ import re
 
 from siglino_core import schema
 from siglino_core.config import Config, Pick
-from siglino_core.report.headline import verdict
+from siglino_core.report.headline import headline
 from siglino_core.report.model import Balance, CurationReport, Interval, Metric
 from siglino_core.report.words import block, clean, decimals, number, percent, reason_name
 
@@ -41,7 +41,7 @@ def dataset_card(report: CurationReport, config: Config, *, licence: str = "", t
     parts = [
         _front_matter(report, config, licence, name),
         f"# {plain(name)}",
-        plain(verdict(report).sentence, 600),
+        plain(headline(report).sentence, 600),
         "## What it is\n\n" + _what(report),
         "## Licence\n\n" + (f"`{code(licence)}`, as given by whoever made this set." if licence else UNKNOWN_LICENCE),
         "## How it was made\n\n" + _recipe(report, config),

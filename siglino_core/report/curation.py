@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from siglino_core.report import gallery, lineage, thumbnails, view
 from siglino_core.report.gallery import Thumbs
-from siglino_core.report.headline import verdict
+from siglino_core.report.headline import headline
 from siglino_core.report.model import (
     Balance,
     BalanceRow,
@@ -93,7 +93,7 @@ def _words(report: CurationReport, text: int) -> dict[str, Any]:
         "run_name": clean(report.run_name, 80) or "curation",
         "experiment": clean(report.experiment, 80),
         "date": clean(report.date, 40),
-        "verdict": verdict(report),
+        "headline": headline(report),
         "rejects": lineage.rejects(report, max(text, 60)),
         "stages": lineage.stages(report),
         "lineage": lineage.lineage(report),

@@ -18,9 +18,9 @@ HEADLINES: dict[Outcome, str] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Headline:
     outcome: Outcome
-    headline: str
+    title: str
     sentence: str
 
 
@@ -58,13 +58,13 @@ def _high(value: Interval, sign: float) -> float:
     return -_low(value, -sign)
 
 
-def verdict(report: CurationReport) -> Verdict:
-    """The verdict in words; it says so plainly where ours is not better."""
+def headline(report: CurationReport) -> Headline:
+    """The headline in words; it says so plainly where ours is not better."""
     kept = f"{report.funnel.kept:,} of {report.funnel.pool:,} images kept"
     judged = judge(report.balance) if report.balance else None
     if judged is None:
         sentence = f"{kept}{_clusters(report)}. {_why(report)}"
-        return Verdict(outcome="unknown", headline=HEADLINES["unknown"], sentence=sentence)
+        return Headline(outcome="unknown", title=HEADLINES["unknown"], sentence=sentence)
     outcome, metric, ours, best, first = judged
     title = clean(metric.title, 60)
 
@@ -88,7 +88,7 @@ def verdict(report: CurationReport) -> Verdict:
     costs = _costs(report.balance, metric, ours, best)
     price = f" {'Worse too' if outcome == 'worse' else 'The price'}: {', '.join(costs)}." if costs else ""
     caveat = "" if report.labels else " The pool has no labels."
-    return Verdict(outcome=outcome, headline=HEADLINES[outcome], sentence=f"{kept}; {tail}{price}{caveat}")
+    return Headline(outcome=outcome, title=HEADLINES[outcome], sentence=f"{kept}; {tail}{price}{caveat}")
 
 
 def _say(balance: Balance | None, metric: Metric, row: BalanceRow) -> str:

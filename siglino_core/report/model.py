@@ -38,7 +38,7 @@ class Metric:
     """A column of the balance table."""
 
     key: str  # under which BalanceRow.values holds it
-    title: str  # "effective labels": also what the verdict calls it
+    title: str  # "effective labels": also what the headline calls it
     doc: str = ""  # a sentence under the table
     share: bool = False  # values are fractions, shown in percent
     better: Literal["higher", "lower", ""] = "higher"  # "": a description, never judged
@@ -49,13 +49,13 @@ class BalanceRow:
     """One way to choose ``Balance.sample_size`` images, measured; a metric may be missing."""
 
     name: str  # "random", "duplicates removed, then random", "ours"
-    role: Literal["baseline", "ours"]  # exactly one row is ours; a verdict needs at least one baseline
+    role: Literal["baseline", "ours"]  # exactly one row is ours; a comparison needs at least one baseline
     values: Mapping[str, Interval]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Balance:
-    """Ours against its baselines. The first metric decides the verdict; the first row is the "before"."""
+    """Ours against its baselines. The first metric decides the headline; the first row is the "before"."""
 
     sample_size: int
     metrics: tuple[Metric, ...]

@@ -45,7 +45,7 @@ def export(
     if target.exists():
         raise ConfigError(f"--out {out} is there already. Take another name, or remove it.")
     bounds = {"min_pixels": min(SMALLEST, max_pixels), "max_pixels": max_pixels}
-    processor = SigLinoImageProcessor(patch_size=model.student.patch_size, **bounds)
+    processor = SigLinoImageProcessor(patch_size=model.spec.patch_size, **bounds)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = target.parent / f".{target.name}-{uuid.uuid4().hex[:8]}"
@@ -55,7 +55,7 @@ def export(
             processor.save_pretrained(folder)
             parameters = sum(p.numel() for p in model.parameters())
             card = model_card(
-                model.student,
+                model.spec,
                 name=target.name,
                 source=Path(source).name if Path(source).exists() else source,
                 parameters=parameters,

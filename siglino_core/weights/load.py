@@ -54,7 +54,7 @@ def load_processor(source: str, model: SigLinoModel) -> SigLinoImageProcessor:
     """
     with local(source) as path:
         if not (path / "preprocessor_config.json").is_file():
-            return SigLinoImageProcessor(patch_size=model.student.patch_size)
+            return SigLinoImageProcessor(patch_size=model.spec.patch_size)
         try:
             return SigLinoImageProcessor.from_pretrained(path)
         except Exception as e:  # as for the model

@@ -24,7 +24,7 @@ class ImageEncoder(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        student = self.model.student
+        student = self.model.spec
         count, height, width = images.shape[0], images.shape[2], images.shape[3]
         grid = height // student.patch_size, width // student.patch_size
         layout = Layout.grid(count, *grid, prefix=student.prefix, device=images.device)
@@ -43,7 +43,7 @@ def export_program(model: SigLino, grid: tuple[int, int] | None = None, *, large
 
     The number of images stays open, 1 included.
     """
-    student = model.student
+    student = model.spec
     height, width = (side * student.patch_size for side in grid or (4, 6))
     images = torch.zeros(2, student.channels, height, width).to(model.cls_token)
     shape: dict[int, Dim] = {0: Dim("images", min=1, max=4096)}

@@ -23,7 +23,7 @@ from siglino_core.store import Run
 SEEDS = 5
 HIERARCHY = ("sample.quota=hierarchical", "sample.pick=random", "sample.trim=0.0")
 RECIPES: dict[str, tuple[str, ...]] = {
-    "ours (radius, spread, trim 1%)": (),
+    "ours (radius, coverage, trim 1%)": (),
     "ours, hierarchical quotas": ("sample.quota=hierarchical",),
     "ours, hierarchical quotas, members at random": HIERARCHY,
     "ours, 2 Lloyd iterations": ("cluster.iterations=2",),

@@ -57,7 +57,7 @@ def memory(mixture: Mixture) -> None:
     plan.step(0)
     kept, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    print(f"memory for a chapter of {len(mixture):,} images: {peak / 1e6:.0f} MB at most, {kept / 1e6:.0f} MB kept")
+    print(f"memory for a block of {len(mixture):,} images: {peak / 1e6:.0f} MB at most, {kept / 1e6:.0f} MB kept")
 
 
 def main() -> None:

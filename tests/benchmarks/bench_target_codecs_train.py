@@ -63,7 +63,7 @@ def trained(
         f"targets.keep={keep.value}",
         f"train.optim.steps={steps}",
         "train.trackers=[]",
-        "train.loaders=0",
+        "train.num_workers=0",
         f"seed={seed}",
         *more,
     ]

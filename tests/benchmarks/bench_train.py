@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_train.py [--images 16] [--rounds 5] [--steps 30] [--seed 0]
 
 A step is 16 real images of the demo's pool, in arrival order, each scaled to a grid drawn from a mixture of web-like
-sizes (256^2 to 768^2 pixels for most, smaller ones as they are: `tests.siglino_core.distillation.packing.sizes.mixed`), with the
+sizes (256^2 to 768^2 pixels for most, smaller ones as they are: `packing/sizes.py` of the tests), with the
 features of the demo's two teachers as targets. Both train a nano student with Muon and AdamW in one thread: forward,
 backward, optimiser. Reading, decoding and the teachers lie outside the clock, which counts this process's CPU time.
 
@@ -39,7 +39,7 @@ from siglino_core.distillation.targets.statistics import Statistics, TeacherMome
 from siglino_core.distillation.training.objective import Objective
 from siglino_core.images.patches import to_floats, to_patches
 from siglino_core.images.reasons import BadImage
-from siglino_core.models import PRESETS, SigLino, Teacher
+from siglino_core.models import PRESETS, HeadConfig, SigLino
 from siglino_core.models.attention import EXTRA, _sink_key, _with_one
 from siglino_core.models.config import SigLinoConfig
 from siglino_core.models.encoder import Attention
@@ -243,7 +243,7 @@ def rounds(pair: tuple[Trainer, Trainer], images: Sequence[Image], size: int, co
         ratios.append(seconds[1] / seconds[0])
         for rate, took in zip(rates, seconds, strict=True):
             rate.append(tokens / took)
-    for name, shape in (("this student", pair[0].model.student), ("siglino-moe-0.3b", PRESETS["siglino-moe-0.3b"])):
+    for name, shape in (("this student", pair[0].model.spec), ("siglino-moe-0.3b", PRESETS["siglino-moe-0.3b"])):
         print(f"by the count of operations alone, {name}: {_operations(shape, steps):.2f}")
     print(
         f"tokens/s, packed / padded to longest: median {statistics.median(ratios):.2f} ({min(ratios):.2f} to "
@@ -287,7 +287,7 @@ def main() -> None:
     torch.set_num_threads(1)
     optim = OptimConfig(lr=0.02, steps=200, warmup_steps=10)
     images, objective, cards = read(a.images * a.rounds, 1, a.seed)
-    shape = replace(PRESETS["siglino-nano"], teachers=tuple(Teacher(name=c.name, dim=c.dim) for c in cards))
+    shape = replace(PRESETS["siglino-nano"], teachers=tuple(HeadConfig(name=c.name, dim=c.dim) for c in cards))
     print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, one thread, siglino-nano")
     pair = trainers(shape, objective, optim, a.seed)
     check(pair, images[:4])

@@ -31,11 +31,10 @@ from siglino_core.distillation.targets.phi_s import PhiS
 from siglino_core.distillation.targets.statistics import Statistics
 from siglino_core.distillation.targets.stored import Fetched
 from siglino_core.distillation.training.objective import Objective
-from siglino_core.distillation.training.parallel import one_rank, spread
+from siglino_core.distillation.training.parallel import one_rank, parallelize
 from siglino_core.distillation.training.student import new_student
 from siglino_core.images.patches import to_floats
-from siglino_core.models import PRESETS, SigLino
-from siglino_core.models import Teacher as Head
+from siglino_core.models import PRESETS, HeadConfig, SigLino
 from siglino_core.models.routing import rebalance
 from siglino_core.models.size import forward_flops
 from siglino_core.teachers.dinov3 import PackedDinoV3
@@ -104,7 +103,7 @@ class Bench:
         ]
         cards = [t.card for t in self.teachers]
         shape = PRESETS["siglino-nano" if tiny else model]
-        self.shape = replace(shape, teachers=tuple(Head(name=c.name, dim=c.dim, pooled=c.pooled) for c in cards))
+        self.shape = replace(shape, teachers=tuple(HeadConfig(name=c.name, dim=c.dim, pooled=c.pooled) for c in cards))
         self.heads = {"siglip2": {k: v.float().cpu() for k, v in self.teachers[0].head.state_dict().items()}}
         phis = {c.name: PhiS.fit([torch.randn(2 * c.dim, c.dim)]) for c in cards}
         self.statistics = {name: Statistics(summary=p, patch=p) for name, p in phis.items()}
@@ -151,7 +150,9 @@ class Bench:
             found[name] = Targets(of.summaries_BC.to(self.device).float(), patches, registers)
         return found
 
-    def run(self, kind: str, steps: Sequence[Given], *, online: bool, recompute: bool, compiled: bool) -> None:
+    def run(
+        self, kind: str, steps: Sequence[Given], *, online: bool, activation_checkpointing: bool, compiled: bool
+    ) -> None:
         """Train, and print a line."""
         cuda = self.device == "cuda"
         torch._dynamo.reset()
@@ -159,11 +160,11 @@ class Bench:
         if cuda:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-        model: SigLino = spread(
+        model: SigLino = parallelize(
             new_student(self.shape, seed=0, heads=self.heads).train(),
             device=self.device,
             dtype=self.dtype,
-            recompute=recompute,
+            activation_checkpointing=activation_checkpointing,
             compiled=compiled,
         )
         optim = OptimConfig(lr=1e-4)
@@ -195,7 +196,7 @@ class Bench:
             rebalance(model)
             clock("optimiser")
             taken.append((step.tokens, clock.seconds()))
-        self._say(f"{kind}, {_words(online, recompute, compiled)}", steps, taken[WARM_UP:], online)
+        self._say(f"{kind}, {_words(online, activation_checkpointing, compiled)}", steps, taken[WARM_UP:], online)
 
     def _say(
         self, name: str, steps: Sequence[Given], taken: Sequence[tuple[int, dict[str, float]]], online: bool
@@ -229,9 +230,9 @@ class Bench:
         return found
 
 
-def _words(online: bool, recompute: bool, compiled: bool) -> str:
+def _words(online: bool, activation_checkpointing: bool, compiled: bool) -> str:
     words = ["teachers beside it" if online else "int8 targets"]
-    words += ["recomputed"] * recompute + ["compiled"] * compiled
+    words += ["recomputed"] * activation_checkpointing + ["compiled"] * compiled
     return ", ".join(words)
 
 
@@ -262,7 +263,9 @@ def _all(bench: Bench, *, compiled: bool) -> None:
     ways = itertools.product((True, False), (False, True), (False, True) if compiled else (False,))
     for (kind, mixture), (online, again, compiles) in itertools.product(sizes.items(), list(ways)):
         try:
-            bench.run(kind, bench.given(kind, mixture), online=online, recompute=again, compiled=compiles)
+            bench.run(
+                kind, bench.given(kind, mixture), online=online, activation_checkpointing=again, compiled=compiles
+            )
         except RuntimeError as e:  # out of memory is one
             print(
                 f"{kind}, {_words(online, again, compiles)}: {type(e).__name__}: {str(e).splitlines()[0]}", flush=True

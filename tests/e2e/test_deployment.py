@@ -64,7 +64,7 @@ def experiment(folder: Path) -> Path:
             "student": write_student(folder / "student.json"),
             "pack": {"packs_per_step": 2, "capacity": 64},
             "optim": {"steps": 6, "warmup_steps": 1},
-            "loaders": 0,
+            "num_workers": 0,
             "trackers": [],
         },
     }

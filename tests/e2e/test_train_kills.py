@@ -116,13 +116,13 @@ def assert_the_same(run: Path, wanted: Path) -> None:
 def test_killed_again_and_again_it_is_the_same(tiny: Tiny, ground: Ground, alone: Path, tmp_path: Path) -> None:
     run, rng = ground.run("killed"), random.Random(5)
     begun: list[int] = []
-    with tiny.start(*ground.words(run, **LOCAL, train__loaders=1), log=tmp_path / "loader.log") as started:
+    with tiny.start(*ground.words(run, **LOCAL, train__num_workers=1), log=tmp_path / "loader.log") as started:
         assert started.until(lambda: steps_done(run) >= 1 and loaders_of(started) != [])
         loaders_of(started)[0].kill()
         code, text = started.wait()
     assert (code, "a process that reads images died" in text, "Traceback" in text) == (1, True, False), text
     for i, wanted in enumerate((rng.randint(5, 8), rng.randint(10, 14))):
-        with tiny.start(*ground.words(run, **LOCAL, train__loaders=i % 2), log=tmp_path / f"{i}.log") as started:
+        with tiny.start(*ground.words(run, **LOCAL, train__num_workers=i % 2), log=tmp_path / f"{i}.log") as started:
             assert started.until(lambda wanted=wanted: steps_done(run) >= wanted)
             time.sleep(rng.uniform(0, 0.2))
             started.kill()

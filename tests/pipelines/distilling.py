@@ -44,7 +44,7 @@ def settings(run: str | Path, specs: list[str], shape: str, **changes: Any) -> d
         "targets__capacity": 64,
         "train__student": shape,
         "train__trackers": [],
-        "train__loaders": 0,
+        "train__num_workers": 0,
         "train__checkpoint_steps": 4,
         "train__precision": "fp32",
         "train__pack__packs_per_step": 6,

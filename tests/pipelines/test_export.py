@@ -48,7 +48,7 @@ def test_the_student_loads_as_it_was_trained(run: Run, model: SigLinoModel) -> N
     folder = f"{run.url}/export/student"
     loaded = load_student(folder)
     assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), model.parameters(), strict=True))
-    assert loaded.student == TINY
+    assert loaded.spec == TINY
     facts = result.manifest.facts
     assert facts["teachers"] == ["siglip2", "dinov3"]
     assert facts["parameters"] == sum(p.numel() for p in model.parameters())

@@ -23,7 +23,7 @@ from siglino_core.errors import ConfigError
 from siglino_core.store import Manifest, Ranges, Run
 from tests.stages import Pool, config, pool, table, write
 
-RADIUS = {"quota": Quota.RADIUS, "pick": Pick.SPREAD, "trim": 0.05}
+RADIUS = {"quota": Quota.RADIUS, "pick": Pick.COVERAGE, "trim": 0.05}
 
 
 @pytest.fixture(autouse=True)
@@ -309,9 +309,9 @@ def test_groups_stay_few(shards: int, size: int) -> None:
     assert found.group_size == size
     assert [n for g in found.groups() for n in g] == [s["name"] for s in names[:-1]]
     assert shards * 1000 / manifest.facts["levels"][found.cell_level - 1] <= layout.CELL or found.cell_level == 1
-    for spread in (False, True):
-        units = [u["name"] for u in found.units(spread=spread)]
-        assert len(set(units)) == len(units) == 2 * len(found.groups()) + (2 + spread) * found.buckets + 2
+    for coverage in (False, True):
+        units = [u["name"] for u in found.units(coverage=coverage)]
+        assert len(set(units)) == len(units) == 2 * len(found.groups()) + (2 + coverage) * found.buckets + 2
 
 
 @pytest.mark.parametrize("kind", Shards)

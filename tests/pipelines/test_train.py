@@ -157,7 +157,7 @@ def test_a_second_time_reuses_and_what_is_lost_is_made_again(made: Path, plain: 
 
 
 def test_loaders_change_nothing(made: Path, plain: Run, tmp_path: Path) -> None:
-    run = trained(made, tmp_path / "run", train__loaders=1)
+    run = trained(made, tmp_path / "run", train__num_workers=1)
     assert curve(run.url) == curve(plain.url)
     assert run.stage("train").require().digest == plain.stage("train").require().digest
 

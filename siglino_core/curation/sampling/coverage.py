@@ -19,20 +19,20 @@ def farthest_first(unit_MD: np.ndarray, start: int) -> np.ndarray:
     m = len(unit_MD)
     x_MD = torch.from_numpy(np.ascontiguousarray(unit_MD, dtype=np.float32))
     gram_MM = (x_MD @ x_MD.T).numpy() if m <= MOST else None
-    joins_M = np.zeros(m, np.float32)
+    cover_distance_M = np.zeros(m, np.float32)
     nearest_M = np.full(m, np.inf, np.float32)
     at, distance = start, np.float32(np.inf)
     for _ in range(min(m, MOST)):
-        joins_M[at] = distance
+        cover_distance_M[at] = distance
         cosine_M = gram_MM[at] if gram_MM is not None else (x_MD @ x_MD[at]).numpy()
         np.minimum(nearest_M, 2 - 2 * cosine_M, out=nearest_M)
         nearest_M[at] = -np.inf
         at = int(nearest_M.argmax())
         distance = np.maximum(nearest_M[at], np.float32(0))
-    return joins_M
+    return cover_distance_M
 
 
-def loneliness(unit_MD: np.ndarray, neighbour: int = 2) -> np.ndarray:
+def knn_distance(unit_MD: np.ndarray, neighbour: int = 2) -> np.ndarray:
     """Squared distance of each member to its ``neighbour``-th nearest other member: fp32 [M].
 
     4, the largest there is, where the cluster has no such neighbour. The second is asked for, so that a pair of

@@ -169,11 +169,11 @@ def radius_quotas(
         int64 [clusters], summing to ``target``, and the radius. Members that join at the radius itself fill up, in
         the clusters' order.
     """
-    radius = kth_largest(lambda: (joins for _, joins in chunks()), target)
+    radius = kth_largest(lambda: (cover_distance for _, cover_distance in chunks()), target)
     above, level = np.zeros(clusters, np.int64), np.zeros(clusters, np.int64)
-    for cluster, joins in chunks():
-        above += np.bincount(cluster[joins > radius], minlength=clusters)
-        level += np.bincount(cluster[joins == radius], minlength=clusters)
+    for cluster, cover_distance in chunks():
+        above += np.bincount(cluster[cover_distance > radius], minlength=clusters)
+        level += np.bincount(cluster[cover_distance == radius], minlength=clusters)
     left = target - int(above.sum())
     before = np.cumsum(level) - level
     return above + np.clip(left - before, 0, level), radius

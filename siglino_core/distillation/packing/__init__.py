@@ -3,17 +3,17 @@
 from siglino_core.distillation.packing.config import Cost, Match, PackingConfig, default_max_images
 from siglino_core.distillation.packing.measures import Measures, measure
 from siglino_core.distillation.packing.mixture import Mixture, Part, grids, mix, native_between
-from siglino_core.distillation.packing.plan import Pack, Place, Plan
+from siglino_core.distillation.packing.plan import Cursor, Pack, Plan
 
 __all__ = [
     "Cost",
+    "Cursor",
     "Match",
     "Measures",
     "Mixture",
     "Pack",
     "PackingConfig",
     "Part",
-    "Place",
     "Plan",
     "default_max_images",
     "grids",

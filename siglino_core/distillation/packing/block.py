@@ -16,7 +16,7 @@ from siglino_core.hashing import key_of, uniform
 
 
 @dataclass(frozen=True, eq=False)
-class Chapter:
+class Block:
     """Packed images.
 
     Attributes:
@@ -44,11 +44,11 @@ class Chapter:
         return np.add.reduceat(self.tokens_N**2, self.start_P)
 
 
-def make_chapter(mixture: Mixture, config: PackingConfig, max_images: int, number: int) -> Chapter:
-    """A chapter, counted over all epochs. An epoch's chapters are of one length, give or take an image."""
-    chapters = -(-len(mixture) // config.chapter)
-    epoch, nth = divmod(number, chapters)
-    first, last = (len(mixture) * n // chapters for n in (nth, nth + 1))
+def make_block(mixture: Mixture, config: PackingConfig, max_images: int, number: int) -> Block:
+    """A block, counted over all epochs. An epoch's blocks are of one length, give or take an image."""
+    blocks = -(-len(mixture) // config.block)
+    epoch, nth = divmod(number, blocks)
+    first, last = (len(mixture) * n // blocks for n in (nth, nth + 1))
     part_N, index_N = mixture.draw(epoch, np.arange(first, last))
     tokens_N = mixture.patches(part_N, index_N) + config.prefix
     order_N, start_P = best_fit(tokens_N, capacity=config.capacity, max_images=max_images, look_ahead=config.look_ahead)
@@ -59,7 +59,7 @@ def make_chapter(mixture: Mixture, config: PackingConfig, max_images: int, numbe
     start_P, size_P = start_P[shuffle_P], size_P[shuffle_P]
     ends_P = np.cumsum(size_P)
     order_N = order_N[np.repeat(start_P - ends_P + size_P, size_P) + np.arange(len(order_N))]
-    return Chapter(epoch, part_N[order_N], index_N[order_N], tokens_N[order_N], ends_P - size_P, size_P)
+    return Block(epoch, part_N[order_N], index_N[order_N], tokens_N[order_N], ends_P - size_P, size_P)
 
 
 def check(mixture: Mixture, config: PackingConfig) -> float:

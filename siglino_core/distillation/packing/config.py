@@ -22,7 +22,7 @@ class PackingConfig:
         look_ahead: images that wait for a pack at a time, a multiple of 8.
         window: steps whose packs are matched by cost.
         match: how.
-        chapter: images that are packed together, at most; a million take about a second.
+        block: images that are packed together, at most; a million take about a second.
 
     Raises:
         ValueError: a value outside its range; the message names it.
@@ -35,10 +35,10 @@ class PackingConfig:
     look_ahead: int = 256
     window: int = 64
     match: Match = Match.GLOBAL
-    chapter: int = 1 << 20
+    block: int = 1 << 20
 
     def __post_init__(self) -> None:
-        for name in ("packs_per_step", "capacity", "window", "chapter"):
+        for name in ("packs_per_step", "capacity", "window", "block"):
             _require(getattr(self, name) >= 1, f"{name}={getattr(self, name)}: at least 1")
         _require(self.capacity < 1 << 31, f"capacity={self.capacity}: under 2^31")
         _require(self.max_images is None or self.max_images >= 1, f"max_images={self.max_images}: at least 1")

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from siglino_core.distillation.packing.block import Chapter, check, make_chapter
+from siglino_core.distillation.packing.block import Block, check, make_block
 from siglino_core.distillation.packing.config import Cost, PackingConfig, default_max_images
 from siglino_core.distillation.packing.match import deal
 from siglino_core.distillation.packing.mixture import Mixture
@@ -38,20 +38,20 @@ class Pack:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a step's window begins: a chapter, counted over all epochs, and the packs of all chapters before it.
+class Cursor:
+    """Where a step's window begins: a block, counted over all epochs, and the packs of all blocks before it.
 
     Only a saving of time (see `Plan`). ``fingerprint`` is the plan's.
     """
 
-    chapter: int
+    block: int
     packs: int
     fingerprint: str
 
 
 @dataclass(frozen=True, eq=False)
 class _Window:
-    """Some packs, taken from one or more chapters, and their steps."""
+    """Some packs, taken from one or more blocks, and their steps."""
 
     part_N: np.ndarray
     index_N: np.ndarray
@@ -66,51 +66,51 @@ class _Window:
 class Plan:
     """The packs of every global step.
 
-    An epoch's images come in a keyed order and are cut into *chapters* of up to ``config.chapter`` images. A chapter is
+    An epoch's images come in a keyed order and are cut into *blocks* of up to ``config.block`` images. A block is
     packed on its own, to its last image, and its packs are shuffled: they are a pure function of (seed, epoch,
-    chapter). All chapters of all epochs, one after another, make one endless row of packs. A *window* is the next
+    block). All blocks of all epochs, one after another, make one endless row of packs. A *window* is the next
     ``window * packs_per_step`` of them, matched by cost; pack i of the row is of virtual shard i mod packs_per_step,
     unless `Match.GLOBAL` moves it. So an epoch may end within a window or a step: its last packs are followed by the
     next epoch's, and every image is in one pack of its epoch. A rank takes the virtual shards v with v mod world =
     rank: the number of ranks changes who holds a pack, never which packs make a step.
 
-    **Resume.** The state is the step. How many packs lie before it is known once the chapters before it are packed:
+    **Resume.** The state is the step. How many packs lie before it is known once the blocks before it are packed:
     about 800,000 images a second on one core, so 200M images cost four to five minutes, once, from the grids alone; no
-    image is read. `place` names the chapter with two integers: given back as ``place``, only the chapters of the
+    image is read. `cursor` names the block with two integers: given back as ``cursor``, only the blocks of the
     step's own window are packed, one or two, in 2 to 3 seconds.
 
     **Memory** at 200M images: the parts' grids, 800 MB (4 bytes an image, shared by processes if memory-mapped); the
-    order needs none, since it is computed; a chapter in work, about 100 MB. Rows of a part cost 4 or 8 bytes an image.
+    order needs none, since it is computed; a block in work, about 100 MB. Rows of a part cost 4 or 8 bytes an image.
 
     Args:
         mixture: the images.
         config: the settings.
         cost: of an image; e.g. `Cost.of` the student.
-        place: from an equal plan's `place`.
+        cursor: from an equal plan's `cursor`.
 
     Raises:
-        DataError: an image has more tokens than a pack holds, or none; or ``place`` is another plan's.
+        DataError: an image has more tokens than a pack holds, or none; or ``cursor`` is another plan's.
     """
 
-    def __init__(self, mixture: Mixture, config: PackingConfig, cost: Cost, *, place: Place | None = None) -> None:
+    def __init__(self, mixture: Mixture, config: PackingConfig, cost: Cost, *, cursor: Cursor | None = None) -> None:
         self.mixture, self.config, self.cost = mixture, config, cost
         mean = check(mixture, config)
         self.max_images = config.max_images or default_max_images(config.capacity, mean)
-        if place is not None and place.fingerprint != self.fingerprint:
+        if cursor is not None and cursor.fingerprint != self.fingerprint:
             raise DataError(
-                f"the place in the plan is of another plan ({place.fingerprint[:8]}, this is {self.fingerprint[:8]}): "
-                "resume with the same images and packing settings, or without the place"
+                f"the cursor is of another plan ({cursor.fingerprint[:8]}, this is {self.fingerprint[:8]}): "
+                "resume with the same images and packing settings, or without the cursor"
             )
-        self._first = place.chapter if place else 0
-        self._ends = [place.packs if place else 0]  # packs before chapter `_first`, and then through each one after it
-        self._chapter: tuple[int, Chapter] | None = None
+        self._first = cursor.block if cursor else 0
+        self._ends = [cursor.packs if cursor else 0]  # packs before block `_first`, and then through each one after it
+        self._block: tuple[int, Block] | None = None
         self._window: tuple[int, _Window] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         """A hash of all that decides which images meet in a pack: seconds for 200M images."""
         c = self.config
-        return fingerprint([self.mixture.fingerprint, c.capacity, self.max_images, c.prefix, c.look_ahead, c.chapter])
+        return fingerprint([self.mixture.fingerprint, c.capacity, self.max_images, c.prefix, c.look_ahead, c.block])
 
     def step(self, step: int) -> tuple[Pack, ...]:
         """All packs of a global step, by virtual shard."""
@@ -136,11 +136,11 @@ class Plan:
         self._require_ranks(rank, world)
         return self._steps(start, rank, world)
 
-    def place(self, step: int) -> Place:
-        """Where this step's window begins, to resume without packing the chapters before it."""
+    def cursor(self, step: int) -> Cursor:
+        """Where this step's window begins, to resume without packing the blocks before it."""
         window = self._number(step) // self.config.window
-        chapter = self._chapter_with(window * self.config.window * self.config.packs_per_step)
-        return Place(chapter=chapter, packs=self._ends[chapter - self._first], fingerprint=self.fingerprint)
+        block = self._block_with(window * self.config.window * self.config.packs_per_step)
+        return Cursor(block=block, packs=self._ends[block - self._first], fingerprint=self.fingerprint)
 
     def sums(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of each pack of a step, by virtual shard: tokens int64 [V], cost float64 [V], images int64 [V]."""
@@ -192,15 +192,15 @@ class Plan:
     def _make_window(self, number: int) -> _Window:
         steps, packs = self.config.window, self.config.packs_per_step
         first, last = number * steps * packs, (number + 1) * steps * packs
-        chapter = self._chapter_with(first)
-        pieces: list[tuple[Chapter, slice]] = []
+        block = self._block_with(first)
+        pieces: list[tuple[Block, slice]] = []
         while True:
-            found = self._get(chapter)
-            before = self._ends[chapter - self._first]
+            found = self._get(block)
+            before = self._ends[block - self._first]
             pieces.append((found, slice(max(first - before, 0), min(last - before, len(found.start_P)))))
-            if self._ends[chapter - self._first + 1] >= last:
+            if self._ends[block - self._first + 1] >= last:
                 break
-            chapter += 1
+            block += 1
         size_P = np.concatenate([c.size_P[s] for c, s in pieces])
         tokens_P = np.concatenate([c.tokens_P[s] for c, s in pieces])
         cost_P = self.cost(tokens_P, np.concatenate([c.squares_P[s] for c, s in pieces]))
@@ -216,19 +216,19 @@ class Plan:
             pack_SV=deal(cost_P.reshape(steps, packs), self.config.match, key_of(self.mixture.seed, "window", number)),
         )
 
-    def _chapter_with(self, pack: int) -> int:
-        """The chapter of a pack of the endless row; those before it are packed, if they never were."""
+    def _block_with(self, pack: int) -> int:
+        """The block of a pack of the endless row; those before it are packed, if they never were."""
         if pack < self._ends[0]:
             self._first, self._ends = 0, [0]
         while self._ends[-1] <= pack:
             self._get(self._first + len(self._ends) - 1)
         return self._first + bisect_right(self._ends, pack) - 1
 
-    def _get(self, number: int) -> Chapter:
-        """A chapter; the last one is kept, and the row of packs goes on with it if it comes next."""
-        if self._chapter is None or self._chapter[0] != number:
-            self._chapter = number, make_chapter(self.mixture, self.config, self.max_images, number)
-        chapter = self._chapter[1]
+    def _get(self, number: int) -> Block:
+        """A block; the last one is kept, and the row of packs goes on with it if it comes next."""
+        if self._block is None or self._block[0] != number:
+            self._block = number, make_block(self.mixture, self.config, self.max_images, number)
+        block = self._block[1]
         if number == self._first + len(self._ends) - 1:
-            self._ends.append(self._ends[-1] + len(chapter.start_P))
-        return chapter
+            self._ends.append(self._ends[-1] + len(block.start_P))
+        return block

@@ -7,7 +7,7 @@ import numpy as np
 
 from siglino_core.config import Config, PartConfig
 from siglino_core.distillation.curated.sets import CuratedSets
-from siglino_core.distillation.packing import Cost, Mixture, PackingConfig, Part, Place, Plan, native_between
+from siglino_core.distillation.packing import Cost, Cursor, Mixture, PackingConfig, Part, Plan, native_between
 from siglino_core.errors import ConfigError
 from siglino_core.models.resolution import Resolution
 
@@ -62,7 +62,7 @@ def mixture_of(config: Config, sets: CuratedSets, patch_size: int) -> Mixture:
         raise ConfigError(f"train.parts: {e}") from e
 
 
-def plan_of(config: Config, mixture: Mixture, *, prefix: int, cost: Cost, place: Place | None = None) -> Plan:
+def plan_of(config: Config, mixture: Mixture, *, prefix: int, cost: Cost, cursor: Cursor | None = None) -> Plan:
     """Which images meet in which pack of which step."""
     pack = config.train.pack
     packing = PackingConfig(
@@ -74,7 +74,7 @@ def plan_of(config: Config, mixture: Mixture, *, prefix: int, cost: Cost, place:
         window=pack.window,
         match=pack.match,
     )
-    return Plan(mixture, packing, cost, place=place)
+    return Plan(mixture, packing, cost, cursor=cursor)
 
 
 def _shifted(rows_N: np.ndarray | None, start: int, count: int) -> np.ndarray | None:

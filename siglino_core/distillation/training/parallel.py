@@ -32,14 +32,14 @@ def one_rank(device: str, world: int) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def spread(
+def parallelize(
     model: SigLino,
     *,
     device: str,
     dtype: torch.dtype,
     world: int = 1,
-    shard: int = 0,
-    recompute: bool = False,
+    fsdp_size: int = 0,
+    activation_checkpointing: bool = False,
     compiled: bool = False,
 ) -> SigLino:
     """The model, in place, ready to train; parameters and their names stay, and become shards.
@@ -47,23 +47,23 @@ def spread(
     Args:
         dtype: of products and of what ranks exchange to compute; weights, gradients' sums and optimisers are fp32.
         world: ranks. More than one need a process group, and so does one whose dtype is not fp32 (`one_rank`).
-        shard: ranks that share one copy of the weights: 0: all; 1: each has its own (DDP); else groups of so many,
+        fsdp_size: ranks that share one copy of the weights: 0: all; 1: each has its own (DDP); else groups of so many,
             which is less traffic between nodes for more memory (HSDP).
 
     Raises:
-        ConfigError: ``shard`` does not divide ``world``.
+        ConfigError: ``fsdp_size`` does not divide ``world``.
 
-    In this order, since each wraps what is there: compile, recompute, shard. The other way round nothing is compiled,
+    In this order, since each wraps what is there: compile, checkpoint, shard. The other way round nothing is compiled,
     and torch does not say so.
     """
-    shard = shard or world
-    if world % shard:
-        raise ConfigError(f"train.shard={shard} does not divide the {world} ranks")
+    fsdp_size = fsdp_size or world
+    if world % fsdp_size:
+        raise ConfigError(f"train.fsdp_size={fsdp_size} does not divide the {world} ranks")
     model.to(device)
     for block in model.layers:
         if compiled:
             block.forward = torch.compile(block.forward)
-        if recompute:
+        if activation_checkpointing:
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)
     if world == 1 and dtype == torch.float32:
         return model
@@ -73,8 +73,10 @@ def spread(
         param_dtype=None if dtype == torch.float32 else dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
     )
     kind = torch.device(device).type
-    sizes, names = ((world,), ("shard",)) if shard == world else ((world // shard, shard), ("replicate", "shard"))
+    sizes, names = (
+        ((world,), ("shard",)) if fsdp_size == world else ((world // fsdp_size, fsdp_size), ("replicate", "shard"))
+    )
     mesh = init_device_mesh(kind, sizes, mesh_dim_names=names)
     for block in model.layers:
-        fully_shard(block, mesh=mesh, mp_policy=policy, reshard_after_forward=shard > 1)
-    return fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=shard > 1)  # type: ignore[return-value]
+        fully_shard(block, mesh=mesh, mp_policy=policy, reshard_after_forward=fsdp_size > 1)
+    return fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=fsdp_size > 1)  # type: ignore[return-value]

@@ -24,7 +24,7 @@ from siglino_core.device import Device, single_thread
 from siglino_core.distillation.curated.sets import CuratedSets
 from siglino_core.distillation.optim import build, lr_factor
 from siglino_core.distillation.optim.ema import Ema
-from siglino_core.distillation.packing import Cost, Place, Plan
+from siglino_core.distillation.packing import Cost, Cursor, Plan
 from siglino_core.distillation.targets.statistics import Statistics, unpack
 from siglino_core.distillation.targets.stored import StoredTargets
 from siglino_core.distillation.training.checkpoints import Checkpoints, Kept, prime, state_of
@@ -32,7 +32,7 @@ from siglino_core.distillation.training.clusters import ClusterLoss
 from siglino_core.distillation.training.metrics import JsonLines, Sink, sinks
 from siglino_core.distillation.training.mixture import mixture_of, plan_of, runs_of
 from siglino_core.distillation.training.objective import Loss, Objective
-from siglino_core.distillation.training.parallel import one_rank, spread
+from siglino_core.distillation.training.parallel import one_rank, parallelize
 from siglino_core.distillation.training.reader import Batch, Images, batches, dead_loaders
 from siglino_core.distillation.training.student import new_student
 from siglino_core.errors import DataError, SiglinoError
@@ -134,13 +134,13 @@ class _Rank:
         )
         heads = unpack(targets.files.read("heads.safetensors"), f"{targets.files.url}/heads.safetensors", depth=1)
         model = new_student(job.shape, seed=self.config.seed, heads=heads, checkpoint=self.train.checkpoint)
-        self.model: SigLino = spread(
+        self.model: SigLino = parallelize(
             model.train(),
             device=device.device,
             dtype=device.dtype,
             world=world,
-            shard=self.train.shard,
-            recompute=self.train.recompute,
+            fsdp_size=self.train.fsdp_size,
+            activation_checkpointing=self.train.activation_checkpointing,
             compiled=self.train.compile,
         )
         self.optimizers = build(self.model, self.train.optim)
@@ -169,7 +169,7 @@ class _Rank:
             rank=self.rank,
             world=self.world,
             at_once=self.train.packs_at_once,
-            workers=self.train.loaders,
+            workers=self.train.num_workers,
             pin=self.device.device == "cuda",
         )
         try:
@@ -284,7 +284,7 @@ class _Rank:
         if peak:
             mean = float(tokens_V.sum()) / max(1.0, float(images_V.sum()))
             flops = 3 * forward_flops(self.job.shape, round(mean)) * float(images_V.sum())
-            found["flops_share"] = flops / seconds / self.world / peak
+            found["mfu"] = flops / seconds / self.world / peak
         return found
 
     def _say(self, step: int, numbers: dict[str, float], log: JsonLines | None, others: list[Sink]) -> None:
@@ -304,10 +304,10 @@ class _Rank:
 
     def _save(self, step: int) -> None:
         self.clusters.gather("cuda" if self.device.device == "cuda" else "cpu")
-        place = self.plan.place(step)
+        cursor = self.plan.cursor(step)
         about = {
             "step": step,
-            "place": asdict(place),
+            "cursor": asdict(cursor),
             "bad_steps": self.bad,
             "ema_updates": self.ema.updates if self.ema else 0,
             "ranks": self.world,
@@ -320,8 +320,8 @@ class _Rank:
 
     def _plan(self, cost: Cost) -> Plan:
         mixture = mixture_of(self.config, self.sets, self.job.shape.patch_size)
-        place = Place(**self.begin.about["place"]) if self.begin is not None else None
-        return plan_of(self.config, mixture, prefix=self.job.shape.prefix, cost=cost, place=place)
+        cursor = Cursor(**self.begin.about["cursor"]) if self.begin is not None else None
+        return plan_of(self.config, mixture, prefix=self.job.shape.prefix, cost=cost, cursor=cursor)
 
 
 def _loads(loads: Loads | None) -> dict[str, float]:

@@ -186,7 +186,7 @@ def dead_loaders() -> Iterator[None]:
 
 def _dead(error: Exception) -> WorkerError:
     why = f"{type(error).__name__}: {error}"
-    return WorkerError(f"a process that reads images died ({why}). Out of memory? Try fewer train.loaders.")
+    return WorkerError(f"a process that reads images died ({why}). Out of memory? Try fewer train.num_workers.")
 
 
 def _died(found: Any, seconds: float = 5.0) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from siglino_core.config import TrainConfig, did_you_mean
 from siglino_core.errors import ConfigError
-from siglino_core.models import PRESETS, SigLino, SigLinoConfig, Teacher
+from siglino_core.models import PRESETS, HeadConfig, SigLino, SigLinoConfig
 from siglino_core.teachers.teacher import TeacherCard
 
 
@@ -23,7 +23,7 @@ def student_config(config: TrainConfig, cards: Sequence[TeacherCard]) -> SigLino
     """
     shape = shape_of(config.student)
     try:
-        shape = replace(shape, teachers=tuple(Teacher(name=c.name, dim=c.dim, pooled=c.pooled) for c in cards))
+        shape = replace(shape, teachers=tuple(HeadConfig(name=c.name, dim=c.dim, pooled=c.pooled) for c in cards))
     except ValueError as e:
         raise ConfigError(f"targets.teachers and train.student={config.student}: {e}") from e
     for card in cards:
@@ -55,7 +55,7 @@ def shape_of(name: str) -> SigLinoConfig:
 
     try:
         found = json.loads(Path(name).read_text(encoding="utf-8"))
-        return SigLinoHFConfig.from_dict(found).student()
+        return SigLinoHFConfig.from_dict(found).spec()
     except (OSError, ValueError, TypeError) as e:
         raise ConfigError(f"train.student={name} cannot be read as a student's config.json ({e})") from e
 
@@ -99,7 +99,7 @@ def _fill(model: SigLino, checkpoint: str) -> None:
 
     state: dict[str, Any] = load_student(checkpoint).state_dict()
     own = model.state_dict()
-    heads = tuple(f"{t.name}_" for t in model.student.teachers)
+    heads = tuple(f"{t.name}_" for t in model.spec.teachers)
     lacking = [k for k in own if k not in state and not k.startswith((*heads, "layer_norm_dinov3"))]
     other = [k for k in own if k in state and state[k].shape != own[k].shape]
     if lacking or other:

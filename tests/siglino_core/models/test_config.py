@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from siglino_core.models import PRESETS, Teacher
+from siglino_core.models import PRESETS, HeadConfig
 from tests.siglino_core.models.tiny import DENSE, TINY
 
 
@@ -21,10 +21,13 @@ from tests.siglino_core.models.tiny import DENSE, TINY
         ({"dense_layers": 1}, "hidden=0: at least 1, since there are dense layers"),
         ({"dense_layers": 3, "hidden": 8}, "dense_layers=3: 0 to 2"),
         ({"rope_min": 30.0}, "rope_min=30.0: above 0, at most 20.0"),
-        ({"teachers": (Teacher(name="a", dim=8), Teacher(name="a", dim=8))}, r"teachers=\['a', 'a'\]: each once"),
-        ({"teachers": (Teacher(name="siglino", dim=8),)}, "none 'siglino'"),
-        ({"teachers": (Teacher(name="a.b", dim=8),)}, "words"),
-        ({"teachers": (Teacher(name="a", dim=24, pooled=True),)}, "a of width 24: a pooled one's is a multiple of 16"),
+        ({"teachers": (HeadConfig(name="a", dim=8), HeadConfig(name="a", dim=8))}, r"teachers=\['a', 'a'\]: each once"),
+        ({"teachers": (HeadConfig(name="siglino", dim=8),)}, "none 'siglino'"),
+        ({"teachers": (HeadConfig(name="a.b", dim=8),)}, "words"),
+        (
+            {"teachers": (HeadConfig(name="a", dim=24, pooled=True),)},
+            "a of width 24: a pooled one's is a multiple of 16",
+        ),
     ],
 )
 def test_ranges(change: dict[str, Any], says: str) -> None:

@@ -1,4 +1,4 @@
-"""The model under transformers' own loaders: the same features, saved, loaded, cast, and without this package."""
+"""The model under transformers' own num_workers: the same features, saved, loaded, cast, and without this package."""
 
 import os
 import subprocess
@@ -95,7 +95,7 @@ def test_saved_and_loaded(model: SigLinoModel, batch: dict[str, Tensor], folder:
     loaded = AutoModel.from_pretrained(folder)  # this package's own class, without trust_remote_code
     assert type(loaded) is SigLinoModel
     assert same(features(model, batch), features(loaded, batch))
-    assert AutoConfig.from_pretrained(folder).student() == TINY
+    assert AutoConfig.from_pretrained(folder).spec() == TINY
     assert type(AutoImageProcessor.from_pretrained(folder)) is SigLinoImageProcessor
     assert set(load_file(folder / "model.safetensors")) == set(model.state_dict())
 

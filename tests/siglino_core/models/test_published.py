@@ -136,22 +136,22 @@ def test_keys_and_shapes(name: str) -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_flat_config_and_back(name: str) -> None:
-    assert SigLinoHFConfig.of(PRESETS[name]).student() == PRESETS[name]
+    assert SigLinoHFConfig.of(PRESETS[name]).spec() == PRESETS[name]
 
 
 def test_defaults_are_those_of_the_largest_mixture() -> None:
-    assert SigLinoHFConfig().student() == PRESETS["siglino-moe-0.3b"]
+    assert SigLinoHFConfig().spec() == PRESETS["siglino-moe-0.3b"]
 
 
 def test_a_dense_config_on_disk(tmp_path: Path) -> None:
     SigLinoHFConfig.of(PRESETS["siglino-30m"]).save_pretrained(tmp_path)
-    assert SigLinoHFConfig.from_pretrained(tmp_path).student() == PRESETS["siglino-30m"]
+    assert SigLinoHFConfig.from_pretrained(tmp_path).spec() == PRESETS["siglino-30m"]
 
 
 def test_a_form_that_no_model_has() -> None:
     config = SigLinoHFConfig(moe_args={"num_experts": 8, "top_k": 2, "score_func": "softmax"}, n_kv_heads=2)
     with pytest.raises(ValueError, match=r"n_kv_heads=2 \(only 8\).*moe_args.score_func='softmax' \(only 'sigmoid'\)"):
-        config.student()
+        config.spec()
 
 
 def test_frequencies_of_another_model(model: SigLinoModel, published: dict[str, Tensor]) -> None:

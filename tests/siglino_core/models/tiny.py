@@ -2,9 +2,9 @@
 
 import torch
 
-from siglino_core.models import SigLino, SigLinoConfig, Teacher
+from siglino_core.models import HeadConfig, SigLino, SigLinoConfig
 
-TEACHERS = (Teacher(name="siglip2", dim=32, pooled=True), Teacher(name="dinov3", dim=24))
+TEACHERS = (HeadConfig(name="siglip2", dim=32, pooled=True), HeadConfig(name="dinov3", dim=24))
 TINY = SigLinoConfig(width=32, layers=2, heads=2, head_dim=16, experts=4, top_k=2, expert_hidden=16, teachers=TEACHERS)
 DENSE = SigLinoConfig(width=32, layers=2, heads=2, head_dim=16, hidden=48, norm_weights=False, teachers=TEACHERS)
 

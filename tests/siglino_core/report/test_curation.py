@@ -90,7 +90,7 @@ def test_without_labels_only_clusters_are_judged() -> None:
     assert "balance by meaning is not known" in page
     assert "Effective number of clusters" in page
     assert "commonest labels" not in page
-    assert 'class="verdict unknown"' in page
+    assert 'class="headline unknown"' in page
 
 
 def test_worse_than_the_baseline_is_said() -> None:
@@ -99,7 +99,7 @@ def test_worse_than_the_baseline_is_said() -> None:
     assert "Not better than the baseline" in text
     assert "effective labels is 80 against 92" in text.replace("80.0", "80").replace("92.0", "92")
     assert "this recipe does not help here" in text
-    assert 'class="verdict worse"' in page
+    assert 'class="headline worse"' in page
 
 
 def test_no_rejects() -> None:

@@ -1,4 +1,4 @@
-"""The report's arithmetic and words: effective numbers, intervals, the verdict, formats, charts."""
+"""The report's arithmetic and words: effective numbers, intervals, the headline, formats, charts."""
 
 import dataclasses
 import math
@@ -9,7 +9,7 @@ import pytest
 from siglino_core.report import charts, words
 from siglino_core.report.axes import Scale, share_tick, short
 from siglino_core.report.curation import Interval
-from siglino_core.report.headline import judge, verdict
+from siglino_core.report.headline import headline, judge
 from siglino_core.report.measures import doubling_bins, effective_number, random_counts, ranked_shares
 from tests.siglino_core.report import samples
 
@@ -65,13 +65,13 @@ def test_lower_is_better_where_it_is() -> None:
 
 
 def test_one_draw_of_each_is_never_a_clear_gain() -> None:
-    found = verdict(samples.small(balance=samples.balance(118.0, repeats=1)))
+    found = headline(samples.small(balance=samples.balance(118.0, repeats=1)))
     assert found.outcome == "unclear"
     assert "cannot tell it from chance" in found.sentence
 
 
 def test_the_price_is_named() -> None:
-    found = verdict(samples.small(balance=samples.balance(118.0, junk=0.03)))
+    found = headline(samples.small(balance=samples.balance(118.0, junk=0.03)))
     assert found.outcome == "better"
     assert found.sentence.endswith("The price: junk 3.0% against 1.2%.")
 
@@ -79,7 +79,7 @@ def test_the_price_is_named() -> None:
 def test_no_baseline_is_said() -> None:
     whole = samples.balance(118.0)
     alone = dataclasses.replace(whole, rows=whole.rows[2:])
-    assert verdict(samples.small(balance=alone)).sentence.endswith("No baseline was measured.")
+    assert headline(samples.small(balance=alone)).sentence.endswith("No baseline was measured.")
 
 
 def test_numbers_as_they_are_read() -> None:

@@ -48,7 +48,7 @@ def test_every_form(model: SigLinoModel, tmp_path: Path, form: str) -> None:
     path, like = saved(model, tmp_path, form)
     found = load_student(str(path), like)
     assert not found.training
-    assert found.student == TINY
+    assert found.spec == TINY
     assert all(torch.equal(v, model.state_dict()[k]) for k, v in found.state_dict().items())
 
 
@@ -87,8 +87,8 @@ def test_a_checkpoint_without_average(model: SigLinoModel, tmp_path: Path) -> No
 def test_a_flat_file_is_told_by_its_shapes(tmp_path: Path) -> None:
     model = SigLinoModel(SigLinoHFConfig.of(PRESETS["siglino-nano"]))
     torch.save(model.state_dict(), tmp_path / "nano.pt")
-    assert load_student(str(tmp_path / "nano.pt")).student == PRESETS["siglino-nano"]
-    assert load_student(str(tmp_path / "nano.pt"), "siglino-nano").student == PRESETS["siglino-nano"]
+    assert load_student(str(tmp_path / "nano.pt")).spec == PRESETS["siglino-nano"]
+    assert load_student(str(tmp_path / "nano.pt"), "siglino-nano").spec == PRESETS["siglino-nano"]
 
 
 class Harm:

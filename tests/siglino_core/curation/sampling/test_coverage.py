@@ -1,10 +1,10 @@
-"""Farthest-first order and loneliness, against brute force."""
+"""Farthest-first order and knn_distance, against brute force."""
 
 import numpy as np
 import pytest
 
-from siglino_core.curation.sampling import coverage as spread
-from siglino_core.curation.sampling.coverage import farthest_first, loneliness
+from siglino_core.curation.sampling import coverage
+from siglino_core.curation.sampling.coverage import farthest_first, knn_distance
 
 
 def unit(m: int, d: int = 8, seed: int = 0) -> np.ndarray:
@@ -28,7 +28,7 @@ def brute(x: np.ndarray, start: int) -> list[tuple[int, float]]:
 def test_farthest_first_is_the_traversal(monkeypatch: pytest.MonkeyPatch, products_at_once: bool) -> None:
     x = unit(60)
     if not products_at_once:
-        monkeypatch.setattr(spread, "MOST", 59)
+        monkeypatch.setattr(coverage, "MOST", 59)
     joins = farthest_first(x, 7)
     assert joins[7] == np.inf
     for member, distance in brute(x, 7)[1:59]:
@@ -59,9 +59,9 @@ def test_one_member() -> None:
 def test_loneliness_is_the_second_neighbour_s_distance() -> None:
     x = unit(1500, 6, 2)  # more than one block
     d2 = np.sort(((x[:, None] - x[None]) ** 2).sum(2), axis=1)
-    assert loneliness(x) == pytest.approx(d2[:, 2], abs=1e-5)
+    assert knn_distance(x) == pytest.approx(d2[:, 2], abs=1e-5)
 
 
 @pytest.mark.parametrize("m", [1, 2])
 def test_too_few_to_have_a_second_neighbour(m: int) -> None:
-    assert loneliness(unit(m)).tolist() == [4.0] * m
+    assert knn_distance(unit(m)).tolist() == [4.0] * m

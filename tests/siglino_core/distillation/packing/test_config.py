@@ -21,7 +21,7 @@ from siglino_core.models.size import forward_flops
         ({"look_ahead": 12}, "look_ahead=12: a multiple of 8"),
         ({"look_ahead": 0}, "look_ahead=0: a multiple of 8"),
         ({"window": 0}, "window=0: at least 1"),
-        ({"chapter": 0}, "chapter=0: at least 1"),
+        ({"block": 0}, "block=0: at least 1"),
         ({"match": "best"}, "match=best: one of none, shards, global"),
     ],
 )

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siglino_core.distillation.packing import Cost, Match, Mixture, Pack, PackingConfig, Place, Plan
-from siglino_core.distillation.packing.block import Chapter
+from siglino_core.distillation.packing import Cost, Cursor, Match, Mixture, Pack, PackingConfig, Plan
+from siglino_core.distillation.packing.block import Block
 from siglino_core.errors import DataError
 from tests.siglino_core.distillation.packing.sizes import NATIVE, mixed, of_tokens, web
 
 COST = Cost(linear=1000.0, quadratic=1.0)
 
 
-def plan(mixture: Mixture, place: Place | None = None, **config: object) -> Plan:
-    small = {"packs_per_step": 4, "window": 3, "chapter": 100, "look_ahead": 16}
-    return Plan(mixture, PackingConfig(**{**small, **config}), COST, place=place)  # type: ignore[arg-type]
+def plan(mixture: Mixture, cursor: Cursor | None = None, **config: object) -> Plan:
+    small = {"packs_per_step": 4, "window": 3, "block": 100, "look_ahead": 16}
+    return Plan(mixture, PackingConfig(**{**small, **config}), COST, cursor=cursor)  # type: ignore[arg-type]
 
 
 def ids(packs: tuple[Pack, ...]) -> list[tuple[int, ...]]:
@@ -37,7 +37,7 @@ def unpacked(found: Plan, steps: int) -> Counter[tuple[int, int]]:
 def test_every_image_once_an_epoch_within_bounds(data: st.DataObject, seed: int, match: Match) -> None:
     tokens = data.draw(st.lists(st.integers(6, 60), min_size=1, max_size=120))
     cap = data.draw(st.integers(1, 6))
-    found = plan(of_tokens(*tokens, seed=seed), capacity=60, max_images=cap, match=match, chapter=50)
+    found = plan(of_tokens(*tokens, seed=seed), capacity=60, max_images=cap, match=match, block=50)
     seen: Counter[tuple[int, int]] = Counter()
     steps, epochs = found.steps(), {0}
     while min(epochs) < 2:  # until a whole window is of later epochs
@@ -53,10 +53,10 @@ def test_every_image_once_an_epoch_within_bounds(data: st.DataObject, seed: int,
     assert all(seen[epoch, row] == 1 for epoch in (0, 1) for row in range(len(tokens)))
 
 
-@pytest.mark.parametrize("chapter", [1, 83, 84, 249, 250, 251])
-def test_epochs_follow_one_another_within_a_step(chapter: int) -> None:
-    """Chapters of any length lose no image at their borders; an epoch's end neither drops packs nor fills steps up."""
-    found = plan(web(250, NATIVE), match=Match.NONE, chapter=chapter)
+@pytest.mark.parametrize("block", [1, 83, 84, 249, 250, 251])
+def test_epochs_follow_one_another_within_a_step(block: int) -> None:
+    """Blocks of any length lose no image at their borders; an epoch's end neither drops packs nor fills steps up."""
+    found = plan(web(250, NATIVE), match=Match.NONE, block=block)
     packs = list(itertools.chain(*itertools.takewhile(lambda s: min(p.epoch for p in s) < 2, found.steps())))
     epochs = [p.epoch for p in packs]
     assert epochs == sorted(epochs)
@@ -80,31 +80,31 @@ def test_any_step_is_what_the_iteration_meets(match: Match) -> None:
 @pytest.mark.parametrize("step", [0, 7, 31, 59])
 def test_a_place_saves_the_chapters_before(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     met = [ids(s) for s in itertools.islice(plan(web(300, NATIVE)).steps(), 70)]
-    place = plan(web(300, NATIVE)).place(step)
-    resumed = plan(web(300, NATIVE), place)
+    cursor = plan(web(300, NATIVE)).cursor(step)
+    resumed = plan(web(300, NATIVE), cursor)
     made: list[int] = []
     real = Plan._get
 
-    def get(self: Plan, number: int) -> Chapter:
+    def get(self: Plan, number: int) -> Block:
         made.append(number)
         return real(self, number)
 
     monkeypatch.setattr(Plan, "_get", get)
     assert ids(resumed.step(step)) == met[step]
     assert len(set(made)) <= 2
-    assert min(made) == place.chapter
+    assert min(made) == cursor.block
     assert [ids(s) for s in itertools.islice(resumed.steps(step), 10)] == met[step : step + 10]
-    assert resumed.place(step) == place
-    assert ids(resumed.step(0)) == met[0]  # before the place, too
+    assert resumed.cursor(step) == cursor
+    assert ids(resumed.step(0)) == met[0]  # before the cursor, too
 
 
 def test_a_place_of_another_plan() -> None:
-    place = plan(web(300, NATIVE)).place(30)
+    cursor = plan(web(300, NATIVE)).cursor(30)
     for other in (web(300, NATIVE, seed=1), web(299, NATIVE)):
         with pytest.raises(DataError, match="is of another plan"):
-            plan(other, place)
+            plan(other, cursor)
     with pytest.raises(DataError, match="resume with the same images and packing settings"):
-        plan(web(300, NATIVE), place, look_ahead=8)
+        plan(web(300, NATIVE), cursor, look_ahead=8)
 
 
 @pytest.mark.parametrize("match", list(Match))
@@ -134,7 +134,7 @@ def unordered(found: Plan, step: int) -> set[int]:
 
 
 def test_packs_come_in_no_order_of_their_filling() -> None:
-    """A chapter's last pack gets what is left; the plan does not show it last."""
+    """A block's last pack gets what is left; the plan does not show it last."""
     found = plan(of_tokens(*[1000] * 41), match=Match.NONE)  # ten packs of four and one of a single image
     packs = [p for step in range(11) for p in found.step(step)]
     alone = [i % 11 for i, p in enumerate(packs) if len(p.rows_N) == 1]
@@ -143,7 +143,7 @@ def test_packs_come_in_no_order_of_their_filling() -> None:
 
 
 def test_every_window_has_an_order_of_its_own() -> None:
-    found = plan(web(4000, NATIVE), window=8, chapter=4000)
+    found = plan(web(4000, NATIVE), window=8, block=4000)
     orders = {tuple(np.argsort([found.sums(8 * w + s)[1].sum() for s in range(8)])) for w in range(5)}
     assert len(orders) == 5
 

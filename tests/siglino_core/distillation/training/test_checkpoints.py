@@ -13,7 +13,7 @@ from torch.distributed.tensor import DTensor
 from siglino_core.distillation.optim import OptimConfig, build
 from siglino_core.distillation.optim.ema import Ema
 from siglino_core.distillation.training.checkpoints import MARK, Checkpoints, prime, state_of
-from siglino_core.distillation.training.parallel import spread
+from siglino_core.distillation.training.parallel import parallelize
 from siglino_core.errors import ConfigError, StoreError
 from siglino_core.models.hf_config import SigLinoHFConfig
 from siglino_core.store import Files
@@ -82,7 +82,7 @@ def test_a_damaged_one_is_named(tmp_path: Path) -> None:
 
 def trained(world: int, steps: int, folder: str, shard: int = 0) -> dict[str, Tensor]:
     """So many steps more than the newest checkpoint; the whole state after them."""
-    model = spread(student(seed=1).train(), device="cpu", dtype=torch.float32, world=world, shard=shard)
+    model = parallelize(student(seed=1).train(), device="cpu", dtype=torch.float32, world=world, fsdp_size=shard)
     optimizers = build(model, OptimConfig(lr=1e-2, steps=9, warmup_steps=0))
     ema = Ema(model, 0.9)
     prime(optimizers)

@@ -39,26 +39,28 @@ def packs(number: int = 5) -> list[list[tuple[int, int]]]:
 
 def trained_over(model: Any, shapes: list[tuple[int, int]], seed: int) -> tuple[Tensor, dict[str, Tensor]]:
     model.zero_grad()
-    x_NV = torch.cat(patches(model.student, shapes, seed=seed))
+    x_NV = torch.cat(patches(model.spec, shapes, seed=seed))
     out = model.features(x_NV, model.layout(shapes, CAPACITY)).patches["siglino"].float()
     out.square().mean().backward()
     return out.detach(), {n: p.grad.float() for n, p in model.named_parameters() if p.grad is not None}
 
 
 @pytest.mark.parametrize(
-    ("config", "kinds", "recompute"),
+    ("config", "kinds", "activation_checkpointing"),
     [(TINY, 1, False), (DENSE_FIRST, 2, True)],
     ids=["mixture", "dense first, recomputed"],
 )
-def test_a_student(monkeypatch: pytest.MonkeyPatch, config: SigLinoConfig, kinds: int, recompute: bool) -> None:
+def test_a_student(
+    monkeypatch: pytest.MonkeyPatch, config: SigLinoConfig, kinds: int, activation_checkpointing: bool
+) -> None:
     counter = CompileCounter()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
     models = []
     for compiled in (False, True):
         model = student(config).to(torch.bfloat16).train()
         model.backend = "mask"  # that of GPUs has no gradient here; both read the pack in the same way
-        options = {"recompute": recompute, "compiled": compiled}
-        models.append(parallel.spread(model, device="cpu", dtype=torch.float32, **options))
+        options = {"activation_checkpointing": activation_checkpointing, "compiled": compiled}
+        models.append(parallel.parallelize(model, device="cpu", dtype=torch.float32, **options))
     for seed, shapes in enumerate(packs()):
         (plain, plain_grads), (ours, our_grads) = (trained_over(model, shapes, seed) for model in models)
         torch.testing.assert_close(ours, plain, rtol=0.02, atol=0.02)
@@ -74,7 +76,7 @@ def test_load_is_counted_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     for compiled in (False, True):
         model = student().to(torch.bfloat16).train()
         model.backend = "mask"
-        parallel.spread(model, device="cpu", dtype=torch.float32, compiled=compiled)
+        parallel.parallelize(model, device="cpu", dtype=torch.float32, compiled=compiled)
         trained_over(model, [(2, 3), (4, 1)], seed=0)
         found.append(model.get_submodule("layers.0.moe").load)
     assert torch.equal(*found)

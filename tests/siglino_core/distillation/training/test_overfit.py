@@ -26,7 +26,7 @@ from siglino_core.distillation.training.losses import patch_loss, summary_loss
 from siglino_core.encoders.efficientnet_lite import LITE0, LITE2, network
 from siglino_core.images.decode import decode
 from siglino_core.images.reasons import BadImage
-from siglino_core.models import PRESETS, Features, SigLino, Teacher
+from siglino_core.models import PRESETS, Features, HeadConfig, SigLino
 from siglino_core.models.patches import patchify
 from siglino_core.models.routing import Loads, rebalance
 
@@ -112,7 +112,7 @@ def overfit() -> Iterator[tuple[dict[str, float], Loads]]:
     wanted = {name: targets(name, pixels) for name in (LITE0, LITE2)}
     patches_NV = torch.cat([patchify(x, 16).flatten(0, 1) for x in pixels])
     torch.manual_seed(0)
-    teachers = tuple(Teacher(name=name, dim=WIDTH) for name in wanted)
+    teachers = tuple(HeadConfig(name=name, dim=WIDTH) for name in wanted)
     model = SigLino(replace(PRESETS["siglino-nano"], teachers=teachers))
     layout = model.layout([grid for grid, count in GRIDS.items() for _ in range(count)])
     optimizers = build(model, OPTIM)

@@ -14,7 +14,7 @@ from siglino_core.distillation.optim import OptimConfig, build
 from siglino_core.distillation.targets.phi_s import PhiS
 from siglino_core.distillation.targets.statistics import Statistics
 from siglino_core.distillation.training.objective import Objective
-from siglino_core.distillation.training.parallel import one_rank, spread
+from siglino_core.distillation.training.parallel import one_rank, parallelize
 from siglino_core.errors import ConfigError
 from siglino_core.models import PRESETS, SigLino
 from siglino_core.models.routing import rebalance
@@ -51,7 +51,9 @@ def one_pass(model: SigLino, pack: int, step: int, images: float) -> Tensor:
 
 def trained(shard: int, world: int = 1, rank: int = 0, **options: Any) -> dict[str, Tensor]:
     """The weights after some steps, whole."""
-    model = spread(student(seed=1).train(), device="cpu", dtype=torch.float32, world=world, shard=shard, **options)
+    model = parallelize(
+        student(seed=1).train(), device="cpu", dtype=torch.float32, world=world, fsdp_size=shard, **options
+    )
     optimizers = build(model, OptimConfig(lr=1e-2, steps=9, warmup_steps=0))
     for step in range(STEPS):
         for pack in range(rank, len(SHAPES), world):
@@ -83,8 +85,13 @@ def test_sharded_and_replicated_train_as_one_process() -> None:
 
 def test_recomputed_gradients_are_the_same() -> None:
     grads = []
-    for recompute in (False, True):
-        model = spread(student(seed=1).train(), device="cpu", dtype=torch.float32, recompute=recompute)
+    for activation_checkpointing in (False, True):
+        model = parallelize(
+            student(seed=1).train(),
+            device="cpu",
+            dtype=torch.float32,
+            activation_checkpointing=activation_checkpointing,
+        )
         one_pass(model, 2, 0, 3.0).backward()
         grads.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
     assert grads[0].keys() == grads[1].keys() != set()
@@ -93,19 +100,19 @@ def test_recomputed_gradients_are_the_same() -> None:
 
 def test_recomputing_changes_no_name() -> None:
     plain = student()
-    spread(model := copy.deepcopy(plain), device="cpu", dtype=torch.float32, recompute=True)
+    parallelize(model := copy.deepcopy(plain), device="cpu", dtype=torch.float32, activation_checkpointing=True)
     assert list(model.state_dict()) == list(plain.state_dict())
 
 
 def test_groups_that_do_not_divide_the_ranks() -> None:
-    with pytest.raises(ConfigError, match=r"train.shard=3 does not divide the 4 ranks"):
-        spread(student(), device="cpu", dtype=torch.float32, world=4, shard=3)
+    with pytest.raises(ConfigError, match=r"train.fsdp_size=3 does not divide the 4 ranks"):
+        parallelize(student(), device="cpu", dtype=torch.float32, world=4, fsdp_size=3)
 
 
 def test_one_rank_trains_in_bf16_without_a_process_group_of_its_own() -> None:
     assert not dist.is_initialized()
     with one_rank("cpu", 1):
-        model = spread(SigLino(PRESETS["siglino-nano"]).train(), device="cpu", dtype=torch.bfloat16)
+        model = parallelize(SigLino(PRESETS["siglino-nano"]).train(), device="cpu", dtype=torch.bfloat16)
         features = model(torch.randn(6, 768), model.layout([(2, 3)]))
         assert features.patches["siglino"].dtype == torch.bfloat16
         features.patches["dinov3"].float().square().mean().backward()

@@ -12,7 +12,7 @@ from torch import Tensor
 from siglino_core.config import TrainConfig
 from siglino_core.distillation.training.student import new_student, student_config
 from siglino_core.errors import ConfigError
-from siglino_core.models import PRESETS, SigLino, SigLinoConfig, Teacher
+from siglino_core.models import PRESETS, HeadConfig, SigLino, SigLinoConfig
 from siglino_core.models.hf_config import SigLinoHFConfig
 from siglino_core.teachers.teacher import TeacherCard
 from tests.siglino_core.models.tiny import TINY, student
@@ -37,14 +37,14 @@ def written(folder: Path, shape: SigLinoConfig = TINY) -> str:
 def exported(folder: Path, model: SigLino) -> str:
     folder.mkdir()
     save_file(model.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
-    SigLinoHFConfig.of(model.student, architectures=["SigLinoModel"]).to_json_file(str(folder / "config.json"))
+    SigLinoHFConfig.of(model.spec, architectures=["SigLinoModel"]).to_json_file(str(folder / "config.json"))
     return str(folder)
 
 
 def test_a_named_shape_with_the_teachers_heads() -> None:
     found = student_config(TrainConfig(student="siglino-nano"), CARDS)
     assert replace(found, teachers=()) == replace(PRESETS["siglino-nano"], teachers=())
-    assert found.teachers == (Teacher(name="siglip2", dim=32, pooled=True), Teacher(name="dinov3", dim=24))
+    assert found.teachers == (HeadConfig(name="siglip2", dim=32, pooled=True), HeadConfig(name="dinov3", dim=24))
 
 
 def test_a_shape_of_ones_own(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_weights_to_begin_from(tmp_path: Path) -> None:
 
 
 def test_heads_of_other_teachers_begin_anew(tmp_path: Path) -> None:
-    shape = replace(TINY, teachers=(Teacher(name="dinov3", dim=24), Teacher(name="own", dim=8)))
+    shape = replace(TINY, teachers=(HeadConfig(name="dinov3", dim=24), HeadConfig(name="own", dim=8)))
     source = student(seed=5)
     model = new_student(shape, seed=0, heads={}, checkpoint=exported(tmp_path / "there", source))
     found, fresh = model.state_dict(), new_student(shape, seed=0, heads={}).state_dict()

@@ -13,7 +13,7 @@ from siglino_core.images.patches import to_floats
 from siglino_core.teachers.teacher import Targets, Teacher, TeacherCard
 
 
-def ask(
+def checked_targets(
     teacher: Teacher,
     patches_NV: Tensor,
     shapes: Sequence[tuple[int, int]],

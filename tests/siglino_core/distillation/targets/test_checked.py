@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from siglino_core.distillation.targets.ask import ask, to_half
+from siglino_core.distillation.targets.checked import checked_targets, to_half
 from siglino_core.errors import DataError
 from siglino_core.teachers.teacher import Targets, TeacherCard
 
@@ -31,7 +31,7 @@ def said(**change: Tensor | None) -> Targets:
 
 
 def asked(of: Told) -> Targets:
-    return ask(of, torch.full((7, 12), 255, dtype=torch.uint8), SHAPES, IDS)
+    return checked_targets(of, torch.full((7, 12), 255, dtype=torch.uint8), SHAPES, IDS)
 
 
 def test_fp32_of_what_was_said_about_pixels_in_plus_minus_one() -> None:
