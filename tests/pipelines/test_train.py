@@ -192,7 +192,9 @@ def test_stored_targets(made: Path, plain: Run, tmp_path: Path, keep: str) -> No
 
 def test_mixed_precision_alone(made: Path, plain: Run, tmp_path: Path) -> None:
     run = trained(made, tmp_path / "run", train__precision="bf16")
-    assert [line["loss"] for line in curve(run.url)] == pytest.approx([x["loss"] for x in curve(plain.url)], rel=0.05)
+    ours, theirs = ([line["loss"] for line in curve(url)] for url in (run.url, plain.url))
+    assert ours[:3] == pytest.approx(theirs[:3], rel=0.02)
+    assert ours == pytest.approx(theirs, rel=0.1)  # rounding grows with the steps, and differs between processors
     found = load_file(Path(run.url, "train/student/model.safetensors"))
     assert {t.dtype for t in found.values()} == {torch.float32}
 
