@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_train.py [--images 16] [--rounds 5] [--steps 30] [--seed 0]
 
 A step is 16 real images of the demo's pool, in arrival order, each scaled to a grid drawn from a mixture of web-like
-sizes (256^2 to 768^2 pixels for most, smaller ones as they are: `tests.siglino_core.distillation.packing.sizes.mixed`), with the
+sizes (256^2 to 768^2 pixels for most, smaller ones as they are: `packing/sizes.py` of the tests), with the
 features of the demo's two teachers as targets. Both train a nano student with Muon and AdamW in one thread: forward,
 backward, optimiser. Reading, decoding and the teachers lie outside the clock, which counts this process's CPU time.
 
