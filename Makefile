@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test pytest check fast bench clean
+.PHONY: demo test pytest check fast bench docs clean
 
 demo: $(VENV)/.installed  ## Curate the pool that ships with the package into runs/demo, distil a student on it
 	$(BIN)/siglino run experiment=demo
@@ -28,6 +28,13 @@ check: $(VENV)/.installed
 bench: $(VENV)/.installed  ## Ratios of the hot paths against named baselines, in one run
 	for b in tests/benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
 
+docs: $(VENV)/.docs  ## The documentation as a site in site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --clean
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@
+
 # Bytecode is made by all cores afterwards; pip takes one. Files that are for other Pythons have none.
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -36,4 +43,4 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
