@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test pytest check fast bench docs clean
 
 demo: $(VENV)/.installed  ## Curate the pool that ships with the package into runs/demo, distil a student on it
-	$(BIN)/siglino run experiment=demo
+	$(BIN)/siglino curate experiment=demo
 	$(BIN)/siglino distill experiment=demo
 	$(BIN)/siglino inspect runs/demo
 

@@ -171,7 +171,7 @@ def test_slurm_starts_head_and_workers_then_ends_them_with_the_runs_exit_code(sl
     starts = [c for c in calls if c.startswith("ray start")]
     assert sorted("--head" in c for c in starts) == [False, True]
     assert all("--num-gpus=8" in c and "--num-cpus=96" in c and "--block" in c for c in starts)
-    assert "siglino run runtime.address=auto experiment=demo" in calls
+    assert "siglino curate runtime.address=auto experiment=demo" in calls
     assert any(c.startswith("works token 64 ") and c.endswith(":6379") for c in calls)
     assert calls.count("gone") == 2
 

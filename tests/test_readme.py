@@ -21,7 +21,7 @@ from tests.pictures import picture
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHORTER = {  # the rest is more of the same
-    "siglino run experiment=demo --redo": ["report.map_points=0"],
+    "siglino curate experiment=demo --redo": ["report.map_points=0"],
     "siglino distill": ["train.optim.steps=8", "train.optim.warmup_steps=2"],
 }
 SIGLINO = [str(Path(sys.executable).parent / "siglino")]
@@ -55,13 +55,13 @@ def test_commands_run(demo: tuple[Path, dict[str, str]]) -> None:
     _, printed = demo
     assert list(printed) == commands()
     assert len(printed) >= 6
-    run = printed["siglino run experiment=demo"]
+    run = printed["siglino curate experiment=demo"]
     assert [
         line.split()[1]
         for line in run.splitlines()
         if line.split()[:1] and line.split()[0] in ("source", "embed", "cluster", "sample", "report")
     ] == ["Computed"] * 5
-    again = printed["siglino run experiment=demo --redo sample sample.target_size=400"]
+    again = printed["siglino curate experiment=demo --redo sample sample.target_size=400"]
     assert re.search(r"embed +Reused", again)
     assert "Kept 400 of 2,964" in again
 

@@ -79,6 +79,7 @@ class PackConfig:
     look_ahead: int = setting(256, "images that wait for a pack at a time, a multiple of 8", ge=8, le=65536)
     window: int = setting(64, "steps whose packs are matched by cost", ge=1, le=65536)
     match: Match = setting(Match.GLOBAL, "how: none, shards (inside virtual shards) or global")
+    block: int = setting(1 << 20, "images that are packed together, at most; a million take about a second", ge=1)
 
     def __post_init__(self) -> None:
         if self.look_ahead % 8:

@@ -7,7 +7,8 @@ from siglino_core import schema
 from siglino_core.config import Config, Pick
 from siglino_core.report.headline import headline
 from siglino_core.report.model import Balance, CurationReport, Interval, Metric
-from siglino_core.report.words import block, clean, decimals, number, percent, reason_name
+from siglino_core.report.numbers import decimals, number, percent
+from siglino_core.report.words import block, clean, reason_name
 
 SIZES = ((3, "1K"), (4, "10K"), (5, "100K"), (6, "1M"), (7, "10M"), (8, "100M"), (9, "1B"), (10, "10B"), (11, "100B"))
 UNKNOWN_LICENCE = (

@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from siglino_core.report import charts
 from siglino_core.report.model import ClusterGrid, CurationReport, MapView, Picture
-from siglino_core.report.words import clean, number, reason_class, reason_name
+from siglino_core.report.numbers import number
+from siglino_core.report.words import clean, reason_class, reason_name
 
 MAX_POINTS, MAX_HOVERS, MAX_GRIDS, MAX_TILES, MAX_REASONS = 20_000, 600, 50, 50, 12
 HOVER_BYTES = 1_200_000

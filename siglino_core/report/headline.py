@@ -4,9 +4,11 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from siglino_core.report.measures import as_counts, effective_number, random_counts
+from siglino_core.report.measures import as_counts, random_counts
 from siglino_core.report.model import Balance, BalanceRow, CurationReport, Interval, Metric
-from siglino_core.report.words import clean, decimals, number, percent
+from siglino_core.report.numbers import decimals, number, percent
+from siglino_core.report.words import clean
+from siglino_core.statistics.diversity import effective_number
 
 Outcome = Literal["better", "unclear", "worse", "unknown"]
 HEADLINES: dict[Outcome, str] = {

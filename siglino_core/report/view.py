@@ -7,9 +7,11 @@ import numpy as np
 from siglino_core.report import charts
 from siglino_core.report.charts import Series
 from siglino_core.report.headline import judge
-from siglino_core.report.measures import as_counts, effective_number, random_counts, summary
+from siglino_core.report.measures import as_counts, random_counts, summary
 from siglino_core.report.model import Balance, CurationReport, Funnel, Interval, LabelCounts, LevelSizes, Metric
-from siglino_core.report.words import clean, decimals, number, percent, plural, reason_class, reason_name
+from siglino_core.report.numbers import decimals, number, percent, plural
+from siglino_core.report.words import clean, reason_class, reason_name
+from siglino_core.statistics.diversity import effective_number
 
 MAX_LEVELS, MAX_ROWS, MAX_METRICS, MAX_PARTS = 8, 12, 8, 12
 FEW_CLUSTERS = 40  # up to here every cluster gets its own bar

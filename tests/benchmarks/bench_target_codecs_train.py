@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_target_codecs_train.py RUN [--steps 100] [--seeds 0 1 2] [--ways bf16 int8] [WORD ...]
 
-RUN is a finished curation of the demo (`siglino run experiment=demo run=RUN`); it is copied, not changed. For each
+RUN is a finished curation of the demo (`siglino curate experiment=demo run=RUN`); it is copied, not changed. For each
 codec the stages `targets` and `train` run in this process on a copy of its own: one seed, plan and student. Printed:
 
 - the mean loss of the last tenth of the steps, each student held against the targets that it learns from;

@@ -50,7 +50,7 @@ def _kill(tiny: Tiny, run: Path, stage: str, runner: str, what: str, more: int, 
     before = 0 if redo else count(run, f"{stage}/{what}")
     finished = [name for name in STAGES if (run / name / "manifest.json").exists() and name != stage]
     words = tiny.words(run, "runtime.cpus=4", runner=runner)
-    with tiny.start("run", *redo, *words, log=log) as started:
+    with tiny.start("curate", *redo, *words, log=log) as started:
         emptied = not redo
 
         def inside() -> bool:

@@ -37,7 +37,7 @@ def test_two_kills_in_a_bucket_leave_the_same_digests(
     one = ["runtime.workers=1", "runtime.cpus=1", "embed.batch_size=7"]
     for stage, what, enough, runner in (("embed", "commits/part-", 3, "local"), ("sample", "commits/", 4, "ray")):
         with tiny.start(
-            "run", *tiny.words(run, *one, runner=runner), env=s3.env, log=tmp_path / f"{stage}.log"
+            "curate", *tiny.words(run, *one, runner=runner), env=s3.env, log=tmp_path / f"{stage}.log"
         ) as started:
             assert started.kill_when(lambda p=f"run/{stage}/{what}", n=enough: len(_keys(s3, p)) >= n)
         assert f"run/{stage}/manifest.json" not in _keys(s3, f"run/{stage}")
@@ -70,7 +70,7 @@ def test_refusals_are_one_line(tiny: Tiny, s3: S3, case: str) -> None:
     run, env, says = REFUSALS[case]
     nowhere = {"AWS_CONFIG_FILE": str(tiny.home / "none"), "AWS_SHARED_CREDENTIALS_FILE": str(tiny.home / "none")}
     began = time.monotonic()
-    done = tiny.siglino("run", *tiny.words(run), env={**s3.env, **nowhere, **env})
+    done = tiny.siglino("curate", *tiny.words(run), env={**s3.env, **nowhere, **env})
     assert done.returncode == 1, done.stdout + done.stderr
     one_message(done.stderr, "StoreError: ", run, says)
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
@@ -80,6 +80,6 @@ def test_refusals_are_one_line(tiny: Tiny, s3: S3, case: str) -> None:
 def test_a_pool_that_cannot_be_reached_is_one_line(tiny: Tiny, s3: S3, tmp_path: Path) -> None:
     env = {**s3.env, "AWS_SECRET_ACCESS_KEY": "wrong"}
     words = tiny.words(tmp_path / "run", "source.uri=s3://curated/pool")
-    done = tiny.siglino("run", *words, env=env)
+    done = tiny.siglino("curate", *words, env=env)
     assert done.returncode == 1
     one_message(done.stderr, "StoreError: ", "s3://curated/pool")

@@ -28,7 +28,6 @@ STAGES = ("source", "embed", "cluster", "sample")  # whose bytes depend on nothi
 CLASSES = ("disc", "square", "stripes", "rings", "checks", "slope")
 ROWS_PER_SHARD = 24
 TARGET = 60
-LIGHT = "tests.e2e.light"  # the command without Prefect
 MARK = "SIGLINO_TEST_MARK"  # in the environment of everything that a test starts, so that it can be found
 
 
@@ -185,7 +184,7 @@ class Tiny:
         mark = uuid.uuid4().hex
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", LIGHT, *args],
+                [sys.executable, "-m", "flows.cli", *args],
                 cwd=self.home,
                 env={**self.env(**(env or {})), MARK: mark},
                 stdin=subprocess.DEVNULL,
@@ -205,17 +204,13 @@ class Tiny:
         *args: str,
         env: dict[str, str] | None = None,
         seconds: float = 240,
-        prefect: bool = False,
         **popen: Any,
     ) -> subprocess.CompletedProcess[str]:
-        """`siglino ARGS` to its end: exit code, stdout, stderr; nothing of it is left.
-
-        ``prefect``: the product's own command, which brings up Prefect's embedded API.
-        """
+        """`siglino ARGS` to its end: exit code, stdout, stderr; nothing of it is left."""
         mark = uuid.uuid4().hex
         try:
             return subprocess.run(
-                [sys.executable, "-m", "flows.cli" if prefect else LIGHT, *args],
+                [sys.executable, "-m", "flows.cli", *args],
                 cwd=self.home,
                 env={**self.env(**(env or {})), MARK: mark},
                 stdin=subprocess.DEVNULL,
@@ -232,7 +227,7 @@ class Tiny:
         """A run to its good end; returns what it printed."""
         flags = [m for m in more if m.startswith("--")]
         settings = [m for m in more if not m.startswith("--")]
-        words = ["run", *flags, *self.words(run, *settings, runner=runner)]
+        words = ["curate", *flags, *self.words(run, *settings, runner=runner)]
         done = self.siglino(*words, **options)
         assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout

@@ -109,7 +109,7 @@ def duplicate_rows(source: Stage, shard: str, partitions: Iterable[str] | None =
         partitions: names of its duplicates shards, if they are known; else they are read from its plan.
     """
     if partitions is None:
-        partitions = [s["name"] for s in source.shards() if s["name"].startswith(PREFIX)]
+        partitions = [s["name"] for s in source.shards("duplicates")]
     found = []
     for partition in partitions:
         name = file_of(partition)
