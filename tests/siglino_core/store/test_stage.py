@@ -398,3 +398,16 @@ def test_images_and_plain_columns_are_stored_as_they_are(run: Run) -> None:
         "embedding": ("ZSTD", False),
         "bytes": ("UNCOMPRESSED", False),
     }
+
+
+def test_a_run_of_an_earlier_version_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    stage = Run(str(tmp_path)).stage("embed")
+    finished(stage)
+    for name in ("plan.json", "manifest.json"):
+        path = tmp_path / "embed" / name
+        path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "format"}))
+    says = r"embed was made by an earlier version of this software, .* --redo embed to make it again.$"
+    for ask in (stage.manifest, stage.require, stage.shards, lambda: stage.begin(identity(), shards)):
+        with pytest.raises(ConfigError, match=says):
+            ask()
+    assert stage.begin(identity(), shards, redo="always").state == "Computed"
