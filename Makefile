@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test pytest check fast bench docs clean
+.PHONY: demo test pytest soak check fast bench docs clean
 
 demo: $(VENV)/.installed  ## Curate the pool that ships with the package into runs/demo, distil a student on it
 	$(BIN)/siglino curate experiment=demo
@@ -14,10 +14,13 @@ test: $(VENV)/.installed  ## Everything that CI checks
 	@$(MAKE) --no-print-directory --jobs 2 check pytest
 
 pytest: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -n 2 --dist loadscope --durations 12
+	$(BIN)/python -m pytest -q -n 2 --dist loadscope --durations 12 -m "not soak"
+
+soak: $(VENV)/.installed  ## The long tests: the demo as it stands, kills at random, Ray's dead drivers
+	$(BIN)/python -m pytest -q -n 2 --dist loadscope --durations 12 -m soak
 
 fast: $(VENV)/.installed check  ## The same without what starts Ray, Prefect, S3 or a browser
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow and not soak"
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

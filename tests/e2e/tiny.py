@@ -1,6 +1,8 @@
 """A pool, an encoder and a run small enough to be done again and again, and the command line that does it."""
 
+import contextlib
 import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -17,8 +19,11 @@ from typing import Any
 import numpy as np
 import psutil
 import pyarrow as pa
+import pytest
+import s3fs
 from PIL import Image, ImageDraw
 
+from flows.cli import main
 from siglino_core.store import Run
 from tests.pictures import broken, encode
 from tests.pools import parquet_file
@@ -199,29 +204,28 @@ class Tiny:
         finally:
             started.kill()
 
-    def siglino(
-        self,
-        *args: str,
-        env: dict[str, str] | None = None,
-        seconds: float = 240,
-        **popen: Any,
-    ) -> subprocess.CompletedProcess[str]:
-        """`siglino ARGS` to its end: exit code, stdout, stderr; nothing of it is left."""
-        mark = uuid.uuid4().hex
-        try:
-            return subprocess.run(
-                [sys.executable, "-m", "flows.cli", *args],
-                cwd=self.home,
-                env={**self.env(**(env or {})), MARK: mark},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=seconds,
-                start_new_session=True,
-                **popen,
-            )
-        finally:
-            kill_marked(mark)
+    def siglino(self, *args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """`siglino ARGS` to its end, in this process: exit code, stdout, stderr.
+
+        A process of its own would import torch for two seconds and find nothing else; what is killed has one (`start`).
+        """
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.chdir(self.home),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            patch.setattr(os, "environ", os.environ.copy())  # the command sets defaults
+            os.environ.clear()
+            os.environ.update(self.env(**(env or {})))
+            s3fs.S3FileSystem.clear_instance_cache()  # a client keeps the server that it first saw
+            try:
+                code = main(args)
+            except SystemExit as e:
+                code = int(e.code or 0)
+        s3fs.S3FileSystem.clear_instance_cache()
+        return subprocess.CompletedProcess(args, code, out.getvalue(), err.getvalue())
 
     def run(self, run: str | Path, *more: str, runner: str = "local", **options: Any) -> str:
         """A run to its good end; returns what it printed."""
