@@ -84,7 +84,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_config_prints_what_it_resolved(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "experiment=demo", "seed=5"]) == 0
     out = capsys.readouterr().out
-    assert "\nseed: 5  # every random choice follows from it\n" in out
+    assert "\nseed: 5  # number from which every random choice follows\n" in out
     assert "# experiments: demo, openlvd, openlvd-high, published, smoke" in out
 
 
