@@ -50,8 +50,8 @@ def inspect(url: str, console: Console) -> None:
 
 def losses(train: Manifest, console: Console) -> None:
     """The training's losses per teacher and kind, of its first steps and its last, if its manifest has them."""
-    found = train.facts.get("losses") or {}
-    first, last = found.get("first", {}), found.get("last", {})
+    losses_by_end = train.facts.get("losses") or {}
+    first, last = losses_by_end.get("first", {}), losses_by_end.get("last", {})
     rows = [[key, f"{first[key]:.4g}", f"{last[key]:.4g}"] for key in first if key in last]
     if rows:
         _table(console, "Losses", ["teacher and kind", "at the start", "at the end"], rows)

@@ -218,10 +218,10 @@ def pack(work: Callable[..., dict[str, Any]], *args: Any) -> str:
 
 def unpack(record: str) -> dict[str, Any]:
     """The inverse of :func:`pack`; raises what was raised."""
-    found = json.loads(record)
-    if "error" in found:
-        raise getattr(errors, found["error"])(found["text"])
-    return found
+    outcome = json.loads(record)
+    if "error" in outcome:
+        raise getattr(errors, outcome["error"])(outcome["text"])
+    return outcome
 
 
 @contextlib.contextmanager

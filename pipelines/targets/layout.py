@@ -23,10 +23,10 @@ def plan_units(sample: Stage, config: TargetsConfig, seed: int) -> list[Shard]:
         {
             "name": f"stats-{k:02d}",
             "kind": "stats",
-            "shards": [{"name": n, "images": shards[n], "rows": q} for n, q in mine],
+            "shards": [{"name": n, "images": shards[n], "rows": q} for n, q in part],
         }
         for k in range(UNITS)
-        if (mine := chosen[k::UNITS])
+        if (part := chosen[k::UNITS])
     ]
     units.append({"name": "statistics", "kind": "statistics"})
     if config.keep is Stored.ONLINE:
@@ -52,8 +52,8 @@ def _drawn(sample: Stage, shards: list[str], wanted: int, seed: int) -> list[tup
 
 def shares(sizes: Sequence[int], total: int) -> list[int]:
     """``total`` dealt out as equally as the sizes allow; all of them if they hold less."""
-    found = [0] * len(sizes)
+    quotas = [0] * len(sizes)
     for rank, i in enumerate(sorted(range(len(sizes)), key=lambda i: sizes[i])):
-        found[i] = min(sizes[i], total // (len(sizes) - rank))
-        total -= found[i]
-    return found
+        quotas[i] = min(sizes[i], total // (len(sizes) - rank))
+        total -= quotas[i]
+    return quotas

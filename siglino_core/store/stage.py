@@ -119,18 +119,18 @@ class Stage:
 
     def manifest(self) -> Manifest | None:
         """The manifest, or None while the stage is not done."""
-        found = self.files.read_json("manifest.json")
-        if found is None:
+        stored = self.files.read_json("manifest.json")
+        if stored is None:
             return None
-        self._require_format(found)
+        self._require_format(stored)
         known = {f.name for f in dataclasses.fields(Manifest)}
         required = {f.name for f in dataclasses.fields(Manifest) if f.default_factory is dataclasses.MISSING}
-        if lacking := required - {"software"} - found.keys():
+        if lacking := required - {"software"} - stored.keys():
             raise StoreError(
                 f"{self.files.url}/manifest.json lacks {', '.join(sorted(lacking))}: another version of this software "
                 f"wrote it. Use --redo {self.name}, or another run=URL."
             )
-        return Manifest(**{k: v for k, v in found.items() if k in known})
+        return Manifest(**{k: v for k, v in stored.items() if k in known})
 
     def require(self) -> Manifest:
         """The manifest of a stage that must be done.
