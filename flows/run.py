@@ -3,7 +3,7 @@
 from typing import Any
 
 from flows import tasks
-from flows.stages import CurateStage, DistillStage
+from flows.stages import PathStage
 
 NAME = "run-siglino"
 
@@ -13,9 +13,9 @@ def run_path(
     experiment: str = "demo",
     run: str | None = None,
     overrides: list[str] | None = None,
-    from_stage: CurateStage | DistillStage | None = None,
-    only: CurateStage | DistillStage | None = None,
-    redo: list[CurateStage | DistillStage] | None = None,
+    from_stage: PathStage | None = None,
+    only: PathStage | None = None,
+    redo: list[PathStage] | None = None,
 ) -> dict[str, Any]:
     """Curate an image pool, then distil the teachers into one student on what was kept.
 

@@ -15,9 +15,10 @@ from siglino_core.store import Run
 
 CurateStage = Literal["source", "embed", "cluster", "sample", "report"]  # spelt out: Prefect's forms list the choices
 DistillStage = Literal["targets", "train", "export"]
+PathStage = Literal["source", "embed", "cluster", "sample", "report", "targets", "train", "export"]
 CURATE: tuple[str, ...] = get_args(CurateStage)
 DISTILL: tuple[str, ...] = get_args(DistillStage)
-PATH = (*CURATE, *DISTILL)
+PATH: tuple[str, ...] = get_args(PathStage)
 COMMANDS = {"curate": CURATE, "distill": DISTILL, "run": PATH}
 
 

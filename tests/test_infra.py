@@ -115,16 +115,16 @@ def test_prefect_yaml_names_no_machine_and_its_parameters_hold() -> None:
     assert compose_config(["experiment=demo"]).run == "runs/demo"
 
 
-@pytest.mark.parametrize("which", ["curate", "distill"])
-def test_the_form_lists_the_stages(which: str) -> None:
+@pytest.mark.parametrize(("command", "flow"), [("curate", "curate"), ("distill", "distill"), ("run", "run_path")])
+def test_the_form_lists_the_stages(command: str, flow: str) -> None:
     from importlib import import_module
 
     from prefect.utilities.callables import parameter_schema
 
-    from flows.stages import CURATE, DISTILL
+    from flows.stages import COMMANDS
 
-    stages = {"curate": list(CURATE), "distill": list(DISTILL)}[which]
-    schema = parameter_schema(getattr(import_module(f"flows.{which}"), which))
+    stages = list(COMMANDS[command])
+    schema = parameter_schema(getattr(import_module(f"flows.{command}"), flow))
     properties = schema.model_dump()["properties"]
     assert all(p["description"] for p in properties.values())
     assert properties["only"]["anyOf"][0]["enum"] == stages
