@@ -25,8 +25,8 @@ check: $(VENV)/.installed
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.installed  ## Ratios of the hot paths against named baselines, in one run
-	for b in tests/benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
+bench: $(VENV)/.installed  ## Ratios of the hot paths against named baselines, into docs/benchmarks.jsonl too
+	$(BIN)/python -m tests.benchmarks
 
 # Bytecode is made by all cores afterwards; pip takes one. Files that are for other Pythons have none.
 $(VENV)/.installed: pyproject.toml
