@@ -28,8 +28,8 @@ check: $(VENV)/.installed
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.installed  ## Ratios of the hot paths against named baselines, in one run
-	for b in tests/benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
+bench: $(VENV)/.installed  ## Ratios of the hot paths against named baselines, into docs/benchmarks.jsonl too
+	$(BIN)/python -m tests.benchmarks
 
 docs: $(VENV)/.docs  ## The documentation as a site in site/; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --clean

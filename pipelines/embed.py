@@ -1,4 +1,4 @@
-"""embed: one vector an image, through a stream of decoders (CPU) and encoders (GPU or CPU).
+"""embed: one vector an image, by workers that decode and encode, or decoders (CPU) that feed encoders (GPU).
 
 Reads `source`, writes one shard of embeddings for each of its shards, and a reject row for what cannot be embedded.
 """
@@ -30,7 +30,7 @@ from pipelines.support.runtime import pack as packed
 from siglino_core import schema
 from siglino_core.config import Config, EmbedConfig, Runner, shaping
 from siglino_core.curation.dedup.exact import duplicate_rows
-from siglino_core.device import choose, single_thread
+from siglino_core.device import choose, memory_reused, single_thread
 from siglino_core.encoders import Card, Preprocess, describe, load
 from siglino_core.errors import DataError, SiglinoError
 from siglino_core.images.decode import BadImage, decode
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from siglino_core.encoders.encoder import Encoder
 
 VERSION = 1
-DECODE_SHARE = 0.25  # of a CPU, reserved for a decoder beside an encoder that computes on the CPU
 
 
 def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
@@ -94,35 +93,31 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
 
 
 def _records(config: Config, run: Run, fingerprint: str, card: Card, missing: list[Shard]) -> Iterator[dict[str, Any]]:
-    decoder = Decoder(run, config, card.preprocess)
     names = [shard["name"] for shard in missing]
     if not names:
         return
+    decoder = Decoder(run, config, card.preprocess)
+    encoder = (run, config.embed, config.runtime.device, fingerprint, card)
     if config.runtime.runner is Runner.LOCAL:
-        encoder = ShardEncoder(run, config.embed, config.runtime.device, fingerprint, card)
-        yield from (encoder.commit(decoder.decoded(name)) for name in names)
+        worker = ShardWorker(decoder, *encoder)
+        yield from (worker.commit(name) for name in names)
         return
     ray = start_ray(config.runtime)
     gpus = gpus_of(config.runtime) if worker_device(config.runtime).device != "cpu" else 0
     actors = min(len(names), config.runtime.workers or gpus or parallelism(config.runtime))
-    # On the CPU an encoder takes most of a core and leaves room for one decoder beside it: a pool that held every
-    # core would wait for decoders that can never start.
-    encoder_needs: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0} if gpus else {"num_cpus": 1 - DECODE_SHARE}
-
+    pool: dict[str, Any] = {
+        "batch_size": 1,
+        "batch_format": "pyarrow",
+        "compute": ray.data.ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
+    }
     with worker_errors():
-        dataset = (
-            ray.data.from_items([{"shard": name} for name in names], override_num_blocks=len(names))
-            .map_batches(decoder, batch_size=1, batch_format="pyarrow", num_cpus=1 if gpus else DECODE_SHARE)
-            .map_batches(
-                ShardEncoder,
-                fn_constructor_args=(run, config.embed, config.runtime.device, fingerprint, card),
-                batch_size=1,
-                batch_format="pyarrow",
-                zero_copy_batch=True,
-                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
-                **encoder_needs,
+        dataset = ray.data.from_items([{"shard": name} for name in names], override_num_blocks=len(names))
+        if gpus:  # decoders on the CPUs feed encoders on the GPUs, through Ray's object store
+            dataset = dataset.map_batches(decoder, batch_size=1, batch_format="pyarrow", num_cpus=1).map_batches(
+                ShardEncoder, fn_constructor_args=encoder, zero_copy_batch=True, num_gpus=1, num_cpus=0, **pool
             )
-        )
+        else:  # a core decodes what it encodes: pixels need not travel
+            dataset = dataset.map_batches(ShardWorker, fn_constructor_args=(decoder, *encoder), num_cpus=1, **pool)
         for row in dataset.iter_rows():
             yield unpack(row["record"])
 
@@ -236,6 +231,20 @@ class ShardEncoder:
             return out.commit(rows=table.num_rows, rejects=counts)
 
 
+class ShardWorker:
+    """An actor on a CPU, or this process: decodes a shard, turns it into embeddings, and commits them."""
+
+    def __init__(self, decoder: Decoder, *encoder: Any) -> None:
+        self._decoder, self._encoder = decoder, ShardEncoder(*encoder)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        return pa.table({"record": [packed(self.commit, name) for name in batch.column("shard").to_pylist()]})
+
+    def commit(self, shard: str) -> dict[str, Any]:
+        """Embed and commit a shard; returns its commit record."""
+        return self._encoder.commit(self._decoder.decoded(shard))
+
+
 def _encoder(config: EmbedConfig, device: str, card: Card) -> "Encoder":
     """The encoder, if it is on this machine the one that the run began with."""
     encoder = load(config, device, config.precision.value)
@@ -248,7 +257,8 @@ def _encoder(config: EmbedConfig, device: str, card: Card) -> "Encoder":
 
 
 def _encoded(encoder: "Encoder", pixels: np.ndarray, batch: int) -> np.ndarray:
-    parts = [encoder.encode(pixels[i : i + batch]) for i in range(0, len(pixels), batch)]
+    with memory_reused():
+        parts = [encoder.encode(pixels[i : i + batch]) for i in range(0, len(pixels), batch)]
     return np.concatenate(parts) if parts else np.empty((0, encoder.card.dim), np.float32)
 
 

@@ -1,7 +1,10 @@
 """Which device computes, in which precision, and why."""
 
+import contextlib
+import ctypes
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +12,9 @@ from siglino_core.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+MMAP_MAX, TRIM_THRESHOLD, KEPT_BYTES = 65536, 128 << 10, 1 << 30  # two of its defaults; what a process keeps inside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +70,27 @@ def single_thread() -> None:
         torch.set_num_threads(1)
     if faiss := sys.modules.get("faiss"):
         faiss.omp_set_num_threads(1)
+
+
+@contextlib.contextmanager
+def memory_reused() -> Iterator[None]:
+    """Inside, what a network frees stays with the process, up to 1 GB, and its next layer finds it there.
+
+    glibc asks the kernel for every array above 32 MB, and gives it back: a fifth of the time of a small convolutional
+    network on a CPU is spent on pages that come zeroed. Elsewhere than under glibc this does nothing.
+    """
+    libc = ctypes.CDLL(None)
+    if sys.platform != "linux" or not hasattr(libc, "mallopt"):
+        yield
+        return
+    libc.mallopt(M_MMAP_MAX, 0)
+    libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+    try:
+        yield
+    finally:
+        libc.mallopt(M_MMAP_MAX, MMAP_MAX)
+        libc.mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD)
+        libc.malloc_trim(0)
 
 
 def _short(dtype: "torch.dtype") -> str:

@@ -49,7 +49,7 @@ def identity(name: str, setting: str = "") -> str:
 
 
 def network(name: str, *, classifier: bool = False) -> "torch.nn.Module":
-    """The frozen network under timm's implementation, each batch norm folded.
+    """The frozen network under timm's implementation, batch norms folded, paddings too where that keeps the bits.
 
     Args:
         name: ``efficientnet_lite0`` or ``efficientnet_lite2``.
@@ -65,6 +65,8 @@ def network(name: str, *, classifier: bool = False) -> "torch.nn.Module":
     import timm
     import torch
 
+    from siglino_core.encoders.same_padding import fold_padding
+
     if name not in SHA256:
         raise ConfigError(f"{name}: not one of {', '.join(SHA256)}")
     path = _path(name)
@@ -75,6 +77,7 @@ def network(name: str, *, classifier: bool = False) -> "torch.nn.Module":
     if not classifier:
         model.reset_classifier(0)  # type: ignore[operator]
     _fold_norms(model.eval())
+    fold_padding(model)
     return model.requires_grad_(False)
 
 

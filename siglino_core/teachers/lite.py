@@ -49,7 +49,7 @@ class Lite:
 
     @torch.no_grad()
     def __call__(self, patches_NV: Tensor, shapes: Sequence[tuple[int, int]]) -> Targets:
-        weight = self.trunk[0].weight
+        weight = next(self.trunk.parameters())
         found: dict[int, Tensor] = {}
         for places, pixels_B3HW in batches(patches_NV.to(weight.device, weight.dtype), shapes, self.card.patch_size):
             maps_BCHW = self.trunk(pixels_B3HW)

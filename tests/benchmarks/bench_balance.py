@@ -1,15 +1,14 @@
 """How balanced the demo's sample is, by recipe: the README's table, over five seeds of clustering and sampling.
 
-    python tests/benchmarks/bench_balance.py [RUN [RECIPE ...]]
+    python -m tests.benchmarks.bench_balance [--run RUN] [--seeds 5] [RECIPE ...]
 
-RUN (default runs/demo) must hold a finished `source` and `embed` of the demo; they are copied aside, and each recipe
-and seed runs `cluster` and `sample` on them in one process. Unlike the table of `siglino inspect`, whose draws share
-one clustering, everything that a seed decides is drawn anew. RECIPE: only those whose names begin so.
+RUN must hold a finished `source` and `embed` of the demo; left out, it is runs/demo, or made. They are copied aside,
+and each recipe and seed runs `cluster` and `sample` on them in one process. Unlike the table of `siglino inspect`,
+whose draws share one clustering, all that a seed decides is drawn anew. RECIPE: only those whose names begin so.
 """
 
-import shutil
-import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +18,10 @@ from pipelines import cluster, sample
 from siglino_core.statistics.diversity import DEDUPLICATED, RANDOM
 from siglino_core.statistics.interval import Interval
 from siglino_core.store import Run
+from tests.benchmarks.demo import SMALL, copied, curated
+from tests.benchmarks.record import Record, parser
 
-SEEDS = 5
+BEFORE = ("source", "embed")
 HIERARCHY = ("sample.quota=hierarchical", "sample.pick=random", "sample.trim=0.0")
 RECIPES: dict[str, tuple[str, ...]] = {
     "ours (radius, coverage, trim 1%)": (),
@@ -34,31 +35,43 @@ RECIPES: dict[str, tuple[str, ...]] = {
 METRICS = ("effective_labels", "rare_half_share")
 
 
-def main() -> None:
-    origin = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/demo")
-    with tempfile.TemporaryDirectory() as folder:
-        for stage in ("source", "embed"):
-            shutil.copytree(origin / stage, Path(folder) / stage)
-        for name, words in RECIPES.items():
-            if not name.startswith(tuple(sys.argv[2:]) or ""):
-                continue
-            values: list[list[float]] = []
-            junk: list[float] = []
-            for seed in range(SEEDS):
-                experiment = [w for w in words if w.startswith("experiment=")] or ["experiment=demo"]
-                rest = [w for w in words if not w.startswith("experiment=")]
-                settings = [f'run="{folder}"', f"seed={seed}", "runtime.runner=local"]
-                config = compose_config([*experiment, *rest, *settings])
-                run = Run(folder)
-                cluster.run(config, run, redo="always")
-                facts = sample.run(config, run, redo="always").manifest.facts
-                if not words and seed == 0:  # the baselines' seeds are five draws of labels: nothing is clustered
-                    for row in (RANDOM, DEDUPLICATED):
-                        print(_line(row, *(Interval(**facts["balance"][row][m]) for m in METRICS)), flush=True)
-                values.append([_first(run, facts, m) for m in METRICS])
-                junk.append(_junk(run))
-            labels, rare = (Interval.of(v) for v in zip(*values, strict=True))
-            print(_line(name, labels, rare), f"junk {_say(Interval.of(junk), 100)}%", flush=True)
+def main(words: Sequence[str] | None = None) -> None:
+    made = parser(__doc__, seeds=5)
+    made.add_argument("--run", type=Path)
+    made.add_argument("recipes", nargs="*")
+    a = made.parse_intermixed_args(words)
+    if a.tiny:
+        a.seeds, a.recipes = 2, a.recipes or ["ours (", "n/4"]
+    record = Record.of(__file__, a)
+    recipes = {name: r for name, r in RECIPES.items() if name.startswith(tuple(a.recipes) or "")}
+    with curated(BEFORE, tiny=a.tiny, run=a.run) as origin, tempfile.TemporaryDirectory() as folder:
+        copied(origin, BEFORE, Path(folder))
+        for name, settings in recipes.items():
+            _table(record, folder, name, [*settings, *(SMALL if a.tiny else ())], a.seeds)
+
+
+def _table(record: Record, folder: str, name: str, settings: Sequence[str], seeds: int) -> None:
+    """A recipe's line, and before that of the demo's own the baselines'."""
+    values: list[list[float]] = []
+    junk: list[float] = []
+    facts: dict = {}
+    for seed in range(seeds):
+        experiment = [w for w in settings if w.startswith("experiment=")] or ["experiment=demo"]
+        rest = [w for w in settings if not w.startswith("experiment=")]
+        config = compose_config([*experiment, *rest, f'run="{folder}"', f"seed={seed}", "runtime.runner=local"])
+        run = Run(folder)
+        cluster.run(config, run, redo="always")
+        facts = sample.run(config, run, redo="always").manifest.facts
+        values.append([_first(run, facts, m) for m in METRICS])
+        junk.append(_junk(run))
+    labels, rare = (Interval.of(v) for v in zip(*values, strict=True))
+    if not RECIPES[name]:  # the baselines' seeds are five draws of labels, from the pool alone
+        for row in (RANDOM, DEDUPLICATED):
+            print(_line(row, *(Interval(**facts["balance"][row][m]) for m in METRICS)), flush=True)
+    print(_line(name, labels, rare), f"junk {_say(Interval.of(junk), 100)}%", flush=True)
+    baseline = facts["balance"][DEDUPLICATED]["effective_labels"]["mean"]
+    ratios = [v[0] / baseline for v in values]
+    record.ratio(f"effective labels, {name}", "duplicates removed, then random", ratios, "higher")
 
 
 def _first(run: Run, facts: dict, metric: str) -> float:

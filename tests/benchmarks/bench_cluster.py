@@ -1,6 +1,6 @@
 """The clustering's hot paths against named baselines, one thread, in one run: ratios and their spread.
 
-    python tests/benchmarks/bench_cluster.py [--points 100000] [--width 256] [--clusters 2000] [--repeats 5]
+    python -m tests.benchmarks.bench_cluster [--points 100000] [--width 256] [--clusters 2000] [--repeats 5]
 
 - one exact Lloyd iteration (assignment and exact fp64 sums) against the bare matrix product that it cannot do without,
   and against one iteration of faiss.Kmeans;
@@ -9,10 +9,8 @@
 Points are a synthetic mixture of Gaussians on the unit sphere.
 """
 
-import argparse
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import faiss
 import numpy as np
@@ -23,6 +21,7 @@ from siglino_core.config import Seeding
 from siglino_core.curation.clustering.kmeans import Recipe, steps
 from siglino_core.curation.clustering.points import Blocks
 from siglino_core.device import single_thread
+from tests.benchmarks.record import Record, parser
 
 
 def mixture(n: int, d: int) -> np.ndarray:
@@ -38,11 +37,11 @@ def timed(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("points", 100_000), ("width", 256), ("clusters", 2000), ("repeats", 5)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    a = parser.parse_args()
+def main(words: Sequence[str] | None = None) -> None:
+    a = parser(__doc__, points=100_000, width=256, clusters=2000, repeats=5).parse_args(words)
+    if a.tiny:
+        a.points, a.width, a.clusters, a.repeats = 4000, 32, 100, 1
+    record = Record.of(__file__, a)
     single_thread()
     faiss.omp_set_num_threads(1)
     x = mixture(a.points, a.width)
@@ -71,22 +70,30 @@ def main() -> None:
         resampling_iterations=0,
         seed=0,
     )
-    compare("Lloyd iteration / bare fp32 product", lambda: blocks.assign(centroids), product, a.repeats)
-    compare("Lloyd iteration / faiss.Kmeans iteration", lambda: blocks.assign(centroids), lloyd_faiss, a.repeats)
+    compare(record, "Lloyd iteration", "bare fp32 product", lambda: blocks.assign(centroids), product, a.repeats)
     compare(
-        "seeding in rounds / scikit-learn kmeans_plusplus",
+        record, "Lloyd iteration", "faiss.Kmeans iteration", lambda: blocks.assign(centroids), lloyd_faiss, a.repeats
+    )
+    compare(
+        record,
+        "seeding in rounds",
+        "scikit-learn's kmeans_plusplus",
         lambda: list(steps(small, recipe)),
         lambda: kmeans_plusplus(x[: a.points // 5], a.clusters // 4, random_state=0),
         1,
     )
 
 
-def compare(name: str, ours: Callable[[], object], baseline: Callable[[], object], repeats: int) -> None:
+def compare(
+    record: Record,
+    name: str,
+    against: str,
+    ours: Callable[[], object],
+    baseline: Callable[[], object],
+    repeats: int,
+) -> None:
     ratios = [timed(ours) / timed(baseline) for _ in range(repeats)]
-    print(
-        f"{name}: median {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}, {repeats} pairs)",
-        flush=True,
-    )
+    record.ratio(f"CPU time, {name}", against, ratios, "lower")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Codecs of dense targets: bytes, error, neighbours kept, and how long decoding takes beside bf16.
 
-    python tests/benchmarks/bench_codecs.py [--images 256] [--repeats 7]
+    python -m tests.benchmarks.bench_codecs [--images 256] [--repeats 7]
 
 Two kinds of features: synthetic ones 1,152 wide (low rank, channels a thousandfold apart, three outlier channels, 256
 patches an image), and the teacher `lite`'s (112 wide) of the demo's real images at up to 256^2 pixels. Standardisations
@@ -8,9 +8,9 @@ are fitted on a quarter of the images. Decoding is from bytes to fp32 in the tea
 turn, medians; int8 and fp8 pay for one product with the rotation.
 """
 
-import argparse
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from siglino_core.images.patches import to_floats, to_patches
 from siglino_core.images.reasons import BadImage
 from siglino_core.models.resolution import Resolution
 from siglino_core.teachers.choose import load_teacher
+from tests.benchmarks.record import Record, parser
 from tests.siglino_core.distillation.targets.features import images as synthetic
 
 
@@ -51,7 +52,7 @@ def real(count: int) -> list[Tensor]:
     return made
 
 
-def table(name: str, features: list[Tensor], repeats: int) -> None:
+def table(record: Record, name: str, features: list[Tensor], repeats: int) -> None:
     dim, counts = features[0].shape[1], [len(f) for f in features]
     phis = PhiS.fit(features[::4])
     codecs = {kind: Codec(kind, dim, phis) for kind in DENSE}
@@ -75,18 +76,21 @@ def table(name: str, features: list[Tensor], repeats: int) -> None:
             f"| {reference / took:.2f} ({1e3 * took / len(features):.2f} ms an image) |",
             flush=True,
         )
+    for kind in (Stored.INT8, Stored.FP8):
+        ratios = [b / a for a, b in zip(seconds[Stored.BF16], seconds[kind], strict=True)]
+        record.ratio(f"decoding time of {kind.value}, {name}", "bf16", ratios, "lower")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=256)
-    parser.add_argument("--repeats", type=int, default=7)
-    a = parser.parse_args()
+def main(words: Sequence[str] | None = None) -> None:
+    a = parser(__doc__, images=256, repeats=7).parse_args(words)
+    if a.tiny:
+        a.images, a.repeats = 8, 1
+    record = Record.of(__file__, a)
     torch.set_num_threads(1)
     print("| features | codec | bytes an image | relative MSE | neighbours kept | decoding, bf16 = 1 |")
     print("|---|---|---|---|---|---|")
-    table("synthetic, 1152", synthetic(a.images, 256, 1152), a.repeats)
-    table("lite, 112, real images", real(a.images), a.repeats)
+    table(record, "synthetic, 1152", synthetic(a.images, 256, 1152), a.repeats)
+    table(record, "lite, 112, real images", real(a.images), a.repeats)
 
 
 if __name__ == "__main__":

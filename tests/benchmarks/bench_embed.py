@@ -1,39 +1,58 @@
-"""embed through Ray Data against a plain torch loop: images a second, same model, batch and threads, in one run.
+"""embed through Ray against a plain torch loop: images a second and CPU time an image, by what more images cost.
 
-    python tests/benchmarks/bench_embed.py [--images 20000] [--repeats 3]
+    python -m tests.benchmarks.bench_embed [--images 4000] [--repeats 3] [--workers 2]
 
-The plain loop is what one would write by hand: N processes (as many as Ray has encoders), each reading source shards,
-decoding and encoding batch by batch in one thread. Start-up (Ray, imports, weights) is reported apart: both sides are
-timed from the first committed shard of each worker on, and in all.
+The plain loop is what one would write by hand: N processes (as many as Ray has workers), each reading source shards,
+decoding and encoding batch by batch in one thread; same model, batch and threads. Both sides embed a pool of --images
+and one three times as large, each in a process of its own, from its start to its end. What the larger one takes more is
+the price of twice --images: start-up, imports and shutting down are in both and cancel out. CPU time is that of the
+process and all that it starts, Ray's daemons too, sampled from /proc (`tree.py`). Both sides reuse a network's memory.
+With --tiny one process stands in for Ray.
 """
 
-import argparse
-import json
+import io
 import multiprocessing
 import shutil
-import statistics
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
 
 from pipelines import embed, source
 from siglino_core.config import Config, Runner, build
 from siglino_core.store import Run
+from tests.benchmarks.record import Record, parser
+from tests.benchmarks.tree import Tree
 
 ENCODER = "timm:mobilenetv3_small_050"
+SPAWN, FORK = (multiprocessing.get_context(way) for way in ("spawn", "forkserver"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a side took for a pool, or what it takes for more images."""
+
+    seconds: float
+    cpu_seconds: float
+    images: int
+
+    def beyond(self, small: "Cost") -> "Cost":
+        """What this one took more than a smaller one."""
+        return Cost(
+            seconds=self.seconds - small.seconds,
+            cpu_seconds=self.cpu_seconds - small.cpu_seconds,
+            images=self.images - small.images,
+        )
 
 
 def pool(folder: Path, images: int) -> None:
     """Synthetic JPEGs of photographic entropy, 256 x 192, about 15 kB, each different."""
-    import io
-
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from PIL import Image
-
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True)
     schema = pa.schema([("key", pa.string()), ("image", pa.binary())])
@@ -62,26 +81,13 @@ def weights(folder: Path) -> Path:
     return path
 
 
-def by_ray(config: Config) -> dict[str, float]:
-    """The stage as the product runs it; seconds in all, and images a second once it is under way."""
-    shutil.rmtree(f"{config.run}/embed", ignore_errors=True)
-    marks: list[tuple[float, int]] = []
-    began = time.perf_counter()
-    result = embed.run(
-        config, Run(config.run), lambda s, done, total, note="": marks.append((time.perf_counter(), done))
-    )
-    return _rates(began, marks, result.manifest.rows)
+def by_ray(config: Config) -> None:
+    """The stage as the product runs it."""
+    embed.run(config, Run(config.run))
 
 
-def _rates(began: float, marks: list[tuple[float, int]], rows: int) -> dict[str, float]:
-    committed = [(t, done) for t, done in marks if done > 0]
-    first, last, total = committed[0], committed[-1], committed[-1][1]
-    steady = rows * (last[1] - first[1]) / total / (last[0] - first[0])
-    return {"in all": last[0] - began, "start-up": last[0] - began - rows / steady, "images/s": steady}
-
-
-def _plain_worker(config: Config, names: list[str], marks: multiprocessing.Queue) -> None:
-    from siglino_core.device import single_thread
+def _plain_worker(config: Config, names: list[str]) -> None:
+    from siglino_core.device import memory_reused, single_thread
     from siglino_core.encoders import load
     from siglino_core.images.decode import decode
     from siglino_core.pools.image_rows import image_rows
@@ -98,57 +104,98 @@ def _plain_worker(config: Config, names: list[str], marks: multiprocessing.Queue
             picture = decode(image["bytes"], max_pixels=1 << 27, max_bytes=1 << 27, draft=encoder.card.preprocess.size)
             waiting.append(encoder.card.preprocess(picture))
             if len(waiting) == batch:
-                vectors.append(encoder.encode(np.stack(waiting)))
+                with memory_reused():
+                    vectors.append(encoder.encode(np.stack(waiting)))
                 waiting = []
         if waiting:
             vectors.append(encoder.encode(np.stack(waiting)))
         np.save(f"{config.run}/plain-{name}.npy", np.concatenate(vectors).astype(np.float16))
-        marks.put(time.perf_counter())
 
 
-def by_hand(config: Config, rows: int, workers: int) -> dict[str, float]:
+def by_hand(config: Config) -> None:
     names = [s["name"] for s in Run(config.run).stage("source").shards() if s["name"].startswith("part-")]
-    context = multiprocessing.get_context("spawn")
-    marks = context.Queue()
-    began = time.perf_counter()
-    processes = [context.Process(target=_plain_worker, args=(config, names[i::workers], marks)) for i in range(workers)]
+    workers = config.runtime.workers
+    if workers == 1:
+        _plain_worker(config, names)
+        return
+    processes = [SPAWN.Process(target=_plain_worker, args=(config, names[i::workers])) for i in range(workers)]
     for p in processes:
         p.start()
-    times = sorted(marks.get() for _ in names)
     for p in processes:
         p.join()
-    return _rates(began, [(t, i + 1) for i, t in enumerate(times)], rows)
+        assert p.exitcode == 0
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=20_000)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=2)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        pool(folder / "pool", arguments.images)
-        config = build(
-            Config,
-            {
-                "run": str(folder / "run"),
-                "source": {"uri": str(folder / "pool"), "rows_per_shard": 512},
-                "embed": {"encoder": ENCODER, "weights": str(weights(folder)), "image_size": 224},
-                "runtime": {"runner": "local", "workers": arguments.workers},
-            },
-        )
-        rows = source.run(config, Run(config.run)).manifest.rows
-        config = replace(config, runtime=replace(config.runtime, runner=Runner.RAY))
-        ratios = []
-        for i in range(arguments.repeats):
-            plain, ray = by_hand(config, rows, arguments.workers), by_ray(config)
-            ratios.append(ray["images/s"] / plain["images/s"])
-            print(json.dumps({"repeat": i, "images": rows, "plain": plain, "ray": ray, "ratio": ratios[-1]}))
+def measured(side: Callable[[Config], None], config: Config, images: int, tiny: bool) -> tuple[Cost, dict[str, float]]:
+    """What embedding the pool costs from start to end, and the CPU time of each program."""
+    shutil.rmtree(f"{config.run}/embed", ignore_errors=True)
+    began = time.perf_counter()
+    process = (FORK if tiny else SPAWN).Process(target=side, args=(config,))
+    process.start()
+    assert process.pid is not None
+    tree = Tree(process.pid)
+    process.join()
+    seconds, programs = time.perf_counter() - began, tree.close()
+    assert process.exitcode == 0
+    return Cost(seconds=seconds, cpu_seconds=sum(programs.values()), images=images), programs
+
+
+def marginal(side: Callable[[Config], None], sizes: list[tuple[Config, int]], tiny: bool) -> Cost:
+    """What the larger pool costs more; prints both."""
+    costs: list[Cost] = []
+    for config, images in sizes:
+        cost, programs = measured(side, config, images, tiny)
+        costs.append(cost)
+        parts = {name: round(s, 1) for name, s in sorted(programs.items(), key=lambda p: -p[1]) if s >= 0.5}
         print(
-            f"embed: Ray Data / plain loop, images a second once under way: median {statistics.median(ratios):.2f} "
-            f"({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} pairs)"
+            f"  {side.__name__}, {images:,} images: {cost.seconds:.1f} s, {cost.cpu_seconds:.1f} s of CPU; {parts}",
+            flush=True,
         )
+    return costs[1].beyond(costs[0])
+
+
+def prepared(folder: Path, images: int, workers: int) -> tuple[Config, int]:
+    """A run whose source is finished, and its images."""
+    pool(folder / "pool", images)
+    config = build(
+        Config,
+        {
+            "run": str(folder / "run"),
+            "source": {"uri": str(folder / "pool"), "rows_per_shard": max(16, min(512, images // (4 * workers)))},
+            "embed": {"encoder": ENCODER, "weights": str(weights(folder)), "image_size": 224},
+            "runtime": {"runner": "local", "workers": workers, "cpus": workers},
+        },
+    )
+    rows = source.run(config, Run(config.run)).manifest.rows
+    return config, rows
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    a = parser(__doc__, images=4000, repeats=3, workers=2).parse_args(words)
+    runner = Runner.LOCAL if a.tiny else Runner.RAY
+    if a.tiny:
+        a.images, a.repeats, a.workers = 64, 1, 1
+        multiprocessing.set_forkserver_preload(["timm", __spec__.name])  # imports are paid for once
+    record = Record.of(__file__, a)
+    rates: list[float] = []
+    cpu: list[float] = []
+    with tempfile.TemporaryDirectory() as name:
+        sizes = [prepared(Path(name) / str(n), n, a.workers) for n in (a.images, 3 * a.images)]
+        sizes = [(replace(config, runtime=replace(config.runtime, runner=runner)), rows) for config, rows in sizes]
+        for pair in range(a.repeats):
+            sides = (by_ray, by_hand) if pair % 2 else (by_hand, by_ray)
+            more = {side: marginal(side, sizes, a.tiny) for side in sides}
+            ray, plain = more[by_ray], more[by_hand]
+            print(
+                f"pair {pair + 1}: {ray.images / ray.seconds:.0f} and {plain.images / plain.seconds:.0f} images/s, "
+                f"{1e3 * ray.cpu_seconds / ray.images:.2f} and {1e3 * plain.cpu_seconds / plain.images:.2f} ms of CPU "
+                "an image, Ray and plain",
+                flush=True,
+            )
+            rates.append(plain.seconds / ray.seconds)
+            cpu.append(ray.cpu_seconds / plain.cpu_seconds)
+    record.ratio("embed on Ray, images a second", "plain loop", rates, "higher")
+    record.ratio("embed on Ray, CPU time an image", "plain loop", cpu, "lower")
 
 
 if __name__ == "__main__":

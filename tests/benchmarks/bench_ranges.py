@@ -1,6 +1,6 @@
 """Random single images from training shards: by byte range, against the row group around each image.
 
-    python tests/benchmarks/bench_ranges.py [--images 2048] [--kilobytes 60] [--reads 512] [--pairs 5]
+    python -m tests.benchmarks.bench_ranges [--images 2048] [--kilobytes 60] [--reads 512] [--pairs 5]
 
 Shards are as the sample stage writes them, 256 images a row group, on a local disk whose pages are in memory: an object
 store or a cold disk also pays for the bytes that a row group brings along. The row-group reader keeps its files open.
@@ -8,12 +8,11 @@ Both read the same rows in turns; both must return the same bytes. Then what the
 shard, and to load it.
 """
 
-import argparse
 import hashlib
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from siglino_core import schema
 from siglino_core.distillation.curated.index import ImageIndex
 from siglino_core.store import Files, Ranges, Run
 from siglino_core.store.locate import locate
+from tests.benchmarks.record import Record, parser
 from tests.siglino_core.distillation.training.samples import LEVELS, rows, sample
 
 ROW_GROUP = 256
@@ -56,7 +56,7 @@ def timed(read: Callable[[], list[bytes]], reads: int) -> tuple[float, str]:
     return reads / (time.perf_counter() - began), hashlib.sha256(b"".join(data)).hexdigest()
 
 
-def reading(folder: Path, images: int, kilobytes: int, reads: int, pairs: int) -> None:
+def reading(record: Record, folder: Path, images: int, kilobytes: int, reads: int, pairs: int) -> None:
     files, names, offsets, lengths = shards(Run(str(folder / "run")), images, kilobytes)
     ranges = Ranges(files)
     open_files: list[pq.ParquetFile] = [files.parquet(n) for n in names]
@@ -79,7 +79,7 @@ def reading(folder: Path, images: int, kilobytes: int, reads: int, pairs: int) -
         ratios.append(found["ranges"][0] / found["row groups"][0])
     for name, seen in rates.items():
         print(f"{name}: median {statistics.median(seen):,.0f} images/s ({min(seen):,.0f} to {max(seen):,.0f})")
-    print(f"ratio: median of {pairs} pairs {statistics.median(ratios):.0f} ({min(ratios):.0f} to {max(ratios):.0f})")
+    record.ratio("images a second by byte ranges", "row groups", ratios, "higher")
 
 
 def loading(folder: Path, images: int = 100_000) -> None:
@@ -93,16 +93,13 @@ def loading(folder: Path, images: int = 100_000) -> None:
     print(f"index: {stored / len(index):.1f} bytes an image in the store")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=2048, help="a multiple of 1024")
-    parser.add_argument("--kilobytes", type=int, default=60)
-    parser.add_argument("--reads", type=int, default=512)
-    parser.add_argument("--pairs", type=int, default=5)
-    arguments = parser.parse_args()
+def main(words: Sequence[str] | None = None) -> None:
+    a = parser(__doc__, images=2048, kilobytes=60, reads=512, pairs=5).parse_args(words)  # images: a multiple of 1024
+    if a.tiny:
+        a.images, a.kilobytes, a.reads, a.pairs = 1024, 1, 64, 2
     with tempfile.TemporaryDirectory() as folder:
-        reading(Path(folder), arguments.images, arguments.kilobytes, arguments.reads, arguments.pairs)
-        loading(Path(folder))
+        reading(Record.of(__file__, a), Path(folder), a.images, a.kilobytes, a.reads, a.pairs)
+        loading(Path(folder), 2048 if a.tiny else 100_000)
 
 
 if __name__ == "__main__":

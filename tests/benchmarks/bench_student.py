@@ -1,6 +1,6 @@
 """The student's hot paths on a CPU against named baselines, in one run: ratios and their spread.
 
-    python tests/benchmarks/bench_student.py [--tokens 4096] [--repeats 5] [--threads 1]
+    python -m tests.benchmarks.bench_student [--tokens 4096] [--repeats 5]
 
 Forward and backward, fp32:
 - a mixture of 28 experts, 6 per token, 768 wide, hidden 384, against one dense SwiGLU layer of equal active FLOPs
@@ -9,11 +9,10 @@ Forward and backward, fp32:
   12 heads of 64.
 """
 
-import argparse
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -22,37 +21,42 @@ from siglino_core.models.attention import packed_attention
 from siglino_core.models.encoder import FeedForward
 from siglino_core.models.moe import MixtureOfExperts
 from siglino_core.models.segments import Segments
+from tests.benchmarks.record import Record, parser
 
 Work = Callable[[], Tensor]
 
 
 def timed(work: Work) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     work().backward()
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
-def compare(name: str, ours: Work, baseline: Work, repeats: int) -> None:
+def compare(record: Record, name: str, against: str, ours: Work, baseline: Work, repeats: int) -> None:
     timed(ours), timed(baseline)
     pairs = [(timed(ours), timed(baseline)) for _ in range(repeats)]
-    ratios = sorted(a / b for a, b in pairs)
     seconds = [statistics.median(side) for side in zip(*pairs, strict=True)]
-    print(
-        f"{name}: median {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}, {repeats} pairs; "
-        f"medians {seconds[0]:.3f} s and {seconds[1]:.3f} s)"
-    )
+    note = f"medians {seconds[0]:.3f} s and {seconds[1]:.3f} s"
+    record.ratio(name, against, [a / b for a, b in pairs], "lower", note)
 
 
-def mixture(tokens: int, repeats: int) -> None:
+def mixture(record: Record, tokens: int, repeats: int) -> None:
     torch.manual_seed(0)
     moe, dense = MixtureOfExperts(768, 384, 28, 6), FeedForward(768, 6 * 384)
     for p in moe.parameters():
         torch.nn.init.normal_(p, std=0.02)
     x = torch.randn(tokens, 768, requires_grad=True)
-    compare("mixture / dense layer", lambda: moe(x).sum(), lambda: dense(x).sum(), repeats)
+    compare(
+        record,
+        "CPU time of a mixture",
+        "dense layer of equal active FLOPs",
+        lambda: moe(x).sum(),
+        lambda: dense(x).sum(),
+        repeats,
+    )
 
 
-def attention(tokens: int, repeats: int) -> None:
+def attention(record: Record, tokens: int, repeats: int) -> None:
     rng = random.Random(0)
     lengths: list[int] = []
     while len(lengths) < 64:
@@ -75,24 +79,26 @@ def attention(tokens: int, repeats: int) -> None:
         return out.transpose(1, 2)[mask].sum()
 
     print(f"attention over {len(lengths)} images of {min(lengths)} to {longest} tokens, {segments.total} in all")
-    compare("padded batch / image by image", padded, lambda: packed_attention(q, k, v, segments).sum(), repeats)
-    compare(
-        "padded batch / image by image with sinks",
-        padded,
-        lambda: packed_attention(q, k, v, segments, sink).sum(),
-        repeats,
-    )
+    for name, used in (
+        ("CPU time of attention over a pack", None),
+        ("CPU time of attention over a pack, with sinks", sink),
+    ):
+
+        def packed(used: Tensor | None = used) -> Tensor:
+            return packed_attention(q, k, v, segments, used).sum()
+
+        compare(record, name, "batch padded to the longest, without sinks", packed, padded, repeats)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("tokens", 4096), ("repeats", 5), ("threads", 1)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    a = parser.parse_args()
-    torch.set_num_threads(a.threads)
-    print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {a.threads} threads")
-    mixture(a.tokens, a.repeats)
-    attention(a.tokens, a.repeats)
+def main(words: Sequence[str] | None = None) -> None:
+    a = parser(__doc__, tokens=4096, repeats=5).parse_args(words)
+    if a.tiny:
+        a.tokens, a.repeats = 3000, 1
+    record = Record.of(__file__, a)
+    torch.set_num_threads(1)
+    print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, one thread")
+    mixture(record, a.tokens, a.repeats)
+    attention(record, a.tokens, a.repeats)
 
 
 if __name__ == "__main__":

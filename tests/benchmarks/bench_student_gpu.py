@@ -1,16 +1,15 @@
 """The student on a CUDA device: tokens a second, the share of the device's peak, and the grouped product's backends.
 
-    python tests/benchmarks/bench_student_gpu.py [--model siglino-moe-0.3b] [--tokens 16384] [--repeats 10]
+    python -m tests.benchmarks.bench_student_gpu [--model siglino-moe-0.3b] [--tokens 16384] [--repeats 10]
 
 bf16, forward and backward, packs of images of 256^2 pixels and of 256^2 to 768^2, by attention backend; then one
 mixture layer's grouped product through torch and through our Triton kernel, in turns.
 """
 
-import argparse
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -18,6 +17,7 @@ from siglino_core.models import PRESETS, SigLino
 from siglino_core.models.attention import Backend
 from siglino_core.models.grouped import grouped_linear
 from siglino_core.models.size import forward_flops
+from tests.benchmarks.record import Record, parser
 
 PEAK = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "A10G": 70e12, "L4": 121e12}  # dense bf16, from data sheets
 
@@ -72,7 +72,7 @@ def student(name: str, kind: str, backend: Backend, tokens: int, repeats: int, p
     torch.cuda.reset_peak_memory_stats()
 
 
-def grouped(tokens: int, repeats: int) -> None:
+def grouped(record: Record, tokens: int, repeats: int) -> None:
     generator = torch.Generator("cuda").manual_seed(0)
     rows = tokens * 6
     x = torch.randn(rows, 768, device="cuda", generator=generator).bfloat16().requires_grad_()
@@ -86,29 +86,26 @@ def grouped(tokens: int, repeats: int) -> None:
     for backend in ("torch", "triton", "loop"):
         timed(work(backend))
     for baseline in ("torch", "loop"):
-        ratios = sorted(timed(work("triton")) / timed(work(baseline)) for _ in range(repeats))
-        print(
-            f"grouped product, triton / {baseline}: median {statistics.median(ratios):.2f} "
-            f"({ratios[0]:.2f} to {ratios[-1]:.2f}, {repeats} pairs)"
-        )
+        ratios = [timed(work("triton")) / timed(work(baseline)) for _ in range(repeats)]
+        record.ratio("time of a grouped product in Triton", baseline, ratios, "lower")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="siglino-moe-0.3b", choices=list(PRESETS))
-    for name, default in (("tokens", 16384), ("repeats", 10)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    a = parser.parse_args()
+def main(words: Sequence[str] | None = None) -> None:
+    given = parser(__doc__, tokens=16384, repeats=10)
+    given.add_argument("--model", default="siglino-moe-0.3b", choices=list(PRESETS))
+    a = given.parse_args(words)
     if not torch.cuda.is_available():
-        print("no CUDA device: nothing timed")
+        print("skipped: no CUDA device")
         return
+    if a.tiny:
+        a.tokens, a.repeats, a.model = 2048, 1, "siglino-nano"
     device = torch.cuda.get_device_name()
     print(f"torch {torch.__version__}, {device}")
     peak = next((flops for name, flops in PEAK.items() if name in device), None)
     for kind in ("256", "mixed"):
         for backend in ("flex", "varlen"):
             student(a.model, kind, backend, a.tokens, a.repeats, peak)
-    grouped(a.tokens, a.repeats)
+    grouped(Record.of(__file__, a), a.tokens, a.repeats)
 
 
 if __name__ == "__main__":

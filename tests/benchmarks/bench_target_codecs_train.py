@@ -1,8 +1,9 @@
 """The loss of a student that learns from stored targets in bf16, int8 and fp8.
 
-    python tests/benchmarks/bench_target_codecs_train.py RUN [--steps 100] [--seeds 0 1 2] [--ways bf16 int8] [WORD ...]
+    python -m tests.benchmarks.bench_target_codecs_train [--run RUN] [--steps 100] [--seeds 0 1 2] [--ways bf16 int8]
+        [WORD ...]
 
-RUN is a finished curation of the demo (`siglino curate experiment=demo run=RUN`); it is copied, not changed. For each
+RUN is a finished curation of the demo (left out: runs/demo, or a new one); it is copied, not changed. For each
 codec the stages `targets` and `train` run in this process on a copy of its own: one seed, plan and student. Printed:
 
 - the mean loss of the last tenth of the steps, each student held against the targets that it learns from;
@@ -12,10 +13,9 @@ A change of the learning rate in its fifth digit shows how far two trainings are
 of them, `train.optim.lr=0.005`. The last lines are over the seeds.
 """
 
-import argparse
-import shutil
 import statistics
 import tempfile
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,6 +39,9 @@ from siglino_core.models.resolution import Resolution
 from siglino_core.store import Run
 from siglino_core.teachers.choose import describe_teacher
 from siglino_core.weights.load import load_student
+from tests.benchmarks.demo import copied
+from tests.benchmarks.demo import curated as curation
+from tests.benchmarks.record import Record, parser
 
 CURATED = ("source", "embed", "cluster", "sample")
 WAYS = {  # what is stored, and what the learning rate is multiplied by
@@ -54,8 +57,7 @@ def trained(
 ) -> tuple[Config, list[float]]:
     """A run with targets and a student, and each step's loss."""
     keep, factor = WAYS[way]
-    for stage in CURATED:
-        shutil.copytree(curated / stage, folder / stage)
+    copied(curated, CURATED, folder)
     words = [
         "experiment=demo",
         f"run={folder}",
@@ -104,15 +106,22 @@ def held_against(student: Config, reference: Config, at_once: int = 32) -> float
     return total / len(grids_N2)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
-    parser.add_argument("words", nargs="*", default=[])
-    a = parser.parse_intermixed_args()
+def main(words: Sequence[str] | None = None) -> None:
+    made = parser(__doc__, steps=100)
+    made.add_argument("--run", type=Path)
+    made.add_argument("--seeds", type=int, nargs="+", default=[0])
+    made.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    made.add_argument("words", nargs="*", default=[])
+    a = made.parse_intermixed_args(words)
+    if a.tiny:
+        a.steps, a.ways, a.words = 2, ["bf16", "int8"], ["train.optim.warmup_steps=1"]
     torch.set_num_threads(1)
+    with curation(CURATED, tiny=a.tiny, run=a.run) as run:
+        table(Record.of(__file__, a), run, a)
+
+
+def table(record: Record, run: Path, a: Namespace) -> None:
+    """All ways and seeds, a line each."""
     some = max(1, a.steps // 10)
     ratios: dict[str, list[tuple[float, float]]] = {way: [] for way in a.ways}
     print(
@@ -123,7 +132,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             reference: tuple[Config, float, float] | None = None
             for number, way in enumerate(a.ways):
-                config, curve = trained(a.run, Path(folder) / str(number), way, a.steps, seed, a.words)
+                config, curve = trained(run, Path(folder) / str(number), way, a.steps, seed, a.words)
                 last = statistics.fmean(curve[-some:])
                 held = held_against(config, reference[0] if reference else config)
                 reference = reference or (config, last, held)
@@ -136,6 +145,8 @@ def main() -> None:
     for way, pairs in ratios.items():
         for name, values in zip((f"last {some} steps", "all images"), zip(*pairs, strict=True), strict=True):
             print(f"{way}, {name}: {spread(values)}")
+            if way != a.ways[0]:
+                record.ratio(f"loss with {way} targets, {name}", a.ways[0], values, "lower")
 
 
 def spread(values: Sequence[float]) -> str:

@@ -1,6 +1,6 @@
-"""Training on packs against the same training on batches padded to their longest image.
+"""Training on packs against the same training on batches padded to their longest image, and on better ones.
 
-    python tests/benchmarks/bench_train.py [--images 16] [--rounds 5] [--steps 30] [--seed 0]
+    python -m tests.benchmarks.bench_train [--images 16] [--rounds 5] [--steps 30] [--seed 0]
 
 A step is 16 real images of the demo's pool, in arrival order, each scaled to a grid drawn from a mixture of web-like
 sizes (256^2 to 768^2 pixels for most, smaller ones as they are: `packing/sizes.py` of the tests), with the
@@ -9,18 +9,20 @@ backward, optimiser. Reading, decoding and the teachers lie outside the clock, w
 
 - packed: best-fit packs of at most 4,096 tokens, one forward and backward each, gradients added up;
 - padded: one dense batch [B, T]. SDPA with the padding's keys masked; every block computes on the padding, the patch
-  embedding, the heads and the losses do not: the least that a padded trainer has to do.
+  embedding, the heads and the losses do not: the least that a padded trainer has to do;
+- sorted: the images sorted by length and cut into the dense batches that take the least time, by dynamic programming on
+  a cost fitted to dense batches that were timed before;
+- one by one: an image a forward and backward pass.
 
-First both compute the loss and gradients of the same images with the same weights, which have to agree. Then paired
-rounds, each one training step of both on the same images. Then both train from the same weights on the same images, 8 a
-step and of half the side, and their losses are printed.
+First all compute the loss and gradients of the same images with the same weights, which have to agree. Then rounds,
+each one training step of all on the same images. Then the packed and the padded one train from the same weights on the
+same images, 8 a step and of half the side, and their losses are printed.
 """
 
-import argparse
 import copy
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,9 +51,12 @@ from siglino_core.models.rope import rotate, rotation
 from siglino_core.models.size import forward_flops
 from siglino_core.teachers.choose import load_teacher
 from siglino_core.teachers.teacher import Targets, TeacherCard
+from tests.benchmarks.record import Record, parser
 from tests.siglino_core.distillation.packing.sizes import mixed
 
 CAPACITY = 4096
+PREFIX = 5  # tokens of an image beside its patches
+TIMED = ((1, 261), (1, 1029), (1, 2309), (4, 261), (3, 1029), (8, 517))  # images and tokens of dense batches
 Shape = tuple[int, int]
 
 
@@ -115,16 +120,16 @@ def _mixture(layer: MixtureOfExperts, x_XD: Tensor, real_T: Tensor) -> Tensor:
 
 
 class Trainer:
-    """A student and its optimisers; ``packed`` or padded."""
+    """A student and its optimisers; ``parted`` says which images of a step share a forward pass."""
 
-    def __init__(self, model: SigLino, objective: Objective, optim: OptimConfig, *, packed: bool) -> None:
-        self.model, self.objective, self.clip, self.packed = model.train(), objective, optim.clip, packed
+    def __init__(self, model: SigLino, objective: Objective, optim: OptimConfig, parted: "Parted") -> None:
+        self.model, self.objective, self.clip, self.parted = model.train(), objective, optim.clip, parted
         self.optimizers = build(model, optim)
 
     def gradients(self, images: Sequence[Image]) -> float:
         """The loss of a step's images, whose gradients are then in the parameters."""
         total = 0.0
-        for some in _packs(images) if self.packed else [images]:
+        for some in self.parted(images):
             shapes = [image.shape for image in some]
             features = self.model(torch.cat([image.patches_NV for image in some]), self.model.layout(shapes))
             counts = [h * w for h, w in shapes]
@@ -144,11 +149,74 @@ class Trainer:
         return loss
 
 
-def _packs(images: Sequence[Image]) -> Iterator[list[Image]]:
-    tokens_N = np.array([5 + len(image.patches_NV) for image in images])
+Parted = Callable[[Sequence[Image]], list[Sequence[Image]]]
+
+
+def tokens_of(image: Image) -> int:
+    return PREFIX + len(image.patches_NV)
+
+
+def packed(images: Sequence[Image]) -> list[Sequence[Image]]:
+    """Best-fit packs."""
+    tokens_N = np.array([tokens_of(image) for image in images])
     order_N, start_P = best_fit(tokens_N, capacity=CAPACITY, max_images=len(images))
-    for pack in np.split(order_N, start_P[1:]):
-        yield [images[i] for i in pack]
+    return [[images[i] for i in pack] for pack in np.split(order_N, start_P[1:])]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Images sorted by length, cut where the dense batches take the least time in all.
+
+    Attributes:
+        weights_3: seconds of a batch, of a token, and of a token times the batch's length.
+    """
+
+    weights_3: np.ndarray
+
+    @classmethod
+    def fitted(cls, trainer: Trainer, images: Sequence[Image], timed: Sequence[Shape]) -> "Cut":
+        """To dense batches of the trainer, each made of one image again and again."""
+        features, seconds = [], []
+        longest = max(images, key=tokens_of)
+        for count, tokens in timed:
+            side = max(1, round((tokens - PREFIX) ** 0.5))
+            one = replace_shape(longest, (side, side))
+            features.append(batch_features(count, PREFIX + side * side))
+            began = time.process_time()
+            trainer.step([one] * count)
+            seconds.append(time.process_time() - began)
+        features_X3, seconds_X = np.array(features), np.array(seconds)
+        weights, *_ = np.linalg.lstsq(features_X3 / seconds_X[:, None], np.ones(len(seconds)), rcond=None)
+        return cls(np.maximum(weights, 0))
+
+    def __call__(self, images: Sequence[Image]) -> list[Sequence[Image]]:
+        ordered = sorted(images, key=tokens_of)
+        best = [0.0]  # of the first images, and below where the last batch of these begins
+        start = [0]
+        for end in range(1, len(ordered) + 1):
+            longest = tokens_of(ordered[end - 1])
+            costs = [best[i] + float(batch_features(end - i, longest) @ self.weights_3) for i in range(end)]
+            start.append(int(np.argmin(costs)))
+            best.append(min(costs))
+        batches, end = [], len(ordered)
+        while end:
+            batches.append(ordered[start[end] : end])
+            end = start[end]
+        return batches
+
+
+def batch_features(count: int, tokens: int) -> np.ndarray:
+    """What the cost of a dense batch is linear in."""
+    return np.array([1.0, count * tokens, count * tokens**2])
+
+
+def replace_shape(image: Image, shape: Shape) -> Image:
+    """The image's first patches, as if it were as small as that; it must be as large."""
+    n = shape[0] * shape[1]
+    cut = {
+        name: Targets(t.summaries, None if t.patches is None else t.patches[:n]) for name, t in image.targets.items()
+    }
+    return Image(shape=shape, patches_NV=image.patches_NV[:n], targets=cut)
 
 
 def _joined(parts: Sequence[dict[str, Targets]]) -> dict[str, Targets]:
@@ -194,63 +262,75 @@ def read(count: int, smaller: int, seed: int) -> tuple[list[Image], Objective, t
     return images, objective, tuple(t.card for t in teachers)
 
 
-def trainers(shape: SigLinoConfig, objective: Objective, optim: OptimConfig, seed: int) -> tuple[Trainer, Trainer]:
-    """Packed and padded, of equal weights."""
+Trainers = dict[str, Trainer]
+
+
+def trainers(shape: SigLinoConfig, objective: Objective, optim: OptimConfig, seed: int, cut: Parted) -> Trainers:
+    """Packed first, then its peers, of equal weights."""
     torch.manual_seed(seed)
-    ours, theirs = SigLino(shape), Padded(shape)
-    theirs.load_state_dict(ours.state_dict())
-    return Trainer(ours, objective, optim, packed=True), Trainer(theirs, objective, optim, packed=False)
+    first = SigLino(shape)
+    ways: dict[str, tuple[type[SigLino], Parted]] = {
+        "packed": (SigLino, packed),
+        "padded": (Padded, lambda images: [images]),
+        "sorted": (Padded, cut),
+        "one by one": (SigLino, lambda images: [[image] for image in images]),
+    }
+    made: Trainers = {}
+    for name, (kind, parted) in ways.items():
+        model = kind(shape)
+        model.load_state_dict(first.state_dict())
+        made[name] = Trainer(model, objective, optim, parted)
+    return made
 
 
-def check(pair: tuple[Trainer, Trainer], images: Sequence[Image]) -> None:
+def check(made: Trainers, images: Sequence[Image]) -> None:
     """Equal losses and gradients of the same images. A new student's blocks do nothing, so theirs are drawn."""
-    ours, theirs = (copy.deepcopy(t) for t in pair)
+    ours, *theirs = (copy.deepcopy(t) for t in made.values())
     torch.manual_seed(1)
     for p in ours.model.parameters():
         if p.ndim > 1:
             torch.nn.init.normal_(p, std=0.04)
-    theirs.model.load_state_dict(ours.model.state_dict())
-    losses = [t.gradients(images) for t in (ours, theirs)]
-    grads = [torch.cat([p.grad.flatten() for p in t.model.parameters() if p.grad is not None]) for t in (ours, theirs)]
-    apart = float((grads[0] - grads[1]).norm() / grads[1].norm())
-    print(
-        f"same images, same weights: loss {losses[0]:.6f} packed, {losses[1]:.6f} padded; gradients {apart:.1e} apart"
-    )
-    assert abs(losses[0] - losses[1]) <= 1e-4 * abs(losses[1])
-    assert apart <= 1e-3
+    loss, gradient = ours.gradients(images), _gradient(ours)
+    for name, other in zip(list(made)[1:], theirs, strict=True):
+        other.model.load_state_dict(ours.model.state_dict())
+        another = other.gradients(images)
+        apart = float((_gradient(other) - gradient).norm() / gradient.norm())
+        print(f"same images and weights: loss {loss:.6f} packed, {another:.6f} {name}; gradients {apart:.1e} apart")
+        assert abs(loss - another) <= 1e-4 * abs(loss)
+        assert apart <= 1e-3
 
 
-def rounds(pair: tuple[Trainer, Trainer], images: Sequence[Image], size: int, count: int) -> None:
-    """Paired training steps, in turns; a small one of each goes ahead, and is not counted."""
-    ratios: list[float] = []
-    rates: tuple[list[float], list[float]] = ([], [])
-    for trainer in pair:
+def _gradient(trainer: Trainer) -> Tensor:
+    return torch.cat([p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None])
+
+
+def rounds(record: Record, made: Trainers, images: Sequence[Image], size: int, count: int) -> None:
+    """Training steps of all on the same images, in turns; a small one of each goes ahead, and is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in made}
+    for trainer in made.values():
         trainer.step(images[:2])
     steps = [images[i * size : (i + 1) * size] for i in range(count)]
     for number, step in enumerate(steps):
-        lengths = [5 + len(image.patches_NV) for image in step]
-        tokens, packs, longest = sum(lengths), len(list(_packs(step))), max(lengths)
-        seconds = [0.0, 0.0]
-        for which in (0, 1) if number % 2 else (1, 0):
+        lengths = [tokens_of(image) for image in step]
+        names = list(made)
+        for name in names[number % len(names) :] + names[: number % len(names)]:
             began = time.process_time()
-            pair[which].step(step)
-            seconds[which] = time.process_time() - began
+            made[name].step(step)
+            seconds[name].append(time.process_time() - began)
+        passes = ", ".join(f"{len(t.parted(step))} {name}" for name, t in made.items())
         print(
-            f"  round {number + 1}: {tokens:,} tokens in {packs} packs, padding {1 - tokens / size / longest:.1%}; "
-            f"{seconds[0]:.2f} s packed, {seconds[1]:.2f} s padded, ratio {seconds[1] / seconds[0]:.2f}",
+            f"  round {number + 1}: {sum(lengths):,} tokens, padding {1 - sum(lengths) / size / max(lengths):.1%}; "
+            f"passes: {passes}; " + ", ".join(f"{s[-1]:.2f} s {name}" for name, s in seconds.items()),
             flush=True,
         )
-        ratios.append(seconds[1] / seconds[0])
-        for rate, took in zip(rates, seconds, strict=True):
-            rate.append(tokens / took)
-    for name, shape in (("this student", pair[0].model.spec), ("siglino-moe-0.3b", PRESETS["siglino-moe-0.3b"])):
-        print(f"by the count of operations alone, {name}: {_operations(shape, steps):.2f}")
-    print(
-        f"tokens/s, packed / padded to longest: median {statistics.median(ratios):.2f} ({min(ratios):.2f} to "
-        f"{max(ratios):.2f}, {count} pairs; medians {statistics.median(rates[0]):,.0f} and "
-        f"{statistics.median(rates[1]):,.0f} tokens/s)",
-        flush=True,
-    )
+    shape = made["packed"].model.spec
+    for name, spec in (("this student", shape), ("siglino-moe-0.3b", PRESETS["siglino-moe-0.3b"])):
+        print(f"padded over packed by the count of operations alone, {name}: {_operations(spec, steps):.2f}")
+    ours, peers = seconds["packed"], {name: s for name, s in seconds.items() if name != "packed"}
+    for name, theirs in peers.items():
+        record.ratio("CPU time of a step, packed", name, [a / b for a, b in zip(ours, theirs, strict=True)], "lower")
+    best = [a / min(others) for a, *others in zip(ours, *peers.values(), strict=True)]
+    record.ratio("CPU time of a step, packed", "the best of the three in each round", best, "lower")
 
 
 def _operations(shape: SigLinoConfig, steps: Sequence[Sequence[Image]]) -> float:
@@ -258,15 +338,16 @@ def _operations(shape: SigLinoConfig, steps: Sequence[Sequence[Image]]) -> float
     heads = replace(shape, teachers=())
     ours = theirs = 0.0
     for step in steps:
-        tokens = [5 + len(image.patches_NV) for image in step]
+        tokens = [tokens_of(image) for image in step]
         outside = sum(forward_flops(shape, n) - forward_flops(heads, n) for n in tokens)
         ours += outside + sum(forward_flops(heads, n) for n in tokens)
         theirs += outside + len(tokens) * forward_flops(heads, max(tokens))
     return theirs / ours
 
 
-def learn(pair: tuple[Trainer, Trainer], images: Sequence[Image], size: int, steps: int) -> None:
-    """Losses after equal images of each; each step's are the same for both."""
+def learn(made: Trainers, images: Sequence[Image], size: int, steps: int) -> None:
+    """Losses after equal images, packed and padded; each step's are the same for both."""
+    pair = (made["packed"], made["padded"])
     curves: tuple[list[float], list[float]] = ([], [])
     for i in range(steps):
         for trainer, curve in zip(pair, curves, strict=True):
@@ -279,22 +360,25 @@ def learn(pair: tuple[Trainer, Trainer], images: Sequence[Image], size: int, ste
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("images", 16), ("rounds", 5), ("steps", 30), ("seed", 0)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    a = parser.parse_args()
+def main(words: Sequence[str] | None = None) -> None:
+    a = parser(__doc__, images=16, rounds=5, steps=30, seed=0).parse_args(words)
+    smaller, timed = 1, TIMED
+    if a.tiny:
+        a.images, a.rounds, a.steps, smaller, timed = 4, 1, 2, 4, ((1, 30), (1, 54), (3, 41))
     torch.set_num_threads(1)
-    optim = OptimConfig(lr=0.02, steps=200, warmup_steps=10)
-    images, objective, cards = read(a.images * a.rounds, 1, a.seed)
+    record, optim = Record.of(__file__, a), OptimConfig(lr=0.02, steps=200, warmup_steps=10)
+    images, objective, cards = read(a.images * a.rounds, smaller, a.seed)
     shape = replace(PRESETS["siglino-nano"], teachers=tuple(HeadConfig(name=c.name, dim=c.dim) for c in cards))
     print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, one thread, siglino-nano")
-    pair = trainers(shape, objective, optim, a.seed)
-    check(pair, images[:4])
-    rounds(pair, images, a.images, a.rounds)
+    dense = Trainer(Padded(shape), objective, optim, lambda images: [images])
+    dense.step(images[:2])
+    cut = Cut.fitted(dense, images, timed)
+    made = trainers(shape, objective, optim, a.seed, cut)
+    check(made, images[:4])
+    rounds(record, made, images, a.images, a.rounds)
     if a.steps:
-        images, objective, _ = read(a.images // 2 * a.steps, 2, a.seed)
-        learn(trainers(shape, objective, optim, a.seed), images, a.images // 2, a.steps)
+        images, objective, _ = read(a.images // 2 * a.steps, 2 * smaller, a.seed)
+        learn(trainers(shape, objective, optim, a.seed, cut), images, a.images // 2, a.steps)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Training steps on a CUDA device: tokens a second, and where the time goes.
 
-    python tests/benchmarks/bench_train_gpu.py [--model siglino-moe-0.3b] [--steps 10] [--not-compiled] [--tiny]
+    python -m tests.benchmarks.bench_train_gpu [--model siglino-moe-0.3b] [--steps 10] [--not-compiled] [--tiny]
 
 The student learns from teachers of the published sizes (SigLIP2 so400m NaFlex, DINOv3 ViT-L/16; transformers' own
 classes, drawn weights) that run beside it, or from synthetic int8 targets of both. bf16; packs of 4,096 tokens by the
@@ -12,7 +12,6 @@ for one A100 with the teachers beside the student.
 --tiny checks the logic with small networks, on a CPU too; its times say nothing.
 """
 
-import argparse
 import itertools
 import statistics
 import time
@@ -40,6 +39,7 @@ from siglino_core.models.size import forward_flops
 from siglino_core.teachers.dinov3 import PackedDinoV3
 from siglino_core.teachers.siglip2 import PackedSigLip2
 from siglino_core.teachers.teacher import Targets, Teacher
+from tests.benchmarks.record import Record, parser
 from tests.siglino_core.distillation.packing.sizes import SMALL, mixed, web
 
 PUBLISHED = 20_000  # tokens a second on an A100
@@ -90,7 +90,8 @@ class Clock:
 class Bench:
     """The networks and the steps' data, made once."""
 
-    def __init__(self, model: str, packs: int, steps: int, device: str, *, tiny: bool) -> None:
+    def __init__(self, record: Record, model: str, packs: int, steps: int, device: str, *, tiny: bool) -> None:
+        self.record = record
         self.device, self.dtype = device, torch.bfloat16
         siglip2, dinov3 = (SMALL_SIGLIP2, SMALL_DINOV3) if tiny else (SIGLIP2, DINOV3)
         torch.manual_seed(0)
@@ -212,6 +213,9 @@ class Bench:
             if peak := next((flops for known, flops in PEAK.items() if known in device), None):
                 share = f", {sum(self._flops(s, online) for s in steps[WARM_UP:]) / whole / peak:.1%} of peak"
         median = statistics.median(rates)
+        self.record.ratio(
+            f"tokens a second, {name}", "20,000 published for an A100", [r / PUBLISHED for r in rates], "higher"
+        )
         print(
             f"{name}: {median:,.0f} tokens/s ({rates[0]:,.0f} to {rates[-1]:,.0f}, {len(rates)} steps), "
             f"{median / PUBLISHED:.2f} of the published 20,000; "
@@ -236,24 +240,26 @@ def _words(online: bool, activation_checkpointing: bool, compiled: bool) -> str:
     return ", ".join(words)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="siglino-moe-0.3b", choices=list(PRESETS))
-    parser.add_argument("--packs", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--not-compiled", action="store_true")
-    parser.add_argument("--tiny", action="store_true")
-    a = parser.parse_args()
+def main(words: Sequence[str] | None = None) -> None:
+    given = parser(__doc__, packs=4, steps=10)
+    given.add_argument("--model", default="siglino-moe-0.3b", choices=list(PRESETS))
+    given.add_argument("--not-compiled", action="store_true")
+    a = given.parse_args(words)
     cuda = torch.cuda.is_available()
     if not cuda and not a.tiny:
-        print("no CUDA device: nothing timed (--tiny checks the logic on a CPU)")
+        print("skipped: no CUDA device (--tiny checks the logic on a CPU)")
         return
+    if a.tiny:
+        a.steps = 1
     if not cuda:
         torch.set_num_threads(1)
     device = "cuda" if cuda else "cpu"
     print(f"torch {torch.__version__}, {torch.cuda.get_device_name() if cuda else 'CPU, tiny: the times say nothing'}")
     with one_rank(device, 1):
-        _all(Bench(a.model, a.packs, a.steps, device, tiny=a.tiny), compiled=not a.not_compiled)
+        _all(
+            Bench(Record.of(__file__, a), a.model, a.packs, a.steps, device, tiny=a.tiny),
+            compiled=not (a.not_compiled or a.tiny),
+        )
 
 
 def _all(bench: Bench, *, compiled: bool) -> None:

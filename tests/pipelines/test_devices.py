@@ -1,15 +1,21 @@
 """Where the work computes, when the driver's machine is not the workers': Ray with GPUs that it only believes in."""
 
 import os
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from pipelines import embed, source
 from pipelines.support import points, runtime
 from siglino_core.config import RuntimeConfig
 from siglino_core.device import Device
+from siglino_core.store import Run
+from tests import pools
 
 pytestmark = pytest.mark.slow
 CONFIG = RuntimeConfig(cpus=4)
@@ -54,3 +60,15 @@ def test_no_more_actors_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     held = points.RayPoints(lambda i: None, 5, CONFIG)  # type: ignore[arg-type,return-value]
     assert held._all("count") == [3, 2]
     held.close()
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_decoders_feed_encoders_with_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pools.parquet_file(tmp_path / "pool.parquet", {"image": [*pools.pictures(14), b"<html>"]})
+    cfg = pools.config(tmp_path / "pool.parquet", rows_per_shard=4)
+    source.run(cfg, Run(str(tmp_path / "local")))
+    wanted = embed.run(cfg, Run(str(tmp_path / "local"))).manifest.digest
+    shutil.copytree(tmp_path / "local" / "source", tmp_path / "ray" / "source")
+    monkeypatch.setattr(embed, "worker_device", lambda *_: found("cuda"))  # the workers themselves find a CPU
+    on_gpus = replace(cfg, runtime=CONFIG)
+    assert embed.run(on_gpus, Run(str(tmp_path / "ray"))).manifest.digest == wanted

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import cluster, sample, source, targets
+from pipelines import cluster, embed, sample, source, targets
 from pipelines.sample import layout
 from pipelines.support.runtime import map_shards, parallelism, start_ray
 from siglino_core.config import Config, RuntimeConfig, Stored
@@ -55,6 +55,16 @@ def test_source_with_one_worker_and_with_two(tmp_path: Path) -> None:
         assert source.run(on_ray(cfg, workers), run).manifest.digest == wanted
     with pytest.raises(DataError, match="nothing is there"):
         source.run(on_ray(pools.config(tmp_path / "none")), Run(str(tmp_path / "gone")))
+
+
+def test_embed_with_one_worker_and_with_two(tmp_path: Path) -> None:
+    pools.parquet_file(tmp_path / "pool.parquet", {"image": pools.pictures(20)})
+    cfg = pools.config(tmp_path / "pool.parquet", rows_per_shard=6)
+    source.run(cfg, Run(str(tmp_path / "local")))
+    wanted = embed.run(cfg, Run(str(tmp_path / "local"))).manifest.digest
+    for workers in (1, 2):
+        shutil.copytree(tmp_path / "local" / "source", tmp_path / f"ray-{workers}" / "source")
+        assert embed.run(on_ray(cfg, workers), Run(str(tmp_path / f"ray-{workers}"))).manifest.digest == wanted
 
 
 def test_cluster(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The device: what was asked for or a reason, and bf16 only where it is native."""
 
+import ctypes
+import resource
 import subprocess
 import sys
 import types
@@ -7,7 +9,7 @@ import types
 import pytest
 import torch
 
-from siglino_core.device import choose
+from siglino_core.device import choose, memory_reused
 from siglino_core.errors import ConfigError
 
 
@@ -64,3 +66,16 @@ def test_one_thread_whenever_a_library_comes(before: str) -> None:
     code = f"{before}from siglino_core.device import single_thread; single_thread(); import torch, faiss"
     code += "; assert (torch.get_num_threads(), faiss.omp_get_max_threads()) == (1, 1)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc")
+def test_memory_is_reused() -> None:
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(1 << 24)  # 64 MB, twice what glibc keeps by itself
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    with memory_reused():
+        first, *later = (faults() for _ in range(5))
+    assert sorted(later)[1] < first / 4
+    assert faults() > first / 4, "outside, memory goes back"
