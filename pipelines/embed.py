@@ -7,6 +7,7 @@ import io
 import platform
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,21 +28,33 @@ from pipelines.support.runtime import (
 )
 from pipelines.support.runtime import gpus as gpus_of
 from pipelines.support.runtime import pack as packed
+from pipelines.support.work import Work
 from siglino_core import schema
 from siglino_core.config import Config, EmbedConfig, Runner, shaping
 from siglino_core.curation.dedup.exact import duplicate_rows
 from siglino_core.device import choose, memory_reused, single_thread
-from siglino_core.encoders import Card, Preprocess, describe, load
+from siglino_core.encoders import Card, describe, load
 from siglino_core.errors import DataError, SiglinoError
 from siglino_core.images.decode import BadImage, decode
 from siglino_core.pools.image_rows import image_rows
-from siglino_core.store import Identity, Run, Shard
+from siglino_core.store import Identity, Run
 from siglino_core.store.vectors import to_column
 
 if TYPE_CHECKING:
     from siglino_core.encoders.encoder import Encoder
 
 VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedWork(Work):
+    """What every unit of this stage knows.
+
+    Attributes:
+        card: of the encoder that the run began with; a worker that has another refuses.
+    """
+
+    card: Card
 
 
 def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
@@ -63,7 +76,8 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     device = computing_device(stage, config.runtime, config.embed.precision, precision)
     done = todo.done
     progress("embed", done, len(todo.shards), device.reason)
-    for record in _records(config, run, identity.fingerprint, card, todo.missing):
+    work = EmbedWork(run=run, stage=stage, fingerprint=identity.fingerprint, config=config, card=card)
+    for record in _records(work, [shard["name"] for shard in todo.missing]):
         done += 1
         progress("embed", done, len(todo.shards), f"{record['rows']} images in {record['shard']}")
     facts = {"encoder": config.embed.encoder, "dim": card.dim, "device": device.reason}
@@ -92,19 +106,18 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
     )
 
 
-def _records(config: Config, run: Run, fingerprint: str, card: Card, missing: list[Shard]) -> Iterator[dict[str, Any]]:
-    names = [shard["name"] for shard in missing]
+def _records(work: EmbedWork, names: list[str]) -> Iterator[dict[str, Any]]:
+    """Embed and commit the shards; their commit records, in the order in which they end."""
+    runtime = work.config.runtime
     if not names:
         return
-    decoder = Decoder(run, config, card.preprocess)
-    encoder = (run, config.embed, config.runtime.device, fingerprint, card)
-    if config.runtime.runner is Runner.LOCAL:
-        worker = ShardWorker(decoder, *encoder)
+    if runtime.runner is Runner.LOCAL:
+        worker = ShardWorker(work)
         yield from (worker.commit(name) for name in names)
         return
-    ray = start_ray(config.runtime)
-    gpus = gpus_of(config.runtime) if worker_device(config.runtime).device != "cpu" else 0
-    actors = min(len(names), config.runtime.workers or gpus or parallelism(config.runtime))
+    ray = start_ray(runtime)
+    gpus = gpus_of(runtime) if worker_device(runtime).device != "cpu" else 0
+    actors = min(len(names), runtime.workers or gpus or parallelism(runtime))
     pool: dict[str, Any] = {
         "batch_size": 1,
         "batch_format": "pyarrow",
@@ -113,11 +126,12 @@ def _records(config: Config, run: Run, fingerprint: str, card: Card, missing: li
     with worker_errors():
         dataset = ray.data.from_items([{"shard": name} for name in names], override_num_blocks=len(names))
         if gpus:  # decoders on the CPUs feed encoders on the GPUs, through Ray's object store
+            decoder = Decoder(work)
             dataset = dataset.map_batches(decoder, batch_size=1, batch_format="pyarrow", num_cpus=1).map_batches(
-                ShardEncoder, fn_constructor_args=encoder, zero_copy_batch=True, num_gpus=1, num_cpus=0, **pool
+                ShardEncoder, fn_constructor_args=(work,), zero_copy_batch=True, num_gpus=1, num_cpus=0, **pool
             )
         else:  # a core decodes what it encodes: pixels need not travel
-            dataset = dataset.map_batches(ShardWorker, fn_constructor_args=(decoder, *encoder), num_cpus=1, **pool)
+            dataset = dataset.map_batches(ShardWorker, fn_constructor_args=(work,), num_cpus=1, **pool)
         for row in dataset.iter_rows():
             yield unpack(row["record"])
 
@@ -125,14 +139,15 @@ def _records(config: Config, run: Run, fingerprint: str, card: Card, missing: li
 class Decoder:
     """Reads a source shard and decodes its images to the pixels that the encoder wants."""
 
-    def __init__(self, run: Run, config: Config, preprocess: Preprocess) -> None:
-        self._run, self._source, self._preprocess = run, config.source, preprocess
+    def __init__(self, work: EmbedWork) -> None:
+        self._source, self._settings = work.run.stage("source"), work.config.source
+        self._preprocess = work.card.preprocess
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        found = [self._guarded(name) for name in batch.column("shard").to_pylist()]
+        shards = [self._guarded(name) for name in batch.column("shard").to_pylist()]
         columns = {
-            "meta": [f["meta"] for f in found],
-            "pixels": pa.array([f["pixels"] for f in found], pa.large_binary()),
+            "meta": [shard["meta"] for shard in shards],
+            "pixels": pa.array([shard["pixels"] for shard in shards], pa.large_binary()),
         }
         return pa.table(columns)
 
@@ -141,16 +156,16 @@ class Decoder:
 
         def work() -> dict[str, Any]:
             nonlocal pixels
-            found = self.decoded(shard)
-            pixels = found["pixels"]
-            return found["meta"]
+            decoded = self.decoded(shard)
+            pixels = decoded["pixels"]
+            return decoded["meta"]
 
         return {"meta": packed(work), "pixels": pixels}
 
     def decoded(self, shard: str) -> dict[str, Any]:
         """The shard's pixels as one buffer, uint8 [N, S, S, 3], and what belongs to them."""
         began = time.monotonic()
-        size, source = self._preprocess.size, self._run.stage("source")
+        size, source = self._preprocess.size, self._source
         pixels = io.BytesIO()
         ids: list[str] = []
         rows: list[int] = []
@@ -163,8 +178,8 @@ class Decoder:
             try:
                 picture = decode(
                     image["bytes"],
-                    max_pixels=self._source.max_pixels,
-                    max_bytes=self._source.max_bytes,
+                    max_pixels=self._settings.max_pixels,
+                    max_bytes=self._settings.max_bytes,
                     draft=size,
                 )
             except BadImage as e:
@@ -182,21 +197,22 @@ class Decoder:
 class ShardEncoder:
     """An actor: holds the encoder, turns one shard's pixels into embeddings, and commits them."""
 
-    def __init__(self, run: Run, config: EmbedConfig, device: str, fingerprint: str, card: Card) -> None:
-        self._stage, self._fingerprint, self._card = run.stage("embed"), fingerprint, card
+    def __init__(self, work: EmbedWork) -> None:
+        self._work = work
         self._fault: SiglinoError | None = None
-        if choose(device).device == "cpu":
+        device, config = choose(work.config.runtime.device).device, work.config.embed
+        if device == "cpu":
             single_thread()
         try:
-            self._encoder = _encoder(config, choose(device).device, card)
+            self._encoder = _encoder(config, device, work.card)
         except SiglinoError as e:  # said with the first shard: out of a constructor Ray would wrap it
             self._fault = e
             return
         self._batch = config.batch_size or self._encoder.device.batch_size
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        found = zip(batch.column("meta").to_pylist(), batch.column("pixels"), strict=True)
-        return pa.table({"record": [packed(self._commit_packed, m, p.as_buffer()) for m, p in found]})
+        shards = zip(batch.column("meta").to_pylist(), batch.column("pixels"), strict=True)
+        return pa.table({"record": [packed(self._commit_packed, meta, p.as_buffer()) for meta, p in shards]})
 
     def _commit_packed(self, meta: str, pixels: Any) -> dict[str, Any]:
         return self.commit({"meta": unpack(meta), "pixels": pixels})
@@ -206,8 +222,8 @@ class ShardEncoder:
         if self._fault is not None:
             raise self._fault
         meta = decoded["meta"]
-        shard, size = meta["shard"], self._card.preprocess.size
-        writer = self._stage.writer(shard, self._fingerprint, worked=meta["seconds"])
+        shard, size = meta["shard"], self._work.card.preprocess.size
+        writer = self._work.writer(shard, worked=meta["seconds"])
         pixels = np.frombuffer(decoded["pixels"], np.uint8).reshape(-1, size, size, 3)
         vectors = _encoded(self._encoder, pixels, self._batch)
         finite = np.isfinite(vectors).all(1)
@@ -226,7 +242,7 @@ class ShardEncoder:
         for reject in rejects:
             counts[reject["reason"]] = counts.get(reject["reason"], 0) + 1
         with writer as out:
-            out.write(f"{shard}.parquet", table, schema.embed(self._card.dim), row_group_size=16384)
+            out.write(f"{shard}.parquet", table, schema.embed(self._work.card.dim), row_group_size=16384)
             out.write(f"rejects/{shard}.parquet", pa.Table.from_pylist(rejects, schema.REJECTS), schema.REJECTS)
             return out.commit(rows=table.num_rows, rejects=counts)
 
@@ -234,8 +250,8 @@ class ShardEncoder:
 class ShardWorker:
     """An actor on a CPU, or this process: decodes a shard, turns it into embeddings, and commits them."""
 
-    def __init__(self, decoder: Decoder, *encoder: Any) -> None:
-        self._decoder, self._encoder = decoder, ShardEncoder(*encoder)
+    def __init__(self, work: EmbedWork) -> None:
+        self._decoder, self._encoder = Decoder(work), ShardEncoder(work)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         return pa.table({"record": [packed(self.commit, name) for name in batch.column("shard").to_pylist()]})

@@ -7,14 +7,14 @@ equal on both sides: what is added to a sum are zeros.
 
 import torch
 import torch.nn.functional as F
-from timm.layers import Conv2dSame
+from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
 
 def fold_padding(module: nn.Module) -> None:
     """Replace every stride-2 convolution with 'same' padding inside ``module``."""
     for name, child in list(module.named_children()):
-        if isinstance(child, Conv2dSame) and _folds(child):
+        if isinstance(child, Conv2dSame) and isinstance(child, nn.Conv2d) and _folds(child):
             setattr(module, name, FoldedSame(child))
         else:
             fold_padding(child)
@@ -23,9 +23,9 @@ def fold_padding(module: nn.Module) -> None:
 class FoldedSame(nn.Module):
     """The convolution, by its widened kernel where that gives the same bits: in fp32 on a CPU, at even sizes."""
 
-    def __init__(self, conv: Conv2dSame) -> None:
+    def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
-        self.conv = conv
+        self.conv: nn.Conv2d = conv
         self.wide = nn.Parameter(F.pad(conv.weight.data, (1, 0, 1, 0)), requires_grad=False)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -37,6 +37,6 @@ class FoldedSame(nn.Module):
         return torch.conv2d(x_BCHW, self.wide, conv.bias, 2, padding, 1, conv.groups)
 
 
-def _folds(conv: Conv2dSame) -> bool:
+def _folds(conv: nn.Conv2d) -> bool:
     height, width = conv.kernel_size
     return height == width and height % 2 == 1 and height > 1 and conv.stride == (2, 2) and conv.dilation == (1, 1)
