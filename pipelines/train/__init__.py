@@ -45,6 +45,7 @@ VERSION = 1
 STUDENT = "student"
 A100 = 0.17 * 312e12  # FLOP/s, a share of its bf16 peak: published, 20k tokens/s at 2.6 GFLOP a token
 CPU_CORE = 2.6e10  # FLOP/s, fp32: the demo's, measured
+KINDS = (".summary", ".patch", ".register", ".relation", ".gram")  # of losses
 SCRATCH = "ray/"  # what Ray Train leaves: it has nothing of ours
 
 
@@ -84,13 +85,14 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
 
 
 def plan(config: Config, rows: int) -> Estimate:
-    """What training costs: FLOPs of the student, forward and backward, and of teachers that run beside it."""
+    """What training costs: FLOPs of the student, forward and backward, and of what runs beside it."""
     pack = config.train.pack
     cards = [card_of(spec) for spec in config.targets.teachers]
     shape = student_config(config.train, cards)
     tokens = pack.packs_per_step * pack.capacity * config.train.optim.steps
     mean = _mean_tokens(config) + shape.prefix
-    flops = 3 * forward_flops(shape, mean) / mean
+    passes = 3 + (config.train.loss.gram > 0)  # forward, backward for two; an anchor as large as the student: forward
+    flops = passes * forward_flops(shape, mean) / mean
     if config.targets.keep is Stored.ONLINE:
         flops += sum(c.linear_flops + c.quadratic_flops * mean for c in cards)
     gpu = on_gpu(flops * mean, config.runtime, config.train.precision.value)
@@ -147,10 +149,12 @@ def _others(config: Config) -> dict[str, str]:
 
 
 def _begun_from(config: Config) -> dict[str, str]:
-    """The identity of the weights that training begins with, if it begins with any."""
+    """The identity of the weights that training begins with, and of those that anchor it, if there are any."""
     from siglino_core.weights.source import identity
 
-    return {"checkpoint": identity(config.train.checkpoint)} if config.train.checkpoint else {}
+    loss = config.train.loss
+    sources = {"checkpoint": config.train.checkpoint, "gram_checkpoint": loss.gram_checkpoint if loss.gram else ""}
+    return {name: identity(source) for name, source in sources.items() if source}
 
 
 def _student(config: Config, targets: Manifest) -> Any:
@@ -370,7 +374,7 @@ def _losses(lines: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     if not good:
         return {"first": {}, "last": {}}
     some = max(1, min(10, len(lines) // 10))
-    names = [k for k in good[-1] if k == "loss" or k.endswith((".summary", ".patch", ".register", ".relation"))]
+    names = [k for k in good[-1] if k == "loss" or k.endswith(KINDS)]
 
     def mean(of: list[dict[str, Any]]) -> dict[str, float]:
         return {name: round(statistics.fmean(line[name] for line in of), 6) for name in names}

@@ -112,6 +112,21 @@ class LossConfig:
     relation: Relation = setting(Relation.ARKD, "distances between images' summaries: arkd, rkd or none")
     relation_weight: float = setting(1.0, "weight of relations' errors", ge=0)
     relation_beta: float = setting(1.0, "where their smooth L1 turns from square to straight", ge=1e-9)
+    gram: float = setting(
+        0.0, "weight of Gram anchoring: an image's patches keep the cosines that an earlier student gave them", ge=0
+    )
+    gram_checkpoint: str = setting(
+        "",
+        "that earlier student, which must have the same patch size: exported folder, training checkpoint or file, or "
+        "their URL; or hub id",
+        shapes=False,
+    )
+
+    def __post_init__(self) -> None:
+        if self.gram > 0 and not self.gram_checkpoint:
+            raise ValueError(
+                f"gram: {self.gram:g} needs gram_checkpoint, the student whose patches anchor this one's; 0 needs none"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
