@@ -1,4 +1,4 @@
-"""Gram anchoring's frozen student: its patches, from every kind of checkpoint, without a gradient; what does not fit."""
+"""Gram anchoring's frozen student: its patches, without a gradient, and what does not fit."""
 
 from dataclasses import replace
 from pathlib import Path
