@@ -5,23 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from siglino_core.config import Config, LossConfig, build
 from siglino_core.distillation.training.anchor import Anchor, load_anchor
 from siglino_core.errors import ConfigError
-from siglino_core.models import SigLino, SigLinoConfig
-from siglino_core.models.hf_config import SigLinoHFConfig
-from tests.siglino_core.models.tiny import TINY, patches, student
+from siglino_core.models import SigLinoConfig
+from tests.siglino_core.models.tiny import TINY, exported, patches, student
 
 SHAPES = [(2, 3), (4, 2)]
-
-
-def exported(folder: Path, model: SigLino) -> str:
-    folder.mkdir()
-    save_file(model.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
-    SigLinoHFConfig.of(model.spec, architectures=["SigLinoModel"]).to_json_file(str(folder / "config.json"))
-    return str(folder)
 
 
 def loaded(source: str, shape: SigLinoConfig = TINY) -> Anchor:
