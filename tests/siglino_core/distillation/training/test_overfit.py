@@ -1,7 +1,7 @@
 """A small student overfits real pictures by the trainer: the features of two real encoders, on a CPU.
 
 What training is made of takes part: packs by the plan, stored targets, attention, experts and their balance, heads,
-standardised losses, Muon and AdamW, schedule and clipping. A pack holds all pictures, so that every step sees each once.
+standardised losses, Muon and AdamW, schedule and clipping. A pack holds all pictures, so that each step sees them all.
 `python -m tests.siglino_core.distillation.training.test_overfit` prints the curve.
 """
 
@@ -32,9 +32,9 @@ from tests.siglino_core.distillation.training import trained
 from tests.siglino_core.distillation.training.samples import rows
 
 POOL = Path(flows.demo.__file__).with_name("pool.parquet")
-SIZES = {(64, 64): 32, (80, 48): 32}  # pictures by width and height, in pixels
-TOKENS = 32 * (5 + 4 * 4) + 32 * (5 + 5 * 3)
-STEPS = 75
+SIZES = {(32, 32): 32, (48, 32): 32}  # pictures by width and height, in pixels
+TOKENS = 32 * (5 + 2 * 2) + 32 * (5 + 2 * 3)
+STEPS = 100
 STUDENT = SigLinoConfig(
     width=128, layers=3, heads=4, head_dim=32, experts=8, top_k=2, expert_hidden=64, registers=4, teachers=()
 )
@@ -83,8 +83,8 @@ def overfit(folder: Path) -> Run:
     specs = ["lite", f"python:{Lite2.__module__}:lite2"]
     changes: dict[str, Any] = {
         "targets__keep": "bf16",
-        "targets__min_pixels": 80 * 48,
-        "targets__max_pixels": 64 * 64,
+        "targets__min_pixels": 32 * 32,
+        "targets__max_pixels": 48 * 32,
         "targets__statistics_images": 64,
         "train__pack__packs_per_step": 1,
         "train__pack__capacity": TOKENS,
@@ -96,6 +96,7 @@ def overfit(folder: Path) -> Run:
         "train__optim__steps": STEPS,
         "train__optim__warmup_steps": 3,
         "train__optim__schedule": "wsd",
+        "train__balance": 0.01,
         "train__checkpoint_steps": STEPS,
     }
     config = distilling.config(folder / "run", specs, distilling.student(folder, STUDENT), **changes)
@@ -112,11 +113,11 @@ def test_a_student_overfits_real_features(tmp_path: Path, monkeypatch: pytest.Mo
     first, *between, last = trained.curve(overfit(tmp_path))
     assert [line["images"] for line in (first, *between, last)] == [64] * STEPS
     names = [f"{teacher}.{kind}" for teacher in ("lite", "lite2") for kind in ("summary", "patch")]
-    assert all(0.7 < first[name] < 1.5 for name in names), first
-    assert sum(last[name] for name in names) < 0.1 * sum(first[name] for name in names), (first, last)
-    assert all(last[name] < 0.12 * first[name] for name in names), (first, last)
-    assert last["expert_max_over_mean"] < 3, last  # 4: all tokens to two of eight
-    assert last["expert_entropy"] > 0.8, last  # no expert is dead
+    assert all(1 < first[name] < 2.5 for name in names), first  # it begins at 0, and a mean of theirs is not
+    assert sum(last[name] for name in names) < 0.05 * sum(first[name] for name in names), (first, last)
+    assert all(last[name] < 0.1 * first[name] for name in names), (first, last)
+    assert last["expert_max_over_mean"] < 3.6, last  # 4: all tokens to two of eight
+    assert last["expert_entropy"] > 0.65, last  # 0.33: the same
 
 
 if __name__ == "__main__":
