@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test pytest check fast bench docs clean
+.PHONY: demo test pytest check fast bench mutate docs clean
 
 demo: $(VENV)/.installed  ## Curate the pool that ships with the package into runs/demo, distil a student on it
 	$(BIN)/siglino run experiment=demo
@@ -27,6 +27,9 @@ check: $(VENV)/.installed
 
 bench: $(VENV)/.installed  ## Ratios of the hot paths against named baselines, in one run
 	for b in tests/benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
+
+mutate: $(VENV)/.installed  ## Break the code line by line; every break must make a test fail
+	$(BIN)/python -m scripts.mutate
 
 docs: $(VENV)/.docs  ## The documentation as a site in site/; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --clean

@@ -216,6 +216,15 @@ def test_averaged_weights_are_what_is_exported(made: Path, tmp_path: Path) -> No
     assert all(torch.equal(found[k], v) for k, v in weights(last(run)).items())
 
 
+def test_experts_are_balanced(made: Path, plain: Run, tmp_path: Path) -> None:
+    biases = [v for k, v in state(plain, STEPS, "model.").items() if k.endswith("expert_bias")]
+    assert len(biases) == STUDENT.layers
+    assert all(1e-4 < bias.abs().max() < 2e-3 * STEPS for bias in biases)
+    assert all(bias.mean().abs() < 1e-8 for bias in biases)
+    still = state(trained(made, tmp_path / "run", train__balance=0.0), STEPS, "model.")
+    assert not any(v.any() for k, v in still.items() if k.endswith("expert_bias"))
+
+
 def test_a_step_that_is_not_finite_changes_nothing(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Moody.bad = range(2 * PACKS, 3 * PACKS)
     changes = {"train__optim__ema": 0.9, "train__checkpoint_steps": 1, "train__keep_every": 1}
