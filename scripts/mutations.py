@@ -313,7 +313,7 @@ MUTATIONS = (
         file="pipelines/sample/cells.py",
         old="int(start_key[rows].argmin())",
         new="0",
-        tests=("tests/pipelines/test_sample.py::test_another_seed_keeps_others_and_closest_ignores_it",),
+        tests=("tests/pipelines/test_sample.py::test_where_a_cluster_is_thinned_from_follows_from_the_seed",),
     ),
     Mutation(
         says="the traversal forgets where it starts",
@@ -331,10 +331,10 @@ MUTATIONS = (
     ),
     # Store
     Mutation(
-        says="a shard counts before its files are there",
+        says="a shard's record is there before its files",
         file=f"{STORE}/writer.py",
         old="self._files.put_file(name, path)",
-        new='self._files.put(f"commits/{self._shard}.json", b"{}"), self._files.put_file(name, path)',
+        new='self._files.put(f"commits/{self._shard}.json", as_json(entries)), self._files.put_file(name, path)',
         tests=(f"{STORE_TESTS}/test_stage.py::test_files_are_visible_in_commit_alone_and_its_record_comes_last",),
     ),
     Mutation(
