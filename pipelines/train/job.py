@@ -89,10 +89,12 @@ def _others(config: Config) -> dict[str, str]:
 
 
 def _begun_from(config: Config) -> dict[str, str]:
-    """The identity of the weights that training begins with, if it begins with any."""
+    """The identity of the weights that training begins with, and of those that anchor it, if there are any."""
     from siglino_core.weights.source import identity
 
-    return {"checkpoint": identity(config.train.checkpoint)} if config.train.checkpoint else {}
+    loss = config.train.loss
+    sources = {"checkpoint": config.train.checkpoint, "gram_checkpoint": loss.gram_checkpoint if loss.gram else ""}
+    return {name: identity(source) for name, source in sources.items() if source}
 
 
 def _student(config: Config, targets: Manifest) -> Any:

@@ -17,13 +17,14 @@ CPU_CORE = 2.6e10  # FLOP/s, fp32: the demo's, measured
 
 
 def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
-    """What training costs: FLOPs of the student, forward and backward, and of teachers that run beside it."""
+    """What training costs: FLOPs of the student, forward and backward, and of what runs beside it."""
     pack, rows = config.train.pack, config.sample.target_size
     cards = [card_of(spec) for spec in config.targets.teachers]
     shape = student_config(config.train, cards)
     tokens = pack.packs_per_step * pack.capacity * config.train.optim.steps
     mean = _mean_tokens(config) + shape.prefix
-    flops = 3 * forward_flops(shape, mean) / mean
+    passes = 3 + (config.train.loss.gram > 0)  # forward, backward for two; an anchor as large as the student: forward
+    flops = passes * forward_flops(shape, mean) / mean
     if config.targets.keep is Stored.ONLINE:
         flops += sum(c.linear_flops + c.quadratic_flops * mean for c in cards)
     gpu = on_gpu(flops * mean, config.runtime, config.train.precision.value)

@@ -122,6 +122,20 @@ class LossConfig:
     relation: Relation = setting(Relation.ARKD, "loss on distances between images' summaries: arkd, rkd or none")
     relation_weight: float = setting(1.0, "weight of that loss", ge=0)
     relation_beta: float = setting(1.0, "error at which its smooth L1 turns from square to linear", ge=1e-9)
+    gram: float = setting(
+        0.0, "weight of Gram anchoring: an image's patches keep the cosines that an earlier student gave them", ge=0
+    )
+    gram_checkpoint: str = setting(
+        "",
+        "that earlier student, of the same patch size: an exported folder, a checkpoint, a file, a URL or a hub id",
+        shapes=False,
+    )
+
+    def __post_init__(self) -> None:
+        if self.gram > 0 and not self.gram_checkpoint:
+            raise ValueError(
+                f"gram: {self.gram:g} needs gram_checkpoint, the student whose patches anchor this one's; 0 needs none"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

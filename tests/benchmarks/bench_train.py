@@ -36,7 +36,6 @@ import flows.demo
 from siglino_core.config import LossConfig, OptimConfig, Relation
 from siglino_core.distillation.optim import build
 from siglino_core.distillation.packing.bestfit import best_fit
-from siglino_core.distillation.packing.mixture import mix
 from siglino_core.distillation.targets.statistics import Statistics, TeacherMoments
 from siglino_core.distillation.training.objective import Objective
 from siglino_core.images.patches import to_floats, to_patches
@@ -52,7 +51,7 @@ from siglino_core.models.size import forward_flops
 from siglino_core.teachers.choose import load_teacher
 from siglino_core.teachers.teacher import Targets, TeacherCard
 from tests.benchmarks.record import Record, parser
-from tests.siglino_core.distillation.packing.sizes import mixed
+from tests.siglino_core.distillation.packing.sizes import mix, mixed
 
 CAPACITY = 4096
 PREFIX = 5  # tokens of an image beside its patches

@@ -121,7 +121,7 @@ class Bench:
         return self._kept[1]
 
     def _given(self, plan: Plan, step: int) -> Given:
-        packs = plan.step(step)
+        packs = plan.packs_for(step)
         shapes = [(int(h), int(w)) for pack in packs for h, w in pack.grids_N2]
         patches, images = sum(h * w for h, w in shapes), len(shapes)
         stored = {}

@@ -177,13 +177,3 @@ def _checksum(values: np.ndarray) -> int:
     for i in range(0, len(values), PIECE):
         crc = zlib.crc32(values[i : i + PIECE].astype(np.int64).tobytes(), crc)
     return crc
-
-
-def mix(mixture: Mixture, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """An epoch in full: each image's part uint8 [N], row int64 [N], and (height, width) in patches uint16 [N, 2]."""
-    part_N, index_N = mixture.draw(epoch, np.arange(len(mixture)))
-    row_N, grid_N2 = np.empty(len(index_N), np.int64), np.empty((len(index_N), 2), np.uint16)
-    for number, part in enumerate(mixture.parts):
-        mine = part_N == number
-        row_N[mine], grid_N2[mine] = part.rows(index_N[mine]), part.grids_N2[index_N[mine]]
-    return part_N, row_N, grid_N2

@@ -27,6 +27,7 @@ from siglino_core.distillation.optim.ema import Ema
 from siglino_core.distillation.packing import Cost, Cursor, Plan
 from siglino_core.distillation.targets.statistics import Statistics, unpack
 from siglino_core.distillation.targets.stored import StoredTargets
+from siglino_core.distillation.training.anchor import Anchor, load_anchor
 from siglino_core.distillation.training.checkpoints import Checkpoints, Kept, prime, state_of
 from siglino_core.distillation.training.clusters import ClusterLoss
 from siglino_core.distillation.training.metrics import JsonLines, Sink, sinks
@@ -114,6 +115,11 @@ class _Rank:
         targets = run.stage("targets")
         statistics = Statistics.load(targets.files.read("statistics.safetensors"), f"{targets.files.url}/statistics")
         self.objective = Objective(config=self.train.loss, statistics=statistics)
+        self.anchor: Anchor | None = None
+        if self.train.loss.gram > 0:
+            self.anchor = load_anchor(
+                self.train.loss.gram_checkpoint, job.shape, device=device.device, dtype=device.dtype
+            )
         self.teachers: list[Teacher] = []
         stored = None
         if self.config.targets.keep is Stored.ONLINE:
@@ -242,7 +248,8 @@ class _Rank:
         total = self.plan.config.capacity * self.train.packs_at_once if device == "cuda" else None
         features = self.model(patches_NV, self.model.layout(batch.shapes, total))
         counts = [h * w for h, w in batch.shapes]
-        return self.objective(features, targets, counts, images=images, passes=passes)
+        anchor_ND = None if self.anchor is None else self.anchor(patches_NV, batch.shapes, total)
+        return self.objective(features, targets, counts, images=images, passes=passes, anchor_ND=anchor_ND)
 
     def _clusters_of(self, batch: Batch) -> Any:
         return self.sets.clusters(self.job.level, batch.rows_B)
