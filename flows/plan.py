@@ -11,13 +11,11 @@ from flows.limits import refuse_too_small
 from flows.stages import DISTILL
 from flows.words import hours, size
 from pipelines import cluster, embed, report, sample, source
+from pipelines.support import price
 from pipelines.support.runtime import Estimate
 from siglino_core.config import Config, Keep
 from siglino_core.errors import SiglinoError
 from siglino_core.store import Run
-
-WEB_IMAGE = 60_000  # bytes of a web image at LAION's usual 256..512 px, when the pool can't be listed
-NODE = 8  # GPUs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,25 +35,25 @@ def estimates(config: Config) -> list[Estimate]:
     """
     rows = config.source.pool_size
     if rows:
-        per_image = WEB_IMAGE
+        per_image = price.WEB_IMAGE
         stored = per_image if config.source.keep is Keep.BYTES else 0
         first = Estimate(
             stage="source",
             shards=-(-rows // config.source.rows_per_shard),
             rows=rows,
-            bytes=rows * (stored + source.POINTER_BYTES),
-            device="CPU core",
-            device_hours=rows * source.SECONDS_PER_IMAGE[config.source.verify] / 3600,
+            bytes=rows * (stored + price.SOURCE_ROW),
+            device=price.CPU_CORE,
+            device_hours=rows * price.SOURCE_IMAGE[config.source.verify] / 3600,
             note=f"{rows:,} images as configured, not listed",
         )
     else:
         first = source.plan(replace(config, source=config.source), Run(config.run + "/.plan"))
-        first = replace(first, device="CPU core")
+        first = replace(first, device=price.CPU_CORE)
         rows = first.rows
         per_image = first.bytes / max(1, rows)
     refuse_too_small(config, rows)
     e = embed.plan(config, rows)
-    dim = (e.bytes // rows - 36) // 2
+    dim = (e.bytes // rows - price.EMBEDDED_ROW) // 2
     return [
         first,
         e,
@@ -118,11 +116,14 @@ def _priced(found: list[Estimate], console: Console) -> None:
 
 
 def _device_hours(found: list[Estimate]) -> str:
-    by_device: dict[str, float] = {"CPU core": 0.0}
+    by_device: dict[str, float] = {price.CPU_CORE: 0.0}
     for e in found:
         by_device[e.device] = by_device.get(e.device, 0.0) + e.device_hours
-    parts = [f"{hours(by_device.pop('CPU core'))} CPU-core-hours"]
-    parts += [f"{hours(h)} {device}-hours ({hours(h / NODE)} node-hours of {NODE})" for device, h in by_device.items()]
+    parts = [f"{hours(by_device.pop(price.CPU_CORE))} CPU-core-hours"]
+    parts += [
+        f"{hours(h)} {device}-hours ({hours(h / price.NODE)} node-hours of {price.NODE})"
+        for device, h in by_device.items()
+    ]
     return ", ".join(parts)
 
 

@@ -7,11 +7,12 @@ import io
 import platform
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from pipelines.support import price
 from pipelines.support.runtime import (
     Estimate,
     Progress,
@@ -25,19 +26,18 @@ from pipelines.support.runtime import (
 )
 from pipelines.support.runtime import gpus as gpus_of
 from pipelines.support.runtime import pack as packed
+from pipelines.support.words import short
 from siglino_core import schema
 from siglino_core.config import Config, EmbedConfig, Runner, shaping
 from siglino_core.curation.dedup.exact import duplicate_rows
 from siglino_core.device import choose, single_thread
-from siglino_core.encoders import Card, Preprocess, describe, load
+from siglino_core.encoders import Card, Preprocess, Spec
 from siglino_core.errors import DataError, SiglinoError
 from siglino_core.images.decode import BadImage, decode
+from siglino_core.networks import Embeds, describe, load_encoder, outline
 from siglino_core.pools.image_rows import image_rows
 from siglino_core.store import Identity, Run, Shard
 from siglino_core.store.vectors import to_column
-
-if TYPE_CHECKING:
-    from siglino_core.encoders.encoder import Encoder
 
 VERSION = 1
 DECODE_SHARE = 0.25  # of a CPU, reserved for a decoder beside an encoder that computes on the CPU
@@ -47,7 +47,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     """Embed every image of `source` that is not an exact duplicate."""
     source, stage = run.stage("source"), run.stage("embed")
     manifest = source.require()
-    card = describe(config.embed)
+    card = describe(Spec.of(config.embed))
     device = worker_device(config.runtime, config.embed.precision.value)
     identity = Identity(
         stage="embed",
@@ -72,25 +72,29 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
 
 
 def plan(config: Config, rows: int) -> Estimate:
-    """What embedding ``rows`` images costs: device-hours from the encoder's FLOPs and the device's usual yield."""
-    encoder = config.embed.encoder
-    dim, gflops = (1280, 0.8) if encoder == "efficientnet_lite0" else (768, 35.2)
-    device = choose(config.runtime.device, config.embed.precision.value)
-    # Forward passes at about 40% of an A100's bf16 peak (312 TFLOP/s), or as measured on one CPU core.
-    per_second = 125e12 / (gflops * 1e9) if encoder.startswith("dinov3") or device.device == "cuda" else 30.0
-    unit = "A100" if per_second > 100 else "CPU core"
+    """What embedding ``rows`` images costs: device-hours from the FLOPs that the encoder's card tells.
+
+    Raises:
+        ConfigError: the encoder's shape cannot be had.
+    """
+    card = outline(Spec.of(config.embed))
+    flops = card.image_flops(card.pixels.size**2)
+    gpu = price.on_gpu(flops, config.runtime, config.embed.precision.value)
+    device, hours = price.device_hours(rows * flops, price.EMBED, gpu=gpu)
     return Estimate(
         stage="embed",
         shards=-(-rows // config.source.rows_per_shard),
         rows=rows,
-        bytes=rows * (2 * dim + 36),
-        device=unit,
-        device_hours=rows / per_second / 3600,
+        bytes=rows * (2 * card.dim + price.EMBEDDED_ROW),
+        device=device,
+        device_hours=hours,
+        note=f"{config.embed.encoder}, {short(card.parameters, '')} weights, {short(flops, 'FLOP')} an image of "
+        f"{card.pixels.size} x {card.pixels.size} pixels",
     )
 
 
 def _records(config: Config, run: Run, fingerprint: str, card: Card, missing: list[Shard]) -> Iterator[dict[str, Any]]:
-    decoder = Decoder(run, config, card.preprocess)
+    decoder = Decoder(run, config, card.pixels)
     names = [shard["name"] for shard in missing]
     if not names:
         return
@@ -207,7 +211,7 @@ class ShardEncoder:
         if self._fault is not None:
             raise self._fault
         meta = decoded["meta"]
-        shard, size = meta["shard"], self._card.preprocess.size
+        shard, size = meta["shard"], self._card.pixels.size
         writer = self._stage.writer(shard, self._fingerprint, worked=meta["seconds"])
         pixels = np.frombuffer(decoded["pixels"], np.uint8).reshape(-1, size, size, 3)
         vectors = _encoded(self._encoder, pixels, self._batch)
@@ -232,9 +236,9 @@ class ShardEncoder:
             return out.commit(rows=table.num_rows, rejects=counts)
 
 
-def _encoder(config: EmbedConfig, device: str, card: Card) -> "Encoder":
+def _encoder(config: EmbedConfig, device: str, card: Card) -> Embeds:
     """The encoder, if it is on this machine the one that the run began with."""
-    encoder = load(config, device, config.precision.value)
+    encoder = load_encoder(Spec.of(config), device, config.precision.value)
     if encoder.card != card:
         raise DataError(
             f"embed.encoder={config.encoder}: the weights on {platform.node()} are not those that the run began "
@@ -243,7 +247,7 @@ def _encoder(config: EmbedConfig, device: str, card: Card) -> "Encoder":
     return encoder
 
 
-def _encoded(encoder: "Encoder", pixels: np.ndarray, batch: int) -> np.ndarray:
+def _encoded(encoder: Embeds, pixels: np.ndarray, batch: int) -> np.ndarray:
     parts = [encoder.encode(pixels[i : i + batch]) for i in range(0, len(pixels), batch)]
     return np.concatenate(parts) if parts else np.empty((0, encoder.card.dim), np.float32)
 

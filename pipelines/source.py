@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+from pipelines.support import price
 from pipelines.support.runtime import Estimate, Progress, Result, map_shards, silent
 from siglino_core import schema
-from siglino_core.config import Config, Format, Keep, SourceConfig, Verify, shaping
+from siglino_core.config import Config, Format, Keep, SourceConfig, shaping
 from siglino_core.curation.dedup import exact as duplicates
 from siglino_core.errors import DataError
 from siglino_core.pools.location import Location
@@ -24,9 +25,6 @@ VERSION = 3
 READ_MEMORY = 512 << 20  # bytes a part shard may need: a row group, what is read ahead, and one large image
 ID_BYTES = 100  # bytes of memory an id takes while duplicates are found
 PARTITION_BYTES = 1_000_000_000
-POINTER_BYTES = 250  # a stored row without its image
-# One core, JPEG of 640 x 480 pixels and 81 kB from Parquet; a PNG of that size takes five times as long.
-SECONDS_PER_IMAGE = {Verify.DECODE: 0.0015, Verify.HEADER: 0.0005}
 
 
 def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
@@ -87,9 +85,9 @@ def plan(config: Config, run: Run) -> Estimate:
         stage=STAGE,
         shards=len(missing),
         rows=rows,
-        bytes=image_bytes + rows * POINTER_BYTES,
+        bytes=image_bytes + rows * price.SOURCE_ROW,
         device="cpu",
-        device_hours=rows * SECONDS_PER_IMAGE[config.source.verify] / 3600,
+        device_hours=rows * price.SOURCE_IMAGE[config.source.verify] / 3600,
         note=f"{pool.format.value}, {len(pool.files)} files, {pool.bytes / 1e9:.3g} GB at {pool.uri}"
         + ("; rows guessed from the tars' lengths" if pool.format is Format.WEBDATASET else ""),
     )

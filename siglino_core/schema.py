@@ -8,7 +8,7 @@ import pyarrow as pa
 from siglino_core.errors import DataError
 
 if TYPE_CHECKING:
-    from siglino_core.teachers.teacher import TeacherCard
+    from siglino_core.encoders.card import Card
 
 
 def _column(name: str, kind: pa.DataType, doc: str, *, nullable: bool = False) -> pa.Field:
@@ -158,7 +158,7 @@ GRID = (
 )
 
 
-def targets(cards: "Sequence[TeacherCard]", keep: str) -> pa.Schema:
+def targets(cards: "Sequence[Card]", keep: str) -> pa.Schema:
     """One curated image a row, row-aligned with the training shard of the same number: what the teachers say of it."""
     columns: list[pa.Field] = []
     for card in cards:
@@ -175,7 +175,7 @@ def targets(cards: "Sequence[TeacherCard]", keep: str) -> pa.Schema:
     return pa.schema([IMAGE_ID, *GRID, *columns])
 
 
-def targets_columns(cards: "Sequence[TeacherCard]", keep: str) -> list[str]:
+def targets_columns(cards: "Sequence[Card]", keep: str) -> list[str]:
     """The columns of :func:`targets` that hold targets."""
     return targets(cards, keep).names[1 + len(GRID) :]
 

@@ -7,7 +7,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from siglino_core.teachers.choose import describe_teacher, load_teacher
+from siglino_core.networks import describe, load_teacher
 
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
 SHAPES = [(2, 3), (4, 4), (2, 3)]
@@ -28,10 +28,10 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> torch.nn.Module:
 
 
 def test_a_teacher_of_ones_own(own: torch.nn.Module) -> None:
-    spec = "python:own_teacher:load"
+    spec = "own_teacher:load"
     teacher = load_teacher(spec)
     assert (teacher.card.name, teacher.card.dim) == ("own", 192)
-    assert describe_teacher(spec) == teacher.card
+    assert describe(spec) == teacher.card
     patches = torch.rand(28, 768, generator=torch.Generator().manual_seed(1)) * 2 - 1
     found = teacher(patches, SHAPES)
     assert found.patches is not None

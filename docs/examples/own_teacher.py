@@ -1,4 +1,4 @@
-"""A teacher of your own, any timm vision transformer: `targets.teachers=[python:own_teacher:load]`."""
+"""A teacher of your own, any timm vision transformer: `targets.teachers=[own_teacher:load]`."""
 
 import hashlib
 import os
@@ -6,8 +6,9 @@ import os
 import timm
 import torch
 
+from siglino_core.encoders.card import Card
 from siglino_core.teachers.by_shape import batches
-from siglino_core.teachers.teacher import Targets, TeacherCard
+from siglino_core.teachers.teacher import Targets
 
 
 class OwnTeacher:
@@ -16,7 +17,7 @@ class OwnTeacher:
         self.net.eval().requires_grad_(False).to(device, dtype)
         with open(weights, "rb") as file:  # of one identity, one set of targets
             identity = hashlib.file_digest(file, "sha256").hexdigest()[:32]
-        self.card = TeacherCard(name="own", dim=self.net.num_features, identity=identity)
+        self.card = Card(name="own", dim=self.net.num_features, identity=identity)
 
     @torch.no_grad()
     def __call__(self, patches_NV, shapes):

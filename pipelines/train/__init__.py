@@ -18,7 +18,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from pipelines.support.price import on_gpu
+from pipelines.support import price
 from pipelines.support.runtime import Estimate, Progress, Result, gpus, silent, start_ray, worker_device, worker_errors
 from pipelines.support.words import short
 from siglino_core import errors
@@ -31,20 +31,17 @@ from siglino_core.distillation.training.clusters import MOST, table
 from siglino_core.distillation.training.mixture import largest_area, parts_of, runs_of
 from siglino_core.distillation.training.rank import Job, run_rank
 from siglino_core.distillation.training.student import student_config
+from siglino_core.encoders.card import Card
 from siglino_core.errors import ConfigError, SiglinoError, StoreError, WorkerError
 from siglino_core.models import SigLinoConfig
 from siglino_core.models.size import backbone_parameters, forward_flops
+from siglino_core.networks import describe, outline
 from siglino_core.schema import CLUSTER_LOSS
 from siglino_core.store import Identity, Manifest, Run, Stage
-from siglino_core.teachers.choose import describe_teacher
-from siglino_core.teachers.published import card_of
-from siglino_core.teachers.teacher import TeacherCard
 from siglino_core.weights.checkpoint import tensor, weights
 
 VERSION = 1
 STUDENT = "student"
-A100 = 0.17 * 312e12  # FLOP/s, a share of its bf16 peak: published, 20k tokens/s at 2.6 GFLOP a token
-CPU_CORE = 2.6e10  # FLOP/s, fp32: the demo's, measured
 SCRATCH = "ray/"  # what Ray Train leaves: it has nothing of ours
 
 
@@ -86,22 +83,24 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
 def plan(config: Config, rows: int) -> Estimate:
     """What training costs: FLOPs of the student, forward and backward, and of teachers that run beside it."""
     pack = config.train.pack
-    cards = [card_of(spec) for spec in config.targets.teachers]
+    cards = [outline(spec) for spec in config.targets.teachers]
     shape = student_config(config.train, cards)
     tokens = pack.packs_per_step * pack.capacity * config.train.optim.steps
-    mean = _mean_tokens(config) + shape.prefix
+    patches = _mean_patches(config)
+    mean = patches + shape.prefix
     flops = 3 * forward_flops(shape, mean) / mean
     if config.targets.keep is Stored.ONLINE:
-        flops += sum(c.linear_flops + c.quadratic_flops * mean for c in cards)
-    gpu = on_gpu(flops * mean, config.runtime, config.train.precision.value)
+        flops += sum(c.image_flops(patches * c.patch_size**2) for c in cards) / mean
+    gpu = price.on_gpu(flops * mean, config.runtime, config.train.precision.value)
+    device, hours = price.device_hours(tokens * flops, price.TRAIN, gpu=gpu)
     images = tokens // mean
     return Estimate(
         stage="train",
         shards=1,
         rows=images,
         bytes=_checkpoint_bytes(shape) * (config.train.keep_last + 1),
-        device="A100" if gpu else "CPU core",
-        device_hours=tokens * flops / (A100 if gpu else CPU_CORE) / 3600,
+        device=device,
+        device_hours=hours,
         note=(
             f"{config.train.optim.steps:,} steps of {pack.packs_per_step * pack.capacity:,} tokens, "
             f"{short(tokens, '')} tokens, {images / max(1, rows):,.1f} epochs; {short(flops, 'FLOP')} a token; "
@@ -110,7 +109,7 @@ def plan(config: Config, rows: int) -> Estimate:
     )
 
 
-def _mean_tokens(config: Config) -> int:
+def _mean_patches(config: Config) -> int:
     parts = parts_of(config)
     weights = [p.ratio or 1.0 for p in parts]
     return round(sum(w * p.max_pixels / 256 for w, p in zip(weights, parts, strict=True)) / sum(weights))
@@ -129,7 +128,7 @@ def _belong_together(config: Config, run: Run, sample: Manifest, targets: Manife
             f"{sample.digest[:12]}). Use --redo targets."
         )
     theirs, ours = targets.identity["config"], shaping(config.targets)
-    asked = [describe_teacher(spec) for spec in config.targets.teachers]
+    asked = [describe(spec) for spec in config.targets.teachers]
     told = {name: of["card"]["identity"] for name, of in targets.facts["teachers"].items()}
     ours |= {"teachers": {card.name: card.identity for card in asked}, "precision": theirs["precision"]}
     theirs = {**theirs, "teachers": told}
@@ -161,10 +160,10 @@ def _student(config: Config, targets: Manifest) -> Any:
     return {key: value for key, value in shape.items() if key != "teachers"}
 
 
-def _cards(config: Config, targets: Manifest) -> tuple[TeacherCard, ...]:
+def _cards(config: Config, targets: Manifest) -> tuple[Card, ...]:
     """The teachers' cards as the targets have them, in the config's order."""
     told = targets.facts["teachers"]
-    return tuple(TeacherCard(**told[describe_teacher(spec).name]["card"]) for spec in config.targets.teachers)
+    return tuple(Card.read(told[describe(spec).name]["card"]) for spec in config.targets.teachers)
 
 
 def _job(config: Config, run: Run, fingerprint: str, sample: Manifest, targets: Manifest) -> Job:
@@ -344,7 +343,7 @@ def _commit(stage: Stage, job: Job, device: Device) -> dict[str, Any]:
     lines = metrics.read(stage.files)
     return {
         "student": job.config.train.student,
-        "teachers": [asdict(card) for card in job.cards],
+        "teachers": [card.deciding() for card in job.cards],
         "parameters": sum(t.numel() for t in state.values()),
         "steps": steps,
         "images": int(sum(line["images"] for line in lines)),

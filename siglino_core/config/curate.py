@@ -5,6 +5,11 @@ from enum import StrEnum
 
 from siglino_core.config.settings import setting
 
+NETWORKS = (
+    "dinov3:SOURCE or siglip2:SOURCE (folder or hub id), timm:NAME_OR_FOLDER, open_clip:NAME_OR_FOLDER, "
+    "efficientnet_lite0, lite, lite_text, or module:attribute for one of your own"
+)
+
 
 class Format(StrEnum):
     AUTO = "auto"
@@ -86,8 +91,10 @@ class SourceConfig:
 class EmbedConfig:
     """Which encoder embeds the pool."""
 
-    encoder: str = setting("efficientnet_lite0", "efficientnet_lite0 | timm:<model> | dinov3:<hub id or folder>")
-    weights: str = setting("", "safetensors file or folder for a timm encoder; empty: pretrained", shapes=False)
+    encoder: str = setting("efficientnet_lite0", NETWORKS)
+    weights: str = setting(
+        "", "safetensors file or its folder, of a timm or open_clip name; empty: its own", shapes=False
+    )
     pooling: Pooling = setting(Pooling.CLS, "DINOv3: the class token, or the mean of the patches")
     image_size: int = setting(0, "pixels a side; 0: the encoder's own", ge=0, le=2048)
     precision: Precision = setting(Precision.AUTO, "auto: bf16 where the device is fast in it, else fp32")
