@@ -1,7 +1,7 @@
 """What everything costs: all constants that a plan's prices are made of, and the two rules that they go through.
 
-FLOPs come from the networks' cards and the student's config; what a device makes of them is here. A share of an A100 is of
-its bf16 peak unless it is said; a CPU core is one of the machine that the demo is measured on.
+FLOPs come from the networks' cards and the student's config; what a device makes of them is here. A CPU core is one of
+the machine that the demo is measured on, in fp32.
 """
 
 from dataclasses import dataclass

@@ -34,7 +34,7 @@ from siglino_core.distillation.training.student import student_config
 from siglino_core.encoders.card import Card
 from siglino_core.errors import ConfigError, SiglinoError, StoreError, WorkerError
 from siglino_core.models import SigLinoConfig
-from siglino_core.models.size import backbone_parameters, forward_flops
+from siglino_core.models.size import backbone_parameters, training_flops
 from siglino_core.networks import describe, outline
 from siglino_core.schema import CLUSTER_LOSS
 from siglino_core.store import Identity, Manifest, Run, Stage
@@ -88,7 +88,7 @@ def plan(config: Config, rows: int) -> Estimate:
     tokens = pack.packs_per_step * pack.capacity * config.train.optim.steps
     patches = _mean_patches(config)
     mean = patches + shape.prefix
-    flops = 3 * forward_flops(shape, mean) / mean
+    flops = training_flops(shape, mean) / mean
     if config.targets.keep is Stored.ONLINE:
         flops += sum(c.image_flops(patches * c.patch_size**2) for c in cards) / mean
     gpu = price.on_gpu(flops * mean, config.runtime, config.train.precision.value)
