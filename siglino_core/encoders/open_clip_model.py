@@ -114,13 +114,14 @@ def _config(spec: Spec, *, weights: bool = True) -> dict[str, Any]:
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         pixels |= {k: v for k, v in (config.get("preprocess_cfg") or {}).items() if k in pixels and v}
-        return {"name": _word(Path(spec.source).name), "model_cfg": config["model_cfg"], "preprocess_cfg": pixels}
+        return {"name": _name(spec.source), "model_cfg": config["model_cfg"], "preprocess_cfg": pixels}
     except (OSError, ValueError, TypeError, KeyError) as e:
         raise _unusable(spec, f"{CONFIG} cannot be read ({e!r}).") from e
 
 
-def _word(name: str) -> str:
-    return name if name[:1].isalpha() else f"clip_{name}"
+def _name(source: str) -> str:
+    """A repository's own; folders are alike, so that no path decides anything."""
+    return "open_clip" if Path(source).is_dir() else f"clip_{source.partition('/')[2]}"
 
 
 def _folder(spec: Spec, files: tuple[str, ...]) -> Path:

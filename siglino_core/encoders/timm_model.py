@@ -101,7 +101,7 @@ def _named(spec: Spec) -> tuple[str, str]:
 
 def _model(spec: Spec) -> "torch.nn.Module":
     name, options = _named(spec)
-    path = spec.source if Path(spec.source).is_dir() else spec.weights
+    path = spec.weights or (spec.source if Path(spec.source).is_dir() else "")
     try:
         model = _created(name, options, pretrained=not path)
         if path:
