@@ -89,7 +89,7 @@ def plan(config: Config, rows: int) -> Estimate:
         device=device,
         device_hours=hours,
         note=f"{config.embed.encoder}, {short(card.parameters, '')} weights, {short(flops, 'FLOP')} an image of "
-        f"{card.pixels.size} x {card.pixels.size} pixels",
+        f"{card.pixels.size} x {card.pixels.size} pixels" + price.unsaid([card]),
     )
 
 

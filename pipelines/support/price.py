@@ -4,10 +4,12 @@ FLOPs come from the networks' cards and the student's config; what a device make
 the machine that the demo is measured on, in fp32.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from siglino_core.config import RuntimeConfig, Verify
 from siglino_core.device import choose
+from siglino_core.encoders import Card, Flops
 
 A100, CPU_CORE = "A100", "CPU core"  # what prices are told in
 A100_PEAK = 312e12  # FLOP/s, bf16
@@ -63,3 +65,9 @@ def on_gpu(image_flops: float, runtime: RuntimeConfig, precision: str) -> bool:
 def device_hours(flops: float, rate: Yield, *, gpu: bool) -> tuple[str, float]:
     """The device that a stage is priced on, and its hours for so many FLOPs."""
     return (A100, flops / rate.a100 / 3600) if gpu else (CPU_CORE, flops / rate.cpu_core / 3600)
+
+
+def unsaid(cards: Sequence[Card]) -> str:
+    """A note on networks of the user's own whose cards tell no FLOPs: they are priced as nothing."""
+    names = [card.name for card in cards if card.flops == Flops()]
+    return f"; without {' and '.join(names)}, whose card says no `flops`" if names else ""

@@ -37,7 +37,7 @@ def plan(config: Config, rows: int, patches: float | None = None, cards: Sequenc
         bytes=priced[config.targets.keep],
         device=device,
         device_hours=hours,
-        note=f"{short(flops, 'FLOP')} an image; targets.keep: "
+        note=f"{short(flops, 'FLOP')} an image{price.unsaid(cards)}; targets.keep: "
         + ", ".join(f"{keep.value} {short(size, 'B')}" for keep, size in priced.items()),
     )
 

@@ -16,6 +16,7 @@ from siglino_core.distillation.training.student import student_config
 from siglino_core.models import PRESETS, SigLino, moe
 from siglino_core.networks import outline
 from tests.networks import counted, image_flops
+from tests.pipelines.own_teachers import own, spec_of
 
 ENCODERS = {
     "dinov3:facebook/dinov3-vits16-pretrain-lvd1689m": 224,
@@ -139,3 +140,10 @@ def products_of_experts(
     x_ND = x_TD.repeat_interleave(gates_Tk.shape[1], 0)
     out_ND = (torch.nn.functional.silu(x_ND @ w1_EFD[0].T) * (x_ND @ w3_EFD[0].T)) @ w2_EDF[0].T
     return (out_ND.unflatten(0, gates_Tk.shape) * gates_Tk[..., None]).sum(1)
+
+
+def test_ones_own_without_flops_is_said() -> None:
+    config = Config(targets=TargetsConfig(teachers=[spec_of(own), "lite"]), runtime=CPU)
+    assert "an image; without own, whose card says no `flops`; targets.keep" in targets.plan(config, ROWS).note
+    known = Config(targets=TargetsConfig(teachers=["lite"]), runtime=CPU)
+    assert "without" not in targets.plan(known, ROWS).note
