@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from pipelines.support import price
 from pipelines.support.points import gather
 from pipelines.support.runtime import Estimate, Progress, Result, map_shards, silent
 from pipelines.support.work import Work
@@ -109,16 +110,16 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
         passes = 1 + c.iterations + c.resampling * (2 + c.resampling_iterations)
         flops += 2.0 * n * k * dim * passes
     flops += 2.0 * rows * c.num_clusters[0] * dim
-    gpu = flops > 1e16 or choose(config.runtime.device).device == "cuda"
-    # fp32 products at the yield measured on one core, or an A100's fp32 peak at 90%.
-    per_second, unit = (17.5e12, "A100") if gpu else (4e10, "CPU core")
+    gpu = flops > price.LARGE_CLUSTERING or choose(config.runtime.device).device == "cuda"
+    device, hours = price.device_hours(flops, price.CLUSTER, gpu=gpu)
     return Estimate(
         stage="cluster",
         shards=-(-rows // config.source.rows_per_shard) + 1,
         rows=rows,
-        bytes=rows * (44 + 4 * len(c.num_clusters)) + sum(c.num_clusters) * (4 * dim + 16),
-        device=unit,
-        device_hours=flops / per_second / 3600,
+        bytes=rows * (price.ASSIGNED_ROW + price.A_LEVEL * len(c.num_clusters))
+        + sum(c.num_clusters) * (4 * dim + price.CENTROID_ROW),
+        device=device,
+        device_hours=hours,
         note="exact assignment: 2 x points x centroids x width a pass",
     )
 

@@ -8,11 +8,12 @@ import platform
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from pipelines.support import price
 from pipelines.support.runtime import (
     Estimate,
     Progress,
@@ -33,15 +34,14 @@ from siglino_core import schema
 from siglino_core.config import Config, EmbedConfig, Runner, shaping
 from siglino_core.curation.dedup.exact import duplicate_rows
 from siglino_core.device import choose, memory_reused, single_thread
-from siglino_core.encoders import Card, describe, load
+from siglino_core.encoders import Card, Spec
 from siglino_core.errors import DataError, SiglinoError
 from siglino_core.images.decode import BadImage, decode
+from siglino_core.networks import Embeds, describe, load_encoder, outline
 from siglino_core.pools.image_rows import image_rows
+from siglino_core.report.numbers import short
 from siglino_core.store import Identity, Run
 from siglino_core.store.vectors import to_column
-
-if TYPE_CHECKING:
-    from siglino_core.encoders.encoder import Encoder
 
 VERSION = 1
 
@@ -61,7 +61,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     """Embed every image of `source` that is not an exact duplicate."""
     source, stage = run.stage("source"), run.stage("embed")
     manifest = source.require()
-    card = describe(config.embed)
+    card = describe(Spec.of(config.embed))
     precision = precision_of(stage, config.runtime, config.embed.precision, redo)
     identity = Identity(
         stage="embed",
@@ -88,21 +88,25 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
 
 
 def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
-    """What embedding the pool costs: device-hours from the encoder's FLOPs and the device's usual yield."""
-    encoder, rows = config.embed.encoder, upstream["source"].rows
-    dim, gflops = (1280, 0.8) if encoder == "efficientnet_lite0" else (768, 35.2)
-    device = choose(config.runtime.device, config.embed.precision.value)
-    # Forward passes at about 40% of an A100's bf16 peak (312 TFLOP/s), or as measured on one CPU core.
-    per_second = 125e12 / (gflops * 1e9) if encoder.startswith("dinov3") or device.device == "cuda" else 30.0
-    unit = "A100" if per_second > 100 else "CPU core"
+    """What embedding the pool costs: device-hours from the FLOPs that the encoder's card tells.
+
+    Raises:
+        ConfigError: the encoder's shape cannot be had.
+    """
+    rows, card = upstream["source"].rows, outline(Spec.of(config.embed))
+    flops = card.image_flops(card.pixels.size**2)
+    gpu = price.on_gpu(flops, config.runtime, config.embed.precision.value)
+    device, hours = price.device_hours(rows * flops, price.EMBED, gpu=gpu)
     return Estimate(
         stage="embed",
         shards=-(-rows // config.source.rows_per_shard),
         rows=rows,
-        bytes=rows * (2 * dim + 36),
-        device=unit,
-        device_hours=rows / per_second / 3600,
-        dim=dim,
+        bytes=rows * (2 * card.dim + price.EMBEDDED_ROW),
+        device=device,
+        device_hours=hours,
+        note=f"{config.embed.encoder}, {short(card.parameters, '')} weights, {short(flops, 'FLOP')} an image of "
+        f"{card.pixels.size} x {card.pixels.size} pixels" + price.unsaid([card]),
+        dim=card.dim,
     )
 
 
@@ -141,7 +145,7 @@ class Decoder:
 
     def __init__(self, work: EmbedWork) -> None:
         self._source, self._settings = work.run.stage("source"), work.config.source
-        self._preprocess = work.card.preprocess
+        self._preprocess = work.card.pixels
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         shards = [self._guarded(name) for name in batch.column("shard").to_pylist()]
@@ -222,7 +226,7 @@ class ShardEncoder:
         if self._fault is not None:
             raise self._fault
         meta = decoded["meta"]
-        shard, size = meta["shard"], self._work.card.preprocess.size
+        shard, size = meta["shard"], self._work.card.pixels.size
         writer = self._work.writer(shard, worked=meta["seconds"])
         pixels = np.frombuffer(decoded["pixels"], np.uint8).reshape(-1, size, size, 3)
         vectors = _encoded(self._encoder, pixels, self._batch)
@@ -261,9 +265,9 @@ class ShardWorker:
         return self._encoder.commit(self._decoder.decoded(shard))
 
 
-def _encoder(config: EmbedConfig, device: str, card: Card) -> "Encoder":
+def _encoder(config: EmbedConfig, device: str, card: Card) -> Embeds:
     """The encoder, if it is on this machine the one that the run began with."""
-    encoder = load(config, device, config.precision.value)
+    encoder = load_encoder(Spec.of(config), device, config.precision.value)
     if encoder.card != card:
         raise DataError(
             f"embed.encoder={config.encoder}: the weights on {platform.node()} are not those that the run began "
@@ -272,7 +276,7 @@ def _encoder(config: EmbedConfig, device: str, card: Card) -> "Encoder":
     return encoder
 
 
-def _encoded(encoder: "Encoder", pixels: np.ndarray, batch: int) -> np.ndarray:
+def _encoded(encoder: Embeds, pixels: np.ndarray, batch: int) -> np.ndarray:
     with memory_reused():
         parts = [encoder.encode(pixels[i : i + batch]) for i in range(0, len(pixels), batch)]
     return np.concatenate(parts) if parts else np.empty((0, encoder.card.dim), np.float32)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipelines.support import price
 from pipelines.support.runtime import Estimate, Progress, Result, silent
 from pipelines.support.summary import duckdb_line, summarise
 from siglino_core.config import Config, ReportConfig, shaping
@@ -57,9 +58,9 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
         stage="report",
         shards=1,
         rows=rows,
-        bytes=8_000_000,
-        device="CPU core",
-        device_hours=(seen * 0.5e-3 + config.report.map_points * 5e-3) / 3600,
+        bytes=price.REPORT,
+        device=price.CPU_CORE,
+        device_hours=(seen * price.REPORTED_IMAGE + config.report.map_points * price.MAP_POINT) / 3600,
     )
 
 

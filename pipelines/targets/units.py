@@ -24,14 +24,15 @@ from siglino_core.distillation.targets.codec import DENSE, Codec
 from siglino_core.distillation.targets.measures import ErrorMeter
 from siglino_core.distillation.targets.packs import Pack, packs, read_index
 from siglino_core.distillation.targets.statistics import Statistics, TeacherMoments, pack, unpack
+from siglino_core.encoders.card import Card
 from siglino_core.errors import ConfigError, DataError
 from siglino_core.hashing import id_bits, key_of, uniform
 from siglino_core.models.resolution import Resolution
+from siglino_core.networks import load_teacher, same_teacher
 from siglino_core.store import Run, Shard, ShardWriter
 from siglino_core.store.locate import locate
 from siglino_core.store.vectors import to_column
-from siglino_core.teachers.choose import load_teacher, same_teacher
-from siglino_core.teachers.teacher import Targets, Teacher, TeacherCard
+from siglino_core.teachers.teacher import Targets, Teacher
 
 ROW_GROUP = 64  # images a row group: 38 MB of bf16 patches at 256 patches of 1152
 THREADS = 16  # that decode beside a GPU, at most
@@ -47,7 +48,7 @@ class TargetsWork(Work):
     """
 
     dtype: str
-    cards: tuple[TeacherCard, ...]
+    cards: tuple[Card, ...]
 
     @property
     def settings(self) -> TargetsConfig:
@@ -149,7 +150,7 @@ class _Shard:
     def __len__(self) -> int:
         return len(self._columns["image_id"])
 
-    def add(self, card: TeacherCard, told: Targets, images: Pack) -> None:
+    def add(self, card: Card, told: Targets, images: Pack) -> None:
         """A teacher's targets for a pack."""
         self._columns[f"{card.name}_summary"].extend(to_half(card, "summary", told.summaries, images.ids))
         if self._keep not in DENSE:
@@ -184,7 +185,7 @@ class _Shard:
         """Each teacher's codec errors, and of how many images."""
         return {name: list(meter.result()) for name, meter in self._meters.items()}
 
-    def _encoded(self, card: TeacherCard, x_NC: Tensor, images: Pack) -> list[bytes]:
+    def _encoded(self, card: Card, x_NC: Tensor, images: Pack) -> list[bytes]:
         codec, reference = self._codecs[card.name]
         counts = [h * w for h, w in images.shapes]
         try:

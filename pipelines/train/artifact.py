@@ -2,7 +2,6 @@
 
 import json
 import statistics
-from dataclasses import asdict
 from typing import Any
 
 from safetensors.torch import save_file
@@ -49,7 +48,7 @@ def commit(work: Work, job: Job, device: Device) -> dict[str, Any]:
     lines = metrics.read(files)
     return {
         "student": job.config.train.student,
-        "teachers": [asdict(card) for card in job.cards],
+        "teachers": [card.deciding() for card in job.cards],
         "parameters": sum(t.numel() for t in state.values()),
         "steps": steps,
         "images": int(sum(line["images"] for line in lines)),

@@ -5,6 +5,11 @@ from enum import StrEnum
 
 from siglino_core.config.settings import setting
 
+NETWORKS = (
+    "dinov3:SOURCE or siglip2:SOURCE (folder or hub id), timm:NAME_OR_FOLDER, open_clip:NAME_OR_FOLDER, "
+    "efficientnet_lite0, lite, lite_text, or module:attribute for one of your own"
+)
+
 
 class Format(StrEnum):
     AUTO = "auto"
@@ -88,9 +93,9 @@ class SourceConfig:
 class EmbedConfig:
     """Which encoder embeds the pool."""
 
-    encoder: str = setting("efficientnet_lite0", "efficientnet_lite0 | timm:<model> | dinov3:<hub id or folder>")
+    encoder: str = setting("efficientnet_lite0", NETWORKS)
     weights: str = setting(
-        "", "safetensors file or folder for a timm encoder; empty: its pretrained weights", shapes=False
+        "", "safetensors file or its folder, of a timm or open_clip name; empty: its own", shapes=False
     )
     pooling: Pooling = setting(Pooling.CLS, "DINOv3's embedding: its class token, or the mean of its patches")
     image_size: int = setting(

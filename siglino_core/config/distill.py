@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from siglino_core.config.curate import Precision
+from siglino_core.config.curate import NETWORKS, Precision
 from siglino_core.config.optim import OptimConfig
 from siglino_core.config.settings import setting
 
@@ -55,7 +55,7 @@ class TargetsConfig:
 
     teachers: list[str] = setting(
         ["siglip2:google/siglip2-so400m-patch16-naflex", "dinov3:facebook/dinov3-vitl16-pretrain-lvd1689m"],
-        "dinov3:SOURCE, siglip2:SOURCE (folder or hub id), lite, lite_text, python:MODULE:FUNCTION",
+        NETWORKS,
     )
     keep: Stored = setting(
         Stored.ONLINE,

@@ -27,7 +27,7 @@ from siglino_core.images.decode import decode
 from siglino_core.images.patches import to_floats, to_patches
 from siglino_core.images.reasons import BadImage
 from siglino_core.models.resolution import Resolution
-from siglino_core.teachers.choose import load_teacher
+from siglino_core.networks import load_teacher
 from tests.benchmarks.record import Record, parser
 from tests.siglino_core.distillation.targets.features import errors
 from tests.siglino_core.distillation.targets.features import images as synthetic

@@ -230,7 +230,7 @@ class Bench:
         found = 3 * sum(forward_flops(self.shape, prefix + h * w) for h, w in step.shapes)
         if online:
             for card in (t.card for t in self.teachers):
-                found += sum(card.linear_flops * h * w + card.quadratic_flops * (h * w) ** 2 for h, w in step.shapes)
+                found += sum(card.image_flops(256 * h * w) for h, w in step.shapes)
         return found
 
 

@@ -21,8 +21,8 @@ from siglino_core.config import (
 from siglino_core.distillation.curated.index import ImageIndex
 from siglino_core.distillation.targets.stored import StoredTargets
 from siglino_core.models.resolution import Resolution
+from siglino_core.networks import describe
 from siglino_core.store import Run
-from siglino_core.teachers.choose import describe_teacher
 from tests import pools
 from tests.pictures import picture
 
@@ -78,7 +78,7 @@ def opened(run: Run, cfg: Config, **change: Any) -> StoredTargets:
     sample = run.stage("sample")
     asked: dict[str, Any] = {
         "sample_digest": sample.require().digest,
-        "cards": [describe_teacher(s) for s in cfg.targets.teachers],
+        "cards": [describe(s) for s in cfg.targets.teachers],
         "resolution": Resolution(min_pixels=cfg.targets.min_pixels, max_pixels=cfg.targets.max_pixels),
     }
     return StoredTargets.open(run.stage("targets"), ImageIndex.load(sample), **{**asked, **change})

@@ -59,7 +59,7 @@ def other(device: str, dtype: torch.dtype) -> Own:
 
 
 def spec_of(function: Any) -> str:
-    return f"python:{__name__}:{function.__name__}"
+    return f"{__name__}:{function.__name__}"
 
 
 @pytest.fixture(autouse=True)

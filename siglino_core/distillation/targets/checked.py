@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from siglino_core.encoders.card import Card
 from siglino_core.errors import DataError
 from siglino_core.images.patches import to_floats
-from siglino_core.teachers.teacher import Targets, Teacher, TeacherCard
+from siglino_core.teachers.teacher import Targets, Teacher
 
 
 def checked_targets(
@@ -49,7 +50,7 @@ def checked_targets(
     return Targets(summaries, dense, registers)
 
 
-def to_half(card: TeacherCard, kind: str, x: Tensor, ids: Sequence[str]) -> Tensor:
+def to_half(card: Card, kind: str, x: Tensor, ids: Sequence[str]) -> Tensor:
     """Summaries [B, C] or registers [B, R, C] as float16 on the CPU.
 
     Raises:
@@ -65,19 +66,19 @@ def to_half(card: TeacherCard, kind: str, x: Tensor, ids: Sequence[str]) -> Tens
     return half
 
 
-def _shaped(card: TeacherCard, kind: str, x: Tensor | None, wanted: tuple[int, ...]) -> Tensor:
+def _shaped(card: Card, kind: str, x: Tensor | None, wanted: tuple[int, ...]) -> Tensor:
     if x is None or tuple(x.shape) != wanted:
         shape = None if x is None else list(x.shape)
         raise DataError(f"teacher {card.name}: {kind} of shape {shape} where its card says {list(wanted)}")
     return x.float()
 
 
-def _finite(card: TeacherCard, kind: str, x: Tensor, ids: Sequence[str]) -> None:
+def _finite(card: Card, kind: str, x: Tensor, ids: Sequence[str]) -> None:
     if not (good_B := x.flatten(1).isfinite().all(1)).all():
         raise _not_finite(card, kind, ids[int((~good_B).nonzero()[0])])
 
 
-def _not_finite(card: TeacherCard, kind: str, image_id: str) -> DataError:
+def _not_finite(card: Card, kind: str, image_id: str) -> DataError:
     return DataError(
         f"teacher {card.name}: its {kind} for image {image_id} hold NaN or infinity. Check the teacher's weights; if "
         "they are good, run it in fp32 (targets.precision=fp32)."

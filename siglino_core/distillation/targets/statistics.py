@@ -15,8 +15,9 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from siglino_core.distillation.targets.phi_s import Moments, PhiS
+from siglino_core.encoders.card import Card
 from siglino_core.errors import StoreError
-from siglino_core.teachers.teacher import Targets, TeacherCard
+from siglino_core.teachers.teacher import Targets
 
 LOPSIDED = 0.9  # share of the variance in one channel that looks wrong
 STIFF = 1e-4  # a standard deviation this small beside the mean looks wrong
@@ -58,7 +59,7 @@ class Statistics:
 class TeacherMoments:
     """Moments of one teacher's summaries and patches, which merge and travel as tensors."""
 
-    def __init__(self, card: TeacherCard, device: str | torch.device = "cpu") -> None:
+    def __init__(self, card: Card, device: str | torch.device = "cpu") -> None:
         kinds = ("summary", "patch") if card.patches else ("summary",)
         self.teacher = card.name
         self.of = {k: Moments.empty(card.dim, name=_words(card.name, k), device=device) for k in kinds}

@@ -19,10 +19,11 @@ from siglino_core.config.distill import Stored
 from siglino_core.distillation.curated.index import ImageIndex
 from siglino_core.distillation.targets.codec import DENSE, Codec, Quantised
 from siglino_core.distillation.targets.statistics import Statistics
+from siglino_core.encoders.card import Card
 from siglino_core.errors import ConfigError, DataError, StoreError
 from siglino_core.models.resolution import Resolution
 from siglino_core.store import Manifest, Ranges, Stage
-from siglino_core.teachers.teacher import Targets, TeacherCard
+from siglino_core.teachers.teacher import Targets
 
 MOST_ROWS = 4 << 20  # whose byte ranges are kept in memory: 12 bytes a row and column
 
@@ -44,7 +45,7 @@ class StoredTargets:
     may be pickled; each process then has its own.
     """
 
-    def __init__(self, stage: Stage, index: ImageIndex, keep: Stored, cards: Sequence[TeacherCard]) -> None:
+    def __init__(self, stage: Stage, index: ImageIndex, keep: Stored, cards: Sequence[Card]) -> None:
         self.cards = {card.name: card for card in cards}
         self._index, self._ranges, self._keep = index, Ranges(stage.files), keep
         self._stored = schema.targets_columns(cards, keep.value)
@@ -64,7 +65,7 @@ class StoredTargets:
         index: ImageIndex,
         *,
         sample_digest: str,
-        cards: Sequence[TeacherCard],
+        cards: Sequence[Card],
         resolution: Resolution,
     ) -> "StoredTargets":
         """The targets of a run, after checking that they are its own.
@@ -134,7 +135,7 @@ class StoredTargets:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_pieces": OrderedDict(), "_held": 0}
 
-    def _fetched(self, card: TeacherCard, columns: dict[str, list[bytes]]) -> Fetched:
+    def _fetched(self, card: Card, columns: dict[str, list[bytes]]) -> Fetched:
         summaries_BC = _halves(columns[f"{card.name}_summary"], card.dim)
         patches = columns.get(f"{card.name}_patches")
         registers = columns.get(f"{card.name}_registers")
@@ -189,11 +190,11 @@ def _same_grid(manifest: Manifest, resolution: Resolution, url: str, mend: str) 
         raise ConfigError(f"{url} is of other grids ({'; '.join(other)}). {mend}")
 
 
-def _same_card(manifest: Manifest, card: TeacherCard, url: str, mend: str) -> TeacherCard:
+def _same_card(manifest: Manifest, card: Card, url: str, mend: str) -> Card:
     stored = manifest.facts["teachers"]
     if card.name not in stored:
         raise ConfigError(f"{url} has no targets of teacher {card.name}; it has {', '.join(stored)}. {mend}")
-    found = TeacherCard(**stored[card.name]["card"])
+    found = Card.read(stored[card.name]["card"])
     if found.identity != card.identity:
         raise ConfigError(
             f"{url} is of another teacher {card.name} (weights {found.identity[:12]}, not {card.identity[:12]}). {mend}"

@@ -36,15 +36,16 @@ from siglino_core.distillation.training.objective import Loss, Objective
 from siglino_core.distillation.training.parallel import one_rank, parallelize
 from siglino_core.distillation.training.reader import Batch, Images, batches, dead_loaders
 from siglino_core.distillation.training.student import new_student
+from siglino_core.encoders.card import Card
 from siglino_core.errors import DataError, SiglinoError
 from siglino_core.images.patches import to_floats
 from siglino_core.models import SigLino, SigLinoConfig
 from siglino_core.models.resolution import Resolution
 from siglino_core.models.routing import Loads, rebalance
 from siglino_core.models.size import forward_flops
+from siglino_core.networks import load_teacher, same_teacher
 from siglino_core.store import Run
-from siglino_core.teachers.choose import load_teacher, same_teacher
-from siglino_core.teachers.teacher import Teacher, TeacherCard
+from siglino_core.teachers.teacher import Teacher
 
 PEAK = {"NVIDIA A100": 312e12, "NVIDIA H100": 989e12, "NVIDIA H200": 989e12}  # dense bf16 FLOP/s
 
@@ -68,7 +69,7 @@ class Job:
     fingerprint: str
     shape: SigLinoConfig
     config_json: dict[str, Any]
-    cards: tuple[TeacherCard, ...]
+    cards: tuple[Card, ...]
     level: int
     clusters: int
     cache: str = ""

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from siglino_core.config import TrainConfig, did_you_mean
+from siglino_core.encoders.card import Card
 from siglino_core.errors import ConfigError
 from siglino_core.models import PRESETS, HeadConfig, SigLino, SigLinoConfig
-from siglino_core.teachers.teacher import TeacherCard
 
 
-def student_config(config: TrainConfig, cards: Sequence[TeacherCard]) -> SigLinoConfig:
+def student_config(config: TrainConfig, cards: Sequence[Card]) -> SigLinoConfig:
     """The shape, with a head for every teacher.
 
     Raises:

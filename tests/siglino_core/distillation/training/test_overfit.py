@@ -19,13 +19,13 @@ import torch
 from PIL import Image
 
 import flows.demo
+from siglino_core.encoders.card import Card
 from siglino_core.encoders.efficientnet_lite import LITE2, network
 from siglino_core.images.decode import decode
 from siglino_core.images.reasons import BadImage
 from siglino_core.models import SigLinoConfig
 from siglino_core.store import Run
 from siglino_core.teachers.lite import STAGES, Lite
-from siglino_core.teachers.teacher import TeacherCard
 from tests.pictures import encode
 from tests.pipelines import distilling
 from tests.siglino_core.distillation.training import trained
@@ -45,7 +45,7 @@ class Lite2(Lite):
 
     def __init__(self, device: str, dtype: torch.dtype) -> None:
         net: Any = network(LITE2)
-        self.card = TeacherCard(name="lite2", dim=120, identity=LITE2)
+        self.card = Card(name="lite2", dim=120, identity=LITE2)
         self.trunk = torch.nn.Sequential(net.conv_stem, net.bn1, *net.blocks[:STAGES]).to(device=device, dtype=dtype)
 
 
@@ -80,7 +80,7 @@ def images() -> list[dict[str, Any]]:
 
 def overfit(folder: Path) -> Run:
     """A training to its end."""
-    specs = ["lite", f"python:{Lite2.__module__}:lite2"]
+    specs = ["lite", f"{Lite2.__module__}:lite2"]
     changes: dict[str, Any] = {
         "targets__keep": "bf16",
         "targets__min_pixels": 32 * 32,

@@ -10,15 +10,15 @@ from torch import Tensor
 
 from siglino_core.config import TrainConfig
 from siglino_core.distillation.training.student import new_student, student_config
+from siglino_core.encoders.card import Card
 from siglino_core.errors import ConfigError
 from siglino_core.models import PRESETS, HeadConfig, SigLinoConfig
 from siglino_core.models.hf_config import SigLinoHFConfig
-from siglino_core.teachers.teacher import TeacherCard
 from tests.siglino_core.models.tiny import TINY, exported, student
 
 CARDS = [
-    TeacherCard(name="siglip2", dim=32, identity="a", pooled=True),
-    TeacherCard(name="dinov3", dim=24, identity="b", registers=4),
+    Card(name="siglip2", dim=32, identity="a", pooled=True),
+    Card(name="dinov3", dim=24, identity="b", registers=4),
 ]
 POOL = "siglip2_multihead_attention_pooling_head"
 

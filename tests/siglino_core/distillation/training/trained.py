@@ -15,8 +15,8 @@ from siglino_core.distillation.training.rank import Job, run_rank
 from siglino_core.distillation.training.student import student_config
 from siglino_core.errors import SiglinoError
 from siglino_core.models.hf_config import SigLinoHFConfig
+from siglino_core.networks import describe
 from siglino_core.store import Run
-from siglino_core.teachers.choose import describe_teacher
 from siglino_core.weights.checkpoint import _held, _read
 from tests.siglino_core.distillation.training.samples import sample
 
@@ -53,7 +53,7 @@ def train(config: Config, run: Run, *, stop: int | None = None) -> None:
 
 def job(config: Config, run: Run) -> Job:
     """What the train stage would hand to its ranks."""
-    cards = tuple(describe_teacher(spec) for spec in config.targets.teachers)
+    cards = tuple(describe(spec) for spec in config.targets.teachers)
     shape = student_config(config.train, cards)
     return Job(
         config=config,
