@@ -104,7 +104,7 @@ def test_a_pool_is_embedded_with_an_encoder_of_ones_own(encoder: torch.nn.Module
     assert manifest.identity["config"]["weights_hash"] == describe(Spec.of(config.embed)).identity
     vectors = from_column(table(run, "embed", "part-")["embedding"]).astype(float)
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(6), abs=1e-3)
-    assert embed.plan(config, 1_000_000).device_hours > 0
+    assert embed.plan(config, {"source": source.plan(config, {})}).device_hours > 0
 
 
 def test_it_is_the_users_network(encoder: torch.nn.Module) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from pipelines import embed, export, targets, train
 from pipelines.support import price
 from pipelines.support.runtime import Estimate
-from siglino_core.config import Config, EmbedConfig, RuntimeConfig, Stored, TargetsConfig, TrainConfig
+from siglino_core.config import Config, EmbedConfig, RuntimeConfig, SampleConfig, Stored, TargetsConfig, TrainConfig
 from siglino_core.config.distill import STUDENTS
 from siglino_core.distillation.training.student import student_config
 from siglino_core.models import PRESETS, SigLino, moe
@@ -44,6 +44,8 @@ TEACHERS = {  # and the size at which each sees an image of 256 x 256 pixels
 }
 ROWS = 1_000_000
 CPU = RuntimeConfig(device="cpu")
+POOL = {"source": Estimate(stage="source", shards=1, rows=ROWS, bytes=0, device=price.CPU_CORE, device_hours=0)}
+SAMPLE = SampleConfig(target_size=ROWS)
 RATES = {"embed": price.EMBED, "targets": price.TARGETS, "train": price.TRAIN}
 
 
@@ -55,21 +57,23 @@ def flops(estimate: Estimate) -> float:
 
 @pytest.mark.parametrize(("spec", "side"), ENCODERS.items())
 def test_embed(spec: str, side: int) -> None:
-    found = embed.plan(Config(embed=EmbedConfig(encoder=spec), runtime=CPU), ROWS)
+    found = embed.plan(Config(embed=EmbedConfig(encoder=spec), runtime=CPU), POOL)
     assert flops(found) / ROWS == pytest.approx(image_flops(spec, side, side), rel=0.1)
     assert found.bytes == ROWS * (2 * outline(spec).dim + 36)
 
 
 def test_embed_at_another_size() -> None:
     spec = "dinov3:facebook/dinov3-vitb16-pretrain-lvd1689m"
-    found = embed.plan(Config(embed=EmbedConfig(encoder=spec, image_size=448), runtime=CPU), ROWS)
+    found = embed.plan(Config(embed=EmbedConfig(encoder=spec, image_size=448), runtime=CPU), POOL)
     assert flops(found) / ROWS == pytest.approx(image_flops(spec, 448, 448), rel=0.1)
 
 
 @pytest.mark.parametrize(("spec", "side"), TEACHERS.items())
 def test_targets(spec: str, side: int) -> None:
-    config = Config(targets=TargetsConfig(teachers=[spec], keep=Stored.SUMMARY, statistics_images=2), runtime=CPU)
-    found = targets.plan(config, ROWS)
+    config = Config(
+        sample=SAMPLE, targets=TargetsConfig(teachers=[spec], keep=Stored.SUMMARY, statistics_images=2), runtime=CPU
+    )
+    found = targets.plan(config, POOL)
     assert flops(found) / ROWS == pytest.approx(image_flops(spec, side, side), rel=0.1)
 
 
@@ -79,7 +83,7 @@ def test_targets(spec: str, side: int) -> None:
 def test_train(student: str, keep: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moe, "path", lambda _: products_of_experts)
     monkeypatch.setattr(moe.Router, "forward", scores)  # the meta device knows no autocast
-    config = Config(train=TrainConfig(student=student), targets=TargetsConfig(keep=keep), runtime=CPU)
+    config = Config(sample=SAMPLE, train=TrainConfig(student=student), targets=TargetsConfig(keep=keep), runtime=CPU)
     shape = student_config(config.train, [outline(spec) for spec in config.targets.teachers])
     with torch.device("meta"):
         model = SigLino(shape, backend="mask")
@@ -88,29 +92,31 @@ def test_train(student: str, keep: Stored, monkeypatch: pytest.MonkeyPatch) -> N
         wanted += sum(image_flops(spec, 256, 256) for spec in config.targets.teachers)
     pack = config.train.pack
     tokens = pack.packs_per_step * pack.capacity * config.train.optim.steps
-    assert flops(train.plan(config, ROWS)) / tokens == pytest.approx(wanted / (256 + shape.prefix), rel=0.1)
+    assert flops(train.plan(config, POOL)) / tokens == pytest.approx(wanted / (256 + shape.prefix), rel=0.1)
 
 
 @pytest.mark.parametrize("student", PRESETS)
 def test_export(student: str) -> None:
     """It has no products: its price is that of the weights, those of the teachers' heads among them."""
-    config = Config(train=TrainConfig(student=student), targets=TargetsConfig(teachers=["lite", "lite_text"]))
+    config = Config(
+        sample=SAMPLE, train=TrainConfig(student=student), targets=TargetsConfig(teachers=["lite", "lite_text"])
+    )
     shape = student_config(config.train, [outline(spec) for spec in config.targets.teachers])
     with torch.device("meta"):
         weights = sum(p.numel() for p in SigLino(shape).parameters())
-    found = export.plan(config, ROWS)
+    found = export.plan(config, POOL)
     assert found.bytes == pytest.approx(4 * weights, rel=0.1, abs=price.MODEL_CODE)
     assert found.device_hours == pytest.approx(4 * weights * price.EXPORTED_BYTE / 3600, rel=0.1)
 
 
 def test_three_encoders_have_three_prices() -> None:
     specs = [spec for spec in ENCODERS if spec.startswith("dinov3")]
-    hours = [embed.plan(Config(embed=EmbedConfig(encoder=s), runtime=CPU), ROWS).device_hours for s in specs]
+    hours = [embed.plan(Config(embed=EmbedConfig(encoder=s), runtime=CPU), POOL).device_hours for s in specs]
     assert 3 * hours[0] < hours[1] < hours[2] / 30
 
 
 def test_every_constant_of_a_price_is_in_one_place() -> None:
-    for stage in ("embed", "targets.price", "train", "export", "cluster", "sample", "source", "report"):
+    for stage in ("embed", "targets.price", "train.price", "export", "cluster", "sample", "source", "report"):
         module: Any = __import__(f"pipelines.{stage}", fromlist=["plan"])
         names = set(module.plan.__code__.co_names)
         assert "price" in names, f"pipelines.{stage}.plan"
@@ -143,7 +149,7 @@ def products_of_experts(
 
 
 def test_ones_own_without_flops_is_said() -> None:
-    config = Config(targets=TargetsConfig(teachers=[spec_of(own), "lite"]), runtime=CPU)
-    assert "an image; without own, whose card says no `flops`; targets.keep" in targets.plan(config, ROWS).note
-    known = Config(targets=TargetsConfig(teachers=["lite"]), runtime=CPU)
-    assert "without" not in targets.plan(known, ROWS).note
+    config = Config(sample=SAMPLE, targets=TargetsConfig(teachers=[spec_of(own), "lite"]), runtime=CPU)
+    assert "an image; without own, whose card says no `flops`; targets.keep" in targets.plan(config, POOL).note
+    known = Config(sample=SAMPLE, targets=TargetsConfig(teachers=["lite"]), runtime=CPU)
+    assert "without" not in targets.plan(known, POOL).note
