@@ -25,7 +25,7 @@ KILLS = [  # stage, runner, what must be there in the stage's folder (a prefix),
 ]
 
 
-ONE_A_STAGE = [KILLS[i] for i in (1, 2, 5, 7, 9)]
+ONE_A_STAGE = [KILLS[i] for i in (1, 3, 5, 7, 9)]
 
 
 def test_a_kill_in_every_stage_leaves_the_same_bytes(tiny: Tiny, undisturbed: Path, tmp_path: Path) -> None:
