@@ -135,13 +135,11 @@ def main(arguments: Sequence[str] | None = None, mutations: Sequence[Mutation] =
         print(*(f"{m.file}: {m.says}" for m in wanted), sep="\n")
         return 0 if wanted else 2
     counts = dict.fromkeys((KILLED, SURVIVED, BROKEN), 0)
-    start = time.monotonic()
+    start, width = time.monotonic(), max(len(m.says) for m in wanted)
     for outcome in judge_all(wanted, root, chosen.jobs):
         counts[outcome.verdict] += 1
-        print(
-            f"{outcome.verdict:8}  {outcome.seconds:5.1f} s  {outcome.mutation.says:58}  {outcome.test or '-'}",
-            flush=True,
-        )
+        said = f"{outcome.verdict:8}  {outcome.seconds:5.1f} s  {outcome.mutation.says:{width}}  {outcome.test or '-'}"
+        print(said, flush=True)
     total = f"{len(wanted)} mutations in {time.monotonic() - start:.0f} s: "
     print(total + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     return int(counts[KILLED] < len(wanted))
