@@ -15,8 +15,8 @@ from pipelines.support.runtime import silent
 from siglino_core.store import Run
 
 MADE = Path("runs/demo")
-SLICE = 120  # images of the pool in a tiny one
-SMALL = ("cluster.num_clusters=[12,6,3]", "sample.target_size=40")  # what fits it
+SLICE = 64  # images of the pool in a tiny one
+SMALL = ("cluster.num_clusters=[8,4,2]", "sample.target_size=20")  # what fits it
 
 
 @contextlib.contextmanager
