@@ -3,10 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test pytest check fast bench clean
+.PHONY: demo test pytest soak check fast bench docs clean
 
 demo: $(VENV)/.installed  ## Curate the pool that ships with the package into runs/demo, distil a student on it
-	$(BIN)/siglino run experiment=demo
+	$(BIN)/siglino curate experiment=demo
 	$(BIN)/siglino distill experiment=demo
 	$(BIN)/siglino inspect runs/demo
 
@@ -14,10 +14,13 @@ test: $(VENV)/.installed  ## Everything that CI checks
 	@$(MAKE) --no-print-directory --jobs 2 check pytest
 
 pytest: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -n 2 --dist loadscope --durations 12
+	$(BIN)/python -m pytest -q -n 2 --dist loadscope --durations 12 -m "not soak"
+
+soak: $(VENV)/.installed  ## The long tests: the demo as it stands, kills at random, Ray's dead drivers
+	$(BIN)/python -m pytest -q -n 2 --dist loadscope --durations 12 -m soak
 
 fast: $(VENV)/.installed check  ## The same without what starts Ray, Prefect, S3 or a browser
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow and not soak"
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -28,6 +31,13 @@ check: $(VENV)/.installed
 bench: $(VENV)/.installed  ## Ratios of the hot paths against named baselines, into docs/benchmarks.jsonl too
 	$(BIN)/python -m tests.benchmarks
 
+docs: $(VENV)/.docs  ## The documentation as a site in site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --clean
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@
+
 # Bytecode is made by all cores afterwards; pip takes one. Files that are for other Pythons have none.
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -36,4 +46,4 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,22 +1,28 @@
-"""The command `siglino`: plan, run, distill, inspect, report, export, pca, doctor, config."""
+"""The command `siglino`: plan, curate, distill, run, inspect, report, export, pca, doctor, config."""
 
 import argparse
 import os
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from rich.console import Console
 
 import siglino_core
-from siglino_core.errors import SiglinoError
+from flows import settings
+from siglino_core.errors import SiglinoError, WorkerError
 
 EPILOG = """\
 Settings are key=value words: experiment=demo run=s3://bucket/run seed=1 sample.target_size=500
 `siglino config` lists every key with its sentence. Errors exit with 1, wrong usage or config with 2.
 """
-STAGES = {"run": "source, embed, cluster, sample, report", "distill": "targets, train, export"}
+STAGES = {  # `flows.stages.COMMANDS`, whose import takes longer than a look at --help should
+    "curate": "source, embed, cluster, sample, report",
+    "distill": "targets, train, export",
+    "run": "source, embed, cluster, sample, report, targets, train, export",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,8 +75,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command("plan", "Say what a run would do and cost, without doing it.")
     for name, text in (
-        ("run", "Curate: do what is missing, from the pool to the report."),
+        ("curate", "Curate: do what is missing, from the pool to the report."),
         ("distill", "Distil: do what is missing, from a curated sample to the exported student."),
+        ("run", "Curate, then distil: do what is missing of the whole path."),
     ):
         sub = command(name, text)
         sub.add_argument("--from", dest="from_stage", metavar="STAGE", help=f"start there ({STAGES[name]})")
@@ -98,104 +105,86 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(arguments: argparse.Namespace, console: Console) -> int:
-    _quiet_prefect()
+def _make(command: str, arguments: argparse.Namespace, console: Console) -> int:
+    """Run a command's stages: by Prefect where it has an API, else in this process."""
     from flows.config import compose_config
-    from flows.stages import CURATE, choose
-
-    config = compose_config(arguments.settings)  # judged before anything starts
-    chosen = [c.stage for c in choose(CURATE, arguments.from_stage, arguments.only, arguments.redo)]
-    from flows.curate import curate
-
-    done = _shown(curate, arguments, config.run, chosen, console)
-    _farewell_of_curation(config.run, done, console)
-    return 0
-
-
-def _distill(arguments: argparse.Namespace, console: Console) -> int:
-    _quiet_prefect()
-    from flows.config import compose_config
-    from flows.limits import require_sample
-    from flows.stages import DISTILL, choose
-
-    config = compose_config(arguments.settings)
-    chosen = [c.stage for c in choose(DISTILL, arguments.from_stage, arguments.only, arguments.redo)]
-    require_sample(config)
-    from flows.distill import distill
-
-    done = _shown(distill, arguments, config.run, chosen, console)
-    _farewell_of_distillation(config.run, done, console)
-    return 0
-
-
-def _quiet_prefect() -> None:
-    from flows import settings
-
-    settings.apply(
-        {
-            "PREFECT_LOGGING_LEVEL": "CRITICAL",
-            "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
-            "PREFECT_LOGGING_TO_API_ENABLED": "false",
-        }
-    )
-
-
-def _shown(flow: Any, arguments: argparse.Namespace, run: str, chosen: list[str], console: Console) -> dict:
-    """Run a flow in this process under the display; what each stage came to."""
     from flows.display import Display
-    from flows.tasks import in_process, listen
+    from flows.prefect_api import api_url
+    from flows.stages import begin, choose, run_stages
 
+    settings.apply()
+    config = compose_config(arguments.settings)  # judged before anything starts
+    choices = choose(command, arguments.from_stage, arguments.only, arguments.redo)
     experiment = next((w for w in arguments.settings if w.startswith("experiment=")), "no experiment")
-    console.print(f"SigLino {siglino_core.__version__}: {experiment}, run={run}", highlight=False)
+    console.print(f"SigLino {siglino_core.__version__}: {experiment}, run={config.run}", highlight=False)
+    with Display([choice.stage for choice in choices], console) as display:
+        if api_url():
+            done = _by_prefect(command, arguments, display)
+        else:
+            begin(command, arguments.settings, config, choices)
+            done = run_stages(choices, config, display)
+    _farewell(config.run, done, console)
+    return 0
+
+
+def _by_prefect(command: str, arguments: argparse.Namespace, progress: Any) -> dict[str, Any]:
+    """Run a command's flow in this process, as a run that Prefect's API knows; each stage's outcome."""
+    quiet = ("PREFECT_LOGGING_LEVEL", "PREFECT_SERVER_LOGGING_LEVEL")
+    settings.apply({**dict.fromkeys(quiet, "CRITICAL"), "PREFECT_LOGGING_TO_API_ENABLED": "false"})
+    from flows.curate import curate
+    from flows.distill import distill
+    from flows.prefect_api import api_url
+    from flows.run import run_path
+    from flows.tasks import listen
+
+    flow = {"curate": curate, "distill": distill, "run": run_path}[command]
+    experiment = next((w.partition("=")[2] for w in arguments.settings if w.startswith("experiment=")), "")
+    rest = [w for w in arguments.settings if not w.startswith("experiment=")]
     options = {"from_stage": arguments.from_stage, "only": arguments.only, "redo": arguments.redo}
-    with Display(chosen, console) as display:
-        stop = listen(display)
-        try:
-            return in_process(flow, arguments.settings, **options)
-        finally:
-            stop()
+    stop = listen(progress)
+    try:
+        return flow(experiment=experiment, overrides=rest, **options)
+    except Exception as e:
+        if type(e).__module__.partition(".")[0] not in ("httpx", "httpcore"):
+            raise
+        raise WorkerError(
+            f"Prefect's API at {api_url()} does not answer ({type(e).__name__}: {e}). Start it with `prefect server "
+            "start`, or unset PREFECT_API_URL to run without one."
+        ) from e
+    finally:
+        stop()
 
 
-def _farewell_of_curation(run: str, done: dict, console: Console) -> None:
+def _farewell(run: str, done: dict[str, Any], console: Console) -> None:
+    """What was kept, what was learned, and where it lies."""
+    from flows.inspect import losses
     from siglino_core.store import Run
 
-    sample = Run(run).stage("sample").manifest()
     lines = [""]
-    if "sample" in done and sample is not None:
+    if "sample" in done and (sample := Run(run).stage("sample").manifest()) is not None:
         reasons = sample.facts["reasons"]
         lines.append(f"Kept {reasons.get('kept', 0):,} of {sum(reasons.values()):,} usable images.")
         lines.append(f"Training shards  {run}/sample/images")
     if "report" in done:
         lines.append(f"Report           {run}/report/curation.html")
-    lines.append(f"Next             siglino inspect {shlex.quote(run)}")
-    console.print("\n".join(lines), highlight=False, soft_wrap=True)
-
-
-def _farewell_of_distillation(run: str, done: dict, console: Console) -> None:
-    from flows.inspect import losses
-    from siglino_core.store import Run
-
-    train = Run(run).stage("train").manifest()
-    if "train" in done and train is not None:
+    if "train" in done and (train := Run(run).stage("train").manifest()) is not None:
         losses(train, console)
-    lines = [""]
     if "export" in done:
-        folder = f"{run}/export/student"
-        lines.append(f"Student  {folder}  (its README.md says how to load it)")
-        lines.append(f"Next     siglino pca PHOTOS --model {shlex.quote(folder)}")
+        lines.append(f"Student          {run}/export/student  (its README.md says how to load it)")
+        lines.append(f"Next             siglino pca PHOTOS --model {shlex.quote(f'{run}/export/student')}")
     else:
-        lines.append(f"Next     siglino inspect {shlex.quote(run)}")
+        lines.append(f"Next             siglino inspect {shlex.quote(run)}")
     console.print("\n".join(lines), highlight=False, soft_wrap=True)
 
 
 def _plan(arguments: argparse.Namespace, console: Console) -> int:
     from flows.config import compose_config
-    from flows.plan import distillation, estimates, show
+    from flows.plan import price, show
 
     config = compose_config(arguments.settings)
-    show(config, estimates(config), distillation(config), console)
+    show(config, price(config), console)
     words = " ".join(shlex.quote(w) for w in arguments.settings)
-    console.print(f"\nNext: siglino run {words}\nthen: siglino distill {words}", highlight=False, soft_wrap=True)
+    console.print(f"\nNext: siglino curate {words}\nthen: siglino distill {words}", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -253,10 +242,11 @@ def _pca(arguments: argparse.Namespace, console: Console) -> int:
 
 COMMANDS = {
     "plan": _plan,
-    "run": _run,
-    "distill": _distill,
+    "curate": partial(_make, "curate"),
+    "distill": partial(_make, "distill"),
+    "run": partial(_make, "run"),
     "inspect": _inspect,
-    "report": _run,
+    "report": partial(_make, "curate"),
     "export": _export,
     "doctor": _doctor,
     "config": _config,

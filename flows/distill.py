@@ -3,8 +3,7 @@
 from typing import Any
 
 from flows import tasks
-from flows.limits import require_sample
-from flows.stages import DISTILL, DistillStage, choose
+from flows.stages import DistillStage
 
 NAME = "distill-siglino"
 
@@ -28,12 +27,13 @@ def distill(
         only: run this stage alone.
         redo: stages to make anew; those after them follow if what they stand on changed.
     """
-    config = tasks.begin("distill", experiment, run, overrides, require_sample)
-    done: dict[str, Any] = {}
-    try:
-        for choice in choose(DISTILL, from_stage, only, redo or []):
-            done[choice.stage] = tasks.perform(choice, config)
-        tasks.publish(NAME, config, done)
-    finally:
-        tasks.leave_ray(config)
-    return done
+    return tasks.perform(
+        "distill",
+        NAME,
+        experiment=experiment,
+        run=run,
+        overrides=overrides,
+        from_stage=from_stage,
+        only=only,
+        redo=redo,
+    )

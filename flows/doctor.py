@@ -59,7 +59,7 @@ def _pool(config: Config) -> str:
 
     if not config.source.uri:
         return "source.uri is not set"
-    return source.plan(config, Run(config.run)).note
+    return source.plan(config, {}).note
 
 
 def _store(run: Run) -> str:

@@ -6,10 +6,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from flows.words import size
 from pipelines.support.summary import duckdb_line
 from siglino_core.errors import StoreError
-from siglino_core.statistics.diversity import SAMPLES
+from siglino_core.report.numbers import size
+from siglino_core.statistics.diversity import SAMPLES, effective_number
 from siglino_core.store import Manifest, Run
 
 CURATION = ("source", "embed", "cluster", "sample", "report")
@@ -28,7 +28,7 @@ def inspect(url: str, console: Console) -> None:
     manifests = {name: run.stage(name).manifest() for name in names}
     begun = {name: run.stage(name).shards() for name in names if manifests[name] is None}
     if not any(manifests.values()) and not any(begun.values()):
-        raise StoreError(f"{url}: there is no run here. Start one with: siglino run experiment=demo run={url}")
+        raise StoreError(f"{url}: there is no run here. Start one with: siglino curate experiment=demo run={url}")
     if not any(manifests[name] or begun[name] for name in DISTILLATION):
         manifests = {name: manifests[name] for name in CURATION}
     _stages(run, manifests, begun, console)
@@ -50,8 +50,8 @@ def inspect(url: str, console: Console) -> None:
 
 def losses(train: Manifest, console: Console) -> None:
     """The training's losses per teacher and kind, of its first steps and its last, if its manifest has them."""
-    found = train.facts.get("losses") or {}
-    first, last = found.get("first", {}), found.get("last", {})
+    losses_by_end = train.facts.get("losses") or {}
+    first, last = losses_by_end.get("first", {}), losses_by_end.get("last", {})
     rows = [[key, f"{first[key]:.4g}", f"{last[key]:.4g}"] for key in first if key in last]
     if rows:
         _table(console, "Losses", ["teacher and kind", "at the start", "at the end"], rows)
@@ -127,8 +127,7 @@ def _cluster_sizes(run: Run, sample: Manifest, console: Console) -> None:
         ids = table[f"level_{level}"].to_numpy()
         for what in ("size", "kept"):
             sizes = np.bincount(ids, table[what].to_numpy())
-            p = sizes[sizes > 0] / max(1, sizes.sum())
-            effective = float(np.exp(-(p * np.log(p)).sum()))
+            effective = effective_number(sizes)
             cells = [f"{q:,.0f}" for q in np.quantile(sizes, QUANTILES)]
             rows.append(
                 [str(level), "pool" if what == "size" else "kept", f"{len(sizes):,}", *cells, f"{effective:,.0f}"]

@@ -8,7 +8,7 @@ from siglino_core.store import Run
 
 
 def refuse_too_small(config: Config, images: int, *, stages: Sequence[str] = ("cluster", "sample")) -> None:
-    """Refuse what a pool of so many distinct images cannot give, before anything is computed for it.
+    """Refuse what a pool with this many distinct images cannot give, before anything is computed for it.
 
     Args:
         stages: those that are to run; what the others would need is not asked.
@@ -36,5 +36,5 @@ def require_sample(config: Config) -> None:
     if Run(config.run).stage("sample").manifest() is None:
         raise StoreError(
             f"{config.run}: there is no finished sample here, which the student would learn from. "
-            "Curate first: `siglino run` with the same settings."
+            "Curate first: `siglino curate` with the same settings."
         )

@@ -1,125 +1,100 @@
 """`siglino plan`: what a run would do and cost, priced by the stages' own code, without doing it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from importlib import import_module
 
 from rich.console import Console
 from rich.table import Table
 
 from flows.limits import refuse_too_small
-from flows.stages import DISTILL
-from flows.words import hours, size
-from pipelines import cluster, embed, report, sample, source
+from flows.stages import CURATE, DISTILL
 from pipelines.support.runtime import Estimate
-from siglino_core.config import Config, Keep
+from siglino_core.config import Config
 from siglino_core.errors import SiglinoError
-from siglino_core.store import Run
+from siglino_core.report.numbers import hours, size
 
-WEB_IMAGE = 60_000  # bytes of a web image at LAION's usual 256..512 px, when the pool can't be listed
 NODE = 8  # GPUs
 
 
-@dataclass(frozen=True, kw_only=True)
-class Distillation:
-    """The distillation's prices."""
+@dataclass(kw_only=True)
+class Prices:
+    """What the path costs.
 
-    estimates: list[Estimate]
-    choices: list[tuple[str, int]]  # what each targets.keep would store, in bytes
-    unpriced: list[str]  # stages whose price cannot be told here, and why
+    Attributes:
+        estimates: by stage, in the path's order.
+        unpriced: stages whose price cannot be told here, and why.
+        stored: what each choice of `targets.keep` would store, in bytes.
+    """
+
+    estimates: dict[str, Estimate] = field(default_factory=dict)
+    unpriced: dict[str, str] = field(default_factory=dict)
+    stored: list[tuple[str, int]] = field(default_factory=list)
 
 
-def estimates(config: Config) -> list[Estimate]:
-    """One estimate a stage of the curation.
+def price(config: Config) -> Prices:
+    """Ask every stage in turn; each sees the estimates of those before it.
+
+    A teacher that cannot be had here leaves its stages unpriced.
 
     Raises:
         ConfigError: the target or the clusters are more than the pool.
+        SiglinoError: the pool or the encoder cannot be had.
     """
-    rows = config.source.pool_size
-    if rows:
-        per_image = WEB_IMAGE
-        stored = per_image if config.source.keep is Keep.BYTES else 0
-        first = Estimate(
-            stage="source",
-            shards=-(-rows // config.source.rows_per_shard),
-            rows=rows,
-            bytes=rows * (stored + source.POINTER_BYTES),
-            device="CPU core",
-            device_hours=rows * source.SECONDS_PER_IMAGE[config.source.verify] / 3600,
-            note=f"{rows:,} images as configured, not listed",
-        )
-    else:
-        first = source.plan(replace(config, source=config.source), Run(config.run + "/.plan"))
-        first = replace(first, device="CPU core")
-        rows = first.rows
-        per_image = first.bytes / max(1, rows)
-    refuse_too_small(config, rows)
-    e = embed.plan(config, rows)
-    dim = (e.bytes // rows - 36) // 2
-    return [
-        first,
-        e,
-        cluster.plan(config, rows, dim),
-        sample.plan(config, rows, dim, per_image),
-        report.plan(config, rows),
-    ]
-
-
-def distillation(config: Config) -> Distillation:
-    """What the distillation of the sample costs. A teacher that cannot be had here leaves its stages unpriced."""
-    images, unpriced = config.sample.target_size, []
-
-    def tried(stage: str, price: Callable[[], list]) -> list:
+    prices = Prices()
+    for name in CURATE:
+        prices.estimates[name] = import_module(f"pipelines.{name}").plan(config, prices.estimates)
+        if name == "source":
+            refuse_too_small(config, prices.estimates[name].rows)
+    for name in DISTILL:
+        stage = import_module(f"pipelines.{name}")
         try:
-            return price()
+            prices.estimates[name] = stage.plan(config, prices.estimates)
+            if name == "targets":
+                prices.stored = stage.choices(config)
         except SiglinoError as e:
-            unpriced.append(f"{stage}: {' '.join(str(e).split())}")
-            return []
-
-    modules = {stage: import_module(f"pipelines.{stage}") for stage in DISTILL}  # torch: seconds
-    found = [e for stage, m in modules.items() for e in tried(stage, lambda m=m: [m.plan(config, images)])]
-    priced = any(e.stage == "targets" for e in found)
-    choices = tried("targets", lambda: modules["targets"].choices(config, images)) if priced else []
-    return Distillation(estimates=found, choices=choices, unpriced=unpriced)
+            prices.unpriced[name] = " ".join(str(e).split())
+    return prices
 
 
-def show(config: Config, found: list[Estimate], then: Distillation, console: Console) -> None:
+def show(config: Config, prices: Prices, console: Console) -> None:
     """The estimates as tables, and their sums."""
     console.print(f"Run {config.run}: nothing is done yet, this is what would be.\n")
-    console.print("Curation: siglino run", style="bold")
-    _priced(found, console)
+    console.print("Curation: siglino curate", style="bold")
+    _priced([e for name, e in prices.estimates.items() if name in CURATE], console)
     console.print(f"\nDistillation of its {config.sample.target_size:,} images: siglino distill", style="bold")
-    _priced(then.estimates, console)
-    for line in then.unpriced:
-        console.print(f"  not priced: {line}", highlight=False, soft_wrap=True)
-    if then.choices:
-        _keeps(config, then.choices, console)
+    _priced([e for name, e in prices.estimates.items() if name in DISTILL], console)
+    for name, why in prices.unpriced.items():
+        console.print(f"  not priced: {name}: {why}", highlight=False, soft_wrap=True)
+    if prices.stored:
+        _keeps(config, prices.stored, console)
     console.print(
         "\nEstimates from constants measured on one core or published for the device; yours will differ.", style="dim"
     )
 
 
-def _priced(found: list[Estimate], console: Console) -> None:
-    if not found:
+def _priced(estimates: list[Estimate], console: Console) -> None:
+    if not estimates:
         return
     table = Table(box=None, header_style="dim", padding=(0, 2))
     for name, justify in (("stage", "left"), ("shards", "right"), ("rows", "right"), ("writes", "right")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     table.add_column("device-hours", justify="right")
     table.add_column("of")
-    for e in found:
+    for e in estimates:
         table.add_row(e.stage, f"{e.shards:,}", f"{e.rows:,}", size(e.bytes), hours(e.device_hours), e.device)
     console.print(table)
     console.print()
-    for e in found:
+    for e in estimates:
         if e.note:
             console.print(f"  {e.stage}: {e.note}", style="dim", highlight=False, soft_wrap=True)
-    console.print(f"\nIn all: {size(sum(e.bytes for e in found))} written, {_device_hours(found)}.", highlight=False)
+    console.print(
+        f"\nIn all: {size(sum(e.bytes for e in estimates))} written, {_device_hours(estimates)}.", highlight=False
+    )
 
 
-def _device_hours(found: list[Estimate]) -> str:
+def _device_hours(estimates: list[Estimate]) -> str:
     by_device: dict[str, float] = {"CPU core": 0.0}
-    for e in found:
+    for e in estimates:
         by_device[e.device] = by_device.get(e.device, 0.0) + e.device_hours
     parts = [f"{hours(by_device.pop('CPU core'))} CPU-core-hours"]
     parts += [f"{hours(h)} {device}-hours ({hours(h / NODE)} node-hours of {NODE})" for device, h in by_device.items()]

@@ -62,12 +62,12 @@ def _async_lookup(original: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return await original(self, name)
         except ValueError:  # Prefect's refusal of a name that has not exactly one slash
-            found = None
+            deployment = None
             with _own_failures_hidden():
-                found = _only(await self.read_deployments(**_bearing(name)), name)
-            if found is None:
+                deployment = _only(await self.read_deployments(**_bearing(name)), name)
+            if deployment is None:
                 raise
-            return found
+            return deployment
 
     return read_deployment_by_name
 
@@ -78,12 +78,12 @@ def _sync_lookup(original: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return original(self, name)
         except ValueError:
-            found = None
+            deployment = None
             with _own_failures_hidden():
-                found = _only(self.read_deployments(**_bearing(name)), name)
-            if found is None:
+                deployment = _only(self.read_deployments(**_bearing(name)), name)
+            if deployment is None:
                 raise
-            return found
+            return deployment
 
     return read_deployment_by_name
 

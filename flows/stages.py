@@ -1,24 +1,25 @@
-"""The stages of the path in their order, and which of them one invocation runs."""
+"""The stages of the path in their order, which of them one invocation runs, and how they run without Prefect."""
 
-from collections.abc import Sequence
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+from flows.limits import refuse_too_small, require_sample
 from pipelines.support.runtime import Progress, Result
-from siglino_core.config import Config
+from siglino_core.config import Config, Runner, to_dict
 from siglino_core.errors import ConfigError
 from siglino_core.store import Run
 
 CurateStage = Literal["source", "embed", "cluster", "sample", "report"]  # spelt out: Prefect's forms list the choices
 DistillStage = Literal["targets", "train", "export"]
+PathStage = Literal["source", "embed", "cluster", "sample", "report", "targets", "train", "export"]
 CURATE: tuple[str, ...] = get_args(CurateStage)
 DISTILL: tuple[str, ...] = get_args(DistillStage)
-
-
-def run_stage(name: str, config: Config, progress: Progress, redo: str) -> Result:
-    """Run one stage. Its module is imported now: torch takes seconds, which a wrong word should not cost."""
-    return import_module(f"pipelines.{name}").run(config, Run(config.run), progress, redo=redo)
+PATH: tuple[str, ...] = get_args(PathStage)
+COMMANDS = {"curate": CURATE, "distill": DISTILL, "run": PATH}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,18 +30,15 @@ class Choice:
     redo: str
 
 
-def choose(stages: Sequence[str], from_stage: str | None, only: str | None, redo: Sequence[str]) -> list[Choice]:
-    """Which of a flow's stages one invocation runs.
+def choose(command: str, from_stage: str | None, only: str | None, redo: Sequence[str]) -> list[Choice]:
+    """Which of a command's stages one invocation runs.
 
     A stage named in ``redo`` is made anew; those after it are made anew if that changed what they stand on.
-
-    Args:
-        stages: the flow's, in order: `CURATE` or `DISTILL`.
 
     Raises:
         ConfigError: an unknown stage, or one to redo that isn't among those to run.
     """
-    names = list(stages)
+    names = list(COMMANDS[command])
     unknown = [s for s in (from_stage, only, *redo) if s is not None and s not in names]
     if unknown:
         raise ConfigError(
@@ -58,8 +56,74 @@ def choose(stages: Sequence[str], from_stage: str | None, only: str | None, redo
     ]
 
 
+def begin(command: str, words: Sequence[str], config: Config, choices: Sequence[Choice]) -> None:
+    """Refuse what cannot be, then note in the run what was asked: command and config, for whoever finds the folder.
+
+    Args:
+        words: as typed: settings as ``key=value``, ``experiment=NAME`` among them.
+
+    Raises:
+        StoreError: the distillation is asked for, and there is no sample.
+    """
+    if choices[0].stage in DISTILL:
+        require_sample(config)
+    experiment = next((w.partition("=")[2] for w in words if w.startswith("experiment=")), "")
+    typed = " ".join([f"siglino {command}", *(shlex.quote(w) for w in words)])
+    about = {"experiment": experiment, "command": typed, "config": to_dict(config)}
+    for name, stages in (("curate", CURATE), ("distill", DISTILL)):
+        if any(choice.stage in stages for choice in choices):
+            Run(config.run).note(about, name)
+
+
+def judged(choices: Sequence[Choice], config: Config) -> Iterator[Choice]:
+    """The choices in order, each judged when its turn comes: can the images that are counted by then give it?
+
+    Raises:
+        ConfigError: as `refuse_too_small`.
+    """
+    stages = [choice.stage for choice in choices]
+    for choice in choices:
+        source = Run(config.run).stage("source").manifest() if choice.stage in CURATE[1:] else None
+        if source is not None:
+            refuse_too_small(config, source.rows - source.facts["duplicates"], stages=stages)
+        yield choice
+
+
+def run_stages(choices: Sequence[Choice], config: Config, progress: Progress) -> dict[str, Any]:
+    """Run the chosen stages in this process, without Prefect; each one's outcome."""
+    done: dict[str, Any] = {}
+    try:
+        for choice in judged(choices, config):
+            # A stage's module is imported when its turn comes: torch takes seconds, which a wrong word should not cost.
+            stage = import_module(f"pipelines.{choice.stage}")
+            result = stage.run(config, Run(config.run), progress, redo=choice.redo)
+            progress(choice.stage, 1, 1, f"{result.state}\t{summary(result)}")
+            done[choice.stage] = outcome(result)
+    finally:
+        leave_ray(config)
+    return done
+
+
+def outcome(result: Result) -> dict[str, Any]:
+    """What a flow's result says of a stage."""
+    m = result.manifest
+    return {"state": result.state, "rows": m.rows, "digest": m.digest, "seconds": m.seconds, "rejects": m.rejects}
+
+
+def summary(result: Result) -> str:
+    """What the display says of a stage that is done."""
+    manifest = result.manifest
+    rejects = sum(manifest.rejects.values())
+    return f"{manifest.rows:,} rows in {manifest.shards} shards" + (f", {rejects:,} rejects" if rejects else "")
+
+
+def leave_ray(config: Config) -> None:
+    """Let go of Ray, if the run used it."""
+    if config.runtime.runner is Runner.RAY and (ray := sys.modules.get("ray")):
+        ray.shutdown()
+
+
 def _elsewhere(unknown: Sequence[str]) -> str:
     """Which command has the stages that this one has not."""
-    commands = {"siglino run": CURATE, "siglino distill": DISTILL}
-    found = [c for c, stages in commands.items() if set(unknown) <= set(stages)]
-    return f" `{found[0]}` has {', '.join(unknown)}." if found else ""
+    names = [c for c, stages in COMMANDS.items() if set(unknown) <= set(stages)]
+    return f" `siglino {names[0]}` has {', '.join(unknown)}." if names else ""

@@ -8,7 +8,8 @@ import io
 import json
 import math
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -19,6 +20,7 @@ import torch
 
 from pipelines.support.points import gather
 from pipelines.support.runtime import Estimate, Progress, Result, map_shards, silent
+from pipelines.support.work import Work
 from siglino_core import schema
 from siglino_core.config import Config, shaping
 from siglino_core.curation.clustering.assign import nearest
@@ -27,12 +29,25 @@ from siglino_core.curation.clustering.points import mean_of, prepare
 from siglino_core.device import choose, single_thread
 from siglino_core.errors import DataError
 from siglino_core.hashing import id_bits, key_of, uniform
-from siglino_core.store import Files, Identity, Run, Shard, Stage
+from siglino_core.store import Files, Identity, Run, Shard, Stage, of_kind
 from siglino_core.store.vectors import from_column, to_column
 
 VERSION = 1
 SLICE = 65_536  # centroids a block, when they are the points of the next level
 SCRATCH = "state"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterWork(Work):
+    """What every unit of this stage knows.
+
+    Attributes:
+        blocks: names of the shards of embeddings, in order.
+        center: fp64 [D], subtracted from every embedding; None: nothing is.
+    """
+
+    blocks: list[str]
+    center: np.ndarray | None = None
 
 
 def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
@@ -51,7 +66,8 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         inputs={"embed": manifest.digest},
     )
     blocks = [s["name"] for s in embed.shards()]
-    todo = stage.begin(identity, lambda: [*({"name": n} for n in blocks), {"name": "centroids"}], redo=redo)
+    units = [*({"name": n, "kind": "assign"} for n in blocks), {"name": "centroids", "kind": "centroids"}]
+    todo = stage.begin(identity, lambda: units, redo=redo)
     if todo.manifest is not None:
         stage.sweep(SCRATCH)
         return Result(state=todo.state, manifest=todo.manifest)
@@ -59,36 +75,34 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         todo = replace(todo, state="Resumed")
 
     began = time.monotonic()
-    center = _center(config, run, blocks, stage, identity.fingerprint)
+    work = ClusterWork(run=run, stage=stage, fingerprint=identity.fingerprint, config=config, blocks=blocks)
+    work = replace(work, center=_center(work))
     levels: list[State] = []
-    for level, k in enumerate(config.cluster.num_clusters, start=1):
-        below = levels[-1] if levels else None
-        levels.append(_fit_level(config, run, stage, identity.fingerprint, level, k, progress, blocks, center, below))
+    for level in range(1, len(config.cluster.num_clusters) + 1):
+        levels.append(_fit_level(work, level, levels[-1] if levels else None, progress))
     parents = [_parents(levels[i], levels[i + 1]) for i in range(len(levels) - 1)]
     fitted = time.monotonic() - began
 
-    missing = [s for s in todo.missing if s["name"] != "centroids"]
+    missing = of_kind(todo.missing, "assign")
     done = len(blocks) - len(missing)
-    work = partial(
-        _assign_shard, run, identity.fingerprint, config.runtime.device, center, _state_name(1, levels[0]), parents
-    )
-    for record in map_shards(work, missing, config.runtime, on_gpu=True):
+    assign = partial(_assign_shard, work, _state_name(1, levels[0]), parents)
+    for record in map_shards(assign, missing, config.runtime, on_gpu=True):
         done += 1
         progress("cluster", done, len(blocks), f"assigned {record['shard']}")
-    facts = _commit_centroids(stage, identity.fingerprint, blocks, levels, parents, fitted)
+    facts = _commit_centroids(work, levels, parents, fitted)
     facts |= {
         "levels": config.cluster.num_clusters,
         "steps": {f"level_{i}": state.log for i, state in enumerate(levels, start=1)},
-        "center": None if center is None else [float(v) for v in center],
+        "center": None if work.center is None else [float(v) for v in work.center],
     }
     finished = stage.finish(identity, todo, facts=facts)
     stage.sweep(SCRATCH)
     return Result(state=todo.state, manifest=finished)
 
 
-def plan(config: Config, rows: int, dim: int) -> Estimate:
+def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
     """What clustering costs: the matrix products of every pass over the points, exactly assigned."""
-    c = config.cluster
+    c, rows, dim = config.cluster, upstream["embed"].rows, upstream["embed"].dim
     points, flops = rows * c.fit_fraction, 0.0
     for level, k in enumerate(c.num_clusters, start=1):
         n = points if level == 1 else c.num_clusters[level - 2]
@@ -109,38 +123,35 @@ def plan(config: Config, rows: int, dim: int) -> Estimate:
     )
 
 
-def _center(config: Config, run: Run, blocks: list[str], stage: Stage, fingerprint: str) -> np.ndarray | None:
+def _center(work: ClusterWork) -> np.ndarray | None:
     """The mean embedding of the fitted images, fp64 [D], or None; committed once."""
-    if not config.cluster.center:
+    if not work.config.cluster.center:
         return None
-    name = f"{SCRATCH}/center.parquet"
-    if name not in stage.files.sizes(SCRATCH):
-        work = partial(_sum_shard, run, config.cluster.fit_fraction, config.seed)
-        sums = [
-            (np.array(r["sum"]), r["count"]) for r in map_shards(work, [{"name": b} for b in blocks], config.runtime)
-        ]
-        table = pa.table({"center": mean_of(sums)})
-        stage.files.put(name, _parquet_bytes(table.replace_schema_metadata({"fingerprint": fingerprint})))
-    return pq.read_table(io.BytesIO(stage.files.read(name)))["center"].to_numpy()
+    name, files = f"{SCRATCH}/center.parquet", work.stage.files
+    if name not in files.sizes(SCRATCH):
+        blocks = [{"name": b} for b in work.blocks]
+        records = map_shards(partial(_sum_shard, work), blocks, work.config.runtime)
+        table = pa.table({"center": mean_of([(np.array(r["sum"]), r["count"]) for r in records])})
+        files.put(name, _parquet_bytes(table.replace_schema_metadata({"fingerprint": work.fingerprint})))
+    return pq.read_table(io.BytesIO(files.read(name)))["center"].to_numpy()
 
 
-def _sum_shard(run: Run, fraction: float, seed: int, shard: Shard) -> dict[str, Any]:
+def _sum_shard(work: ClusterWork, shard: Shard) -> dict[str, Any]:
     """The exact sum of a shard's fitted embeddings, and their number."""
-    points, _ = _load_embeddings(run, [shard["name"]], None, fraction, seed, 0)
+    points, _ = _load_embeddings(work, work.blocks.index(shard["name"]))
     return {"sum": points.sum(0, dtype=np.float64).tolist(), "count": len(points)}
 
 
-def _load_embeddings(
-    run: Run, blocks: list[str], center: np.ndarray | None, fraction: float, seed: int, index: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _load_embeddings(work: ClusterWork, block: int) -> tuple[np.ndarray, np.ndarray]:
     """The fitted points of one embed shard, ready to cluster, and their ids."""
-    with run.stage("embed").files.parquet(f"{blocks[index]}.parquet") as file:
+    fraction = work.config.cluster.fit_fraction
+    with work.run.stage("embed").files.parquet(f"{work.blocks[block]}.parquet") as file:
         table = file.read(columns=["image_id", "embedding"])
     ids, points = id_bits(table["image_id"].to_pylist()), from_column(table["embedding"])
     if fraction < 1:
-        chosen = uniform(key_of(seed, "fit"), ids) < fraction
+        chosen = uniform(key_of(work.config.seed, "fit"), ids) < fraction
         ids, points = ids[chosen], points[chosen]
-    return prepare(points, center), ids
+    return prepare(points, work.center), ids
 
 
 def _load_centroids(stage: Stage, name: str, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -150,43 +161,34 @@ def _load_centroids(stage: Stage, name: str, index: int) -> tuple[np.ndarray, np
     return points.astype(np.float16), np.arange(index * SLICE, index * SLICE + len(points), dtype=np.uint64)
 
 
-def _fit_level(
-    config: Config,
-    run: Run,
-    stage: Stage,
-    fingerprint: str,
-    level: int,
-    k: int,
-    progress: Progress,
-    blocks: list[str],
-    center: np.ndarray | None,
-    below: State | None,
-) -> State:
-    """Cluster one level, from its last committed step on."""
-    c = config.cluster
-    state = _read_state(stage, fingerprint, level)
+def _fit_level(work: ClusterWork, level: int, below: State | None, progress: Progress) -> State:
+    """Cluster one level, from its last committed step on.
+
+    Args:
+        below: the level beneath, whose centroids are the points; None: the embeddings are.
+    """
+    c, runtime = work.config.cluster, work.config.runtime
+    state = _read_state(work, level)
     if state is not None and state.done:
         return state
     recipe = Recipe(
         level=level,
-        k=k,
+        k=c.num_clusters[level - 1],
         seeding=c.seeding,
         iterations=c.iterations,
         resampling=c.resampling,
         resampling_iterations=c.resampling_iterations,
-        seed=config.seed,
+        seed=work.config.seed,
     )
     if below is None:
-        load = partial(_load_embeddings, run, blocks, center, c.fit_fraction, config.seed)
-        points = gather(load, len(blocks), config.runtime)
+        points = gather(partial(_load_embeddings, work), len(work.blocks), runtime)
     else:
-        assert below.centroids is not None
-        load = partial(_load_centroids, stage, _state_name(level - 1, below))
-        points = gather(load, -(-len(below.centroids) // SLICE), config.runtime)
+        load = partial(_load_centroids, work.stage, _state_name(level - 1, below))
+        points = gather(load, -(-len(_centroids(below)) // SLICE), runtime)
     try:
         for step in steps(points, recipe, state):
-            _write_state(stage, fingerprint, level, step)
-            progress("cluster", 0, len(blocks), f"level {level}: {_where(recipe, step)}")
+            _write_state(work, level, step)
+            progress("cluster", 0, len(work.blocks), f"level {level}: {_where(recipe, step)}")
             state = step
     finally:
         points.close()
@@ -207,11 +209,11 @@ def _state_name(level: int, state: State) -> str:
     return f"{SCRATCH}/level_{level}/{state.phase:03d}-{state.step:05d}{'-done' if state.done else ''}.parquet"
 
 
-def _write_state(stage: Stage, fingerprint: str, level: int, state: State) -> None:
+def _write_state(work: Work, level: int, state: State) -> None:
     """Commit a step, then drop the steps before it, except the last of the phase before (its anchor)."""
-    assert state.centroids is not None
-    log = {"fingerprint": fingerprint, "log": json.dumps(state.log)}
-    table = pa.table({"centroid": to_column(state.centroids)}).replace_schema_metadata(log)
+    stage = work.stage
+    log = {"fingerprint": work.fingerprint, "log": json.dumps(state.log)}
+    table = pa.table({"centroid": to_column(_centroids(state))}).replace_schema_metadata(log)
     name = _state_name(level, state)
     stage.files.put(name, _parquet_bytes(table))
     before = [n for n in _state_names(stage, level) if n != name]
@@ -219,14 +221,15 @@ def _write_state(stage: Stage, fingerprint: str, level: int, state: State) -> No
     stage.files.delete(set(before) - set(anchors[-1:]))
 
 
-def _read_state(stage: Stage, fingerprint: str, level: int) -> State | None:
+def _read_state(work: Work, level: int) -> State | None:
     """The last committed step of a level, or None."""
+    stage = work.stage
     names = _state_names(stage, level)
     if not names:
         return None
     table = pq.read_table(io.BytesIO(stage.files.read(names[-1])))
     meta = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
-    if meta.get("fingerprint") != fingerprint:
+    if meta.get("fingerprint") != work.fingerprint:
         stage.files.delete(names)
         return None
     step = names[-1].rpartition("/")[2].removesuffix(".parquet").split("-")
@@ -264,10 +267,7 @@ def _parquet_bytes(table: pa.Table) -> bytes:
 
 def _parents(below: State, above: State) -> np.ndarray:
     """The centroid of the level above for each of the level below: int32 [K]."""
-    assert below.centroids is not None
-    assert above.centroids is not None
-    points = below.centroids.astype(np.float16)
-    upper = torch.tensor(above.centroids)
+    points, upper = _centroids(below).astype(np.float16), torch.tensor(_centroids(above))
     return np.concatenate([nearest(points[i : i + SLICE], upper)[0] for i in range(0, len(points), SLICE)])
 
 
@@ -278,24 +278,17 @@ def _centroids_once(url: str, name: str, fingerprint: str) -> np.ndarray:
     return _stored_centroids(pq.read_table(io.BytesIO(Files(url).read(name))))
 
 
-def _assign_shard(
-    run: Run,
-    fingerprint: str,
-    device: str,
-    center: np.ndarray | None,
-    centroids_name: str,
-    parents: list[np.ndarray],
-    shard: Shard,
-) -> dict[str, Any]:
+def _assign_shard(work: ClusterWork, centroids_name: str, parents: list[np.ndarray], shard: Shard) -> dict[str, Any]:
     """Give every image of an embed shard its centroids; commits the shard."""
     single_thread()
-    stage, name = run.stage("cluster"), shard["name"]
-    writer = stage.writer(name, fingerprint)
-    with run.stage("embed").files.parquet(f"{name}.parquet") as file:
+    name = shard["name"]
+    writer = work.writer(name)
+    with work.run.stage("embed").files.parquet(f"{name}.parquet") as file:
         table = file.read()
-    centroids = _centroids_once(stage.files.url, centroids_name, fingerprint)
-    points = prepare(from_column(table["embedding"]), center)
-    ids, d2 = nearest(points, torch.tensor(centroids).to(choose(device).device))
+    centroids = _centroids_once(work.stage.files.url, centroids_name, work.fingerprint)
+    points = prepare(from_column(table["embedding"]), work.center)
+    device = choose(work.config.runtime.device).device
+    ids, d2 = nearest(points, torch.tensor(centroids).to(device))
     columns: dict[str, Any] = {"image_id": table["image_id"], "row": table["row"], "level_1": ids}
     for level, parent in enumerate(parents, start=2):
         ids = parent[ids]
@@ -307,21 +300,16 @@ def _assign_shard(
 
 
 def _commit_centroids(
-    stage: Stage,
-    fingerprint: str,
-    blocks: list[str],
-    levels: list[State],
-    parents: list[np.ndarray],
-    fitted: float,
+    work: ClusterWork, levels: list[State], parents: list[np.ndarray], fitted: float
 ) -> dict[str, Any]:
     """Count every level's images and commit the centroid tables; returns what the manifest says of them.
 
     ``fitted``: seconds that the levels took in this invocation, by the clock.
     """
-    writer = stage.writer("centroids", fingerprint, worked=fitted)
+    writer = work.writer("centroids", worked=fitted)
     sizes = [np.zeros(len(_centroids(levels[0])), np.int64)]
-    for name in blocks:
-        with stage.files.parquet(f"assignments/{name}.parquet") as file:
+    for name in work.blocks:
+        with work.stage.files.parquet(f"assignments/{name}.parquet") as file:
             sizes[0] += np.bincount(file.read(columns=["level_1"])["level_1"].to_numpy(), minlength=len(sizes[0]))
     for parent, state in zip(parents, levels[1:], strict=True):
         sizes.append(np.bincount(parent, sizes[-1], minlength=len(_centroids(state))).astype(np.int64))
@@ -340,8 +328,8 @@ def _commit_centroids(
             name = f"centroids_{i + 1}/part-00000.parquet"
             out.write(name, table, schema.centroids(vectors.shape[1]), row_group_size=SLICE)
         out.commit(rows=0)
-    commits = stage.commits()
-    total = math.fsum(commits[name]["facts"]["squared_distance"] for name in blocks)
+    commits = work.stage.commits()
+    total = math.fsum(commits[name]["facts"]["squared_distance"] for name in work.blocks)
     return {
         "inertia": total / max(1, int(sizes[0].sum())),
         "empty": [int((s == 0).sum()) for s in sizes],

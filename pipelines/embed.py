@@ -6,7 +6,7 @@ Reads `source`, writes one shard of embeddings for each of its shards, and a rej
 import io
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,9 @@ from pipelines.support.runtime import (
     Estimate,
     Progress,
     Result,
+    computing_device,
     parallelism,
+    precision_of,
     silent,
     start_ray,
     unpack,
@@ -47,19 +49,20 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     source, stage = run.stage("source"), run.stage("embed")
     manifest = source.require()
     card = describe(config.embed)
-    device = worker_device(config.runtime, config.embed.precision.value)
+    precision = precision_of(stage, config.runtime, config.embed.precision, redo)
     identity = Identity(
         stage="embed",
         version=VERSION,
-        config={**shaping(config.embed), "weights_hash": card.identity, "precision": str(device.dtype)[6:]},
+        config={**shaping(config.embed), "weights_hash": card.identity, "precision": precision},
         inputs={"source": manifest.digest},
     )
-    parts = [{"name": s["name"]} for s in source.shards() if s["name"].startswith("part-")]
+    parts = [{"name": s["name"], "kind": "part"} for s in source.shards("part")]
     todo = stage.begin(identity, lambda: parts, redo=redo)
-    done = len(todo.shards) - len(todo.missing)
-    progress("embed", done, len(todo.shards), device.reason)
     if todo.manifest is not None:
         return Result(state=todo.state, manifest=todo.manifest)
+    device = computing_device(stage, config.runtime, config.embed.precision, precision)
+    done = todo.done
+    progress("embed", done, len(todo.shards), device.reason)
     for record in _records(config, run, identity.fingerprint, card, todo.missing):
         done += 1
         progress("embed", done, len(todo.shards), f"{record['rows']} images in {record['shard']}")
@@ -70,9 +73,9 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     return Result(state=todo.state, manifest=finished)
 
 
-def plan(config: Config, rows: int) -> Estimate:
-    """What embedding ``rows`` images costs: device-hours from the encoder's FLOPs and the device's usual yield."""
-    encoder = config.embed.encoder
+def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
+    """What embedding the pool costs: device-hours from the encoder's FLOPs and the device's usual yield."""
+    encoder, rows = config.embed.encoder, upstream["source"].rows
     dim, gflops = (1280, 0.8) if encoder == "efficientnet_lite0" else (768, 35.2)
     device = choose(config.runtime.device, config.embed.precision.value)
     # Forward passes at about 40% of an A100's bf16 peak (312 TFLOP/s), or as measured on one CPU core.
@@ -85,6 +88,7 @@ def plan(config: Config, rows: int) -> Estimate:
         bytes=rows * (2 * dim + 36),
         device=unit,
         device_hours=rows / per_second / 3600,
+        dim=dim,
     )
 
 

@@ -2,13 +2,14 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from pipelines.support.runtime import Estimate, Progress, Result, silent
+from pipelines.support.work import Work
 from siglino_core.config import Config
 from siglino_core.distillation.training.mixture import largest_area
 from siglino_core.distillation.training.student import shape_of
@@ -30,17 +31,17 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     identity = Identity(
         stage="export", version=VERSION, config={"max_pixels": bound}, inputs={"train": manifest.digest}
     )
-    todo = stage.begin(identity, lambda: [{"name": SHARD}], redo=redo)
+    todo = stage.begin(identity, lambda: [{"name": SHARD, "kind": SHARD}], redo=redo)
     if todo.manifest is not None:
         return Result(state=todo.state, manifest=todo.manifest)
     if todo.missing:
         progress("export", 0, 1, "writing the student")
-        _write(train, manifest, stage, identity.fingerprint, bound)
+        _write(Work(run=run, stage=stage, fingerprint=identity.fingerprint, config=config), manifest, bound)
     facts = stage.records([SHARD])[SHARD]["facts"]
     return Result(state=todo.state, manifest=stage.finish(identity, todo, facts=facts))
 
 
-def plan(config: Config, rows: int) -> Estimate:
+def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
     """What the export writes: the student in fp32, with the heads of the teachers that its configuration names."""
     parameters = _parameters(config.train.student)
     bound = config.export.max_pixels or largest_area(config)
@@ -61,12 +62,16 @@ def _parameters(student: str) -> int:
         return sum(p.numel() for p in SigLino(shape_of(student)).parameters())
 
 
-def _write(train: Stage, manifest: Manifest, stage: Stage, fingerprint: str, bound: int) -> None:
+def _write(work: Work, manifest: Manifest, bound: int) -> None:
     from siglino_core.weights.export import export
     from siglino_core.weights.load import load_student
 
-    writer = stage.writer(SHARD, fingerprint)
-    with _checkpoint(train) as checkpoint, tempfile.TemporaryDirectory(prefix="siglino-") as scratch, writer as out:
+    train, writer = work.run.stage("train"), work.writer(SHARD)
+    with (
+        _checkpoint(train) as checkpoint,
+        tempfile.TemporaryDirectory(prefix="siglino-") as scratch,
+        writer as out,
+    ):
         model = load_student(str(checkpoint))
         names = [t.name for t in model.spec.teachers]
         source = f"distilled from {', '.join(names)} by {manifest.software}, training {manifest.digest[:12]}"

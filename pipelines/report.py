@@ -1,6 +1,7 @@
 """report: one HTML page of the whole curation, from a bounded number of shards, whatever the pool's size."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +35,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         config=shaping(config.report),
         inputs={"cluster": cluster.digest, "sample": sample.digest},
     )
-    todo = stage.begin(identity, lambda: [{"name": "page"}], redo=redo)
+    todo = stage.begin(identity, lambda: [{"name": "page", "kind": "page"}], redo=redo)
     if todo.manifest is not None:
         return Result(state=todo.state, manifest=todo.manifest)
     if todo.missing:
@@ -48,8 +49,9 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     return Result(state=todo.state, manifest=stage.finish(identity, todo))
 
 
-def plan(config: Config, rows: int) -> Estimate:
+def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
     """What the page costs: the shards it looks at, and the map."""
+    rows = upstream["source"].rows
     seen = min(rows, LOOKED_AT * config.source.rows_per_shard)
     return Estimate(
         stage="report",
@@ -67,7 +69,7 @@ class _Seen:
     def __init__(self, config: Config, run: Run, sample: Manifest, cluster: Manifest) -> None:
         self.run, self.seed = run, config.seed
         self.levels, self.center = sample.facts["levels"], cluster.facts["center"]
-        names = [s["name"] for s in run.stage("source").shards() if s["name"].startswith("part-")]
+        names = [s["name"] for s in run.stage("source").shards("part")]
         order = np.argsort(uniform(key_of(config.seed, "report"), np.arange(len(names), dtype=np.uint64)))
         self.shards = sorted(names[i] for i in order[:LOOKED_AT])
         tables = [self._read(i, name) for i, name in enumerate(self.shards)]
@@ -77,10 +79,8 @@ class _Seen:
     def _read(self, index: int, shard: str) -> pa.Table:
         with self.run.stage("sample").files.parquet(f"{shard}.parquet") as file:
             table = file.read()
-        place = pa.table({"shard": np.full(table.num_rows, index), "row": np.arange(table.num_rows)})
-        for name in place.column_names:
-            table = table.append_column(name, place[name])
-        return table
+        table = table.append_column("shard", pa.array(np.full(table.num_rows, index)))
+        return table.append_column("row", pa.array(np.arange(table.num_rows)))
 
     def draw(self, positions: np.ndarray, n: int, purpose: str) -> np.ndarray:
         """At most ``n`` of the positions, at random by image, sorted."""
@@ -140,7 +140,7 @@ def _pictured(config: Config, run: Run, seen: _Seen, report: CurationReport) -> 
         report,
         map=_map(run, seen, points, len(placed)),
         grids=tuple(grids),
-        rejects=tuple(_rejects(run, run.stage("source").shards())),
+        rejects=tuple(_rejects(run, run.stage("source").shards("part"))),
         queries=(Query(title="what happened to the pool", sql=duckdb_line(run.url)),),
     )
 
@@ -235,11 +235,11 @@ def _members(config: ReportConfig, seen: _Seen, ids: np.ndarray, cluster: int) -
 
 def _rejects(run: Run, shards: list[Shard]) -> list[Reject]:
     """Examples from the first shards that have any."""
-    found: list[Reject] = []
+    examples: list[Reject] = []
     for stage in ("source", "embed"):
-        for shard in [s["name"] for s in shards if s["name"].startswith("part-")][:LOOKED_AT]:
-            with run.stage(stage).files.parquet(f"rejects/{shard}.parquet") as file:
-                found += [Reject(**row) for row in file.read().to_pylist()]
-            if len(found) >= 40:
-                return found[:40]
-    return found
+        for shard in shards[:LOOKED_AT]:
+            with run.stage(stage).files.parquet(f"rejects/{shard['name']}.parquet") as file:
+                examples += [Reject(**row) for row in file.read().to_pylist()]
+            if len(examples) >= 40:
+                return examples[:40]
+    return examples

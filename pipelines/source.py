@@ -4,11 +4,13 @@ Two phases in one plan: ``part-N`` shards read the pool; ``duplicates-P`` shards
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from pipelines.support.runtime import Estimate, Progress, Result, map_shards, silent
+from pipelines.support.work import Work
 from siglino_core import schema
 from siglino_core.config import Config, Format, Keep, SourceConfig, Verify, shaping
 from siglino_core.curation.dedup import exact as duplicates
@@ -16,7 +18,7 @@ from siglino_core.errors import DataError
 from siglino_core.pools.location import Location
 from siglino_core.pools.rows import SourceRows
 from siglino_core.pools.sniff import Pool, open_pool, read
-from siglino_core.store import Identity, Manifest, Run, Shard, Todo
+from siglino_core.store import Identity, Manifest, Run, Shard, Todo, of_kind
 
 STAGE = "source"
 VERSION = 3
@@ -27,6 +29,15 @@ PARTITION_BYTES = 1_000_000_000
 POINTER_BYTES = 250  # a stored row without its image
 # One core, JPEG of 640 x 480 pixels and 81 kB from Parquet; a PNG of that size takes five times as long.
 SECONDS_PER_IMAGE = {Verify.DECODE: 0.0015, Verify.HEADER: 0.0005}
+WEB_IMAGE = 60_000  # bytes of a web image at LAION's usual 256 to 512 pixels, where the pool cannot be listed
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceWork(Work):
+    """What every unit of this stage knows."""
+
+    format: Format
+    location: Location
 
 
 def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
@@ -46,52 +57,59 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     todo = stage.begin(identity, lambda: _shards(config.source, pool), redo=redo)
     if todo.manifest is not None:
         return Result(state=todo.state, manifest=todo.manifest)
-    parts = [s for s in todo.shards if not _is_duplicates(s)]
-    phases = (
-        (partial(read_part, run, identity.fingerprint, pool.format, pool.location, config.source), READ_MEMORY, False),
-        (
-            partial(find_duplicates, run, identity.fingerprint, [s["name"] for s in parts]),
-            min(PARTITION_BYTES, max(64 << 20, _rows(parts) * ID_BYTES)),
-            True,
-        ),
+    work = SourceWork(
+        run=run,
+        stage=stage,
+        fingerprint=identity.fingerprint,
+        config=config,
+        format=pool.format,
+        location=pool.location,
     )
-    done, total = len(todo.shards) - len(todo.missing), len(todo.shards)
+    parts = of_kind(todo.shards, "part")
+    id_memory = min(PARTITION_BYTES, max(64 << 20, _rows(parts) * ID_BYTES))
+    phases = (
+        ("part", partial(read_part, work), READ_MEMORY),
+        ("duplicates", partial(find_duplicates, work, [s["name"] for s in parts]), id_memory),
+    )
+    done, total = todo.done, len(todo.shards)
     progress(STAGE, done, total, f"{pool.format.value} at {pool.uri}")
-    for work, memory, second in phases:
-        missing = [s for s in todo.missing if _is_duplicates(s) is second]
-        for record in map_shards(work, missing, config.runtime, memory=memory):
+    for kind, do, memory in phases:
+        for record in map_shards(do, of_kind(todo.missing, kind), config.runtime, memory=memory):
             done += 1
             progress(STAGE, done, total, f"{record['shard']}: {record['facts']['says']}")
-    manifest = _finish(config.source, pool, run, identity, todo)
+    manifest = _finish(work, pool, identity, todo)
     return Result(state=todo.state, manifest=manifest)
 
 
-def plan(config: Config, run: Run) -> Estimate:
+def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
     """What :func:`run` would do, from the pool's listing (and the footers of Parquet files) alone.
+
+    Args:
+        upstream: the estimates of the stages before; there are none.
 
     Raises:
         ConfigError, DataError, StoreError: as :func:`run`.
     """
-    pool = open_pool(config.source)
-    stage = run.stage(STAGE)
-    fingerprint = _identity(config.source, pool).fingerprint
-    stored = stage.files.read_json("plan.json")
-    if stored is not None and stored["fingerprint"] == fingerprint:
-        shards, commits = stored["shards"], stage.commits()
+    source = config.source
+    if source.pool_size:
+        rows, image_bytes = source.pool_size, WEB_IMAGE * source.pool_size
+        shards = -(-rows // source.rows_per_shard)
+        note = f"{rows:,} images as configured, not listed"
     else:
-        shards, commits = _shards(config.source, pool), {}
-    missing = [s for s in shards if commits.get(s["name"], {}).get("fingerprint") != fingerprint]
-    rows = _rows(missing)
-    image_bytes = pool.bytes * rows // max(1, _rows(shards)) if config.source.keep is Keep.BYTES else 0
+        pool = open_pool(source)
+        parts = _shards(source, pool)
+        rows, image_bytes, shards = _rows(parts), pool.bytes, len(parts)
+        note = f"{pool.format.value}, {len(pool.files)} files, {pool.bytes / 1e9:.3g} GB at {pool.uri}"
+        note += "; rows guessed from the tars' lengths" if pool.format is Format.WEBDATASET else ""
     return Estimate(
         stage=STAGE,
-        shards=len(missing),
+        shards=shards,
         rows=rows,
-        bytes=image_bytes + rows * POINTER_BYTES,
-        device="cpu",
-        device_hours=rows * SECONDS_PER_IMAGE[config.source.verify] / 3600,
-        note=f"{pool.format.value}, {len(pool.files)} files, {pool.bytes / 1e9:.3g} GB at {pool.uri}"
-        + ("; rows guessed from the tars' lengths" if pool.format is Format.WEBDATASET else ""),
+        bytes=rows * POINTER_BYTES + (image_bytes if source.keep is Keep.BYTES else 0),
+        device="CPU core",
+        device_hours=rows * SECONDS_PER_IMAGE[source.verify] / 3600,
+        note=note,
+        image_bytes=image_bytes / max(1, rows),
     )
 
 
@@ -107,31 +125,26 @@ def _shards(config: SourceConfig, pool: Pool) -> list[Shard]:
         raise DataError(f"source.uri={pool.uri}: no image in {len(pool.files)} {pool.format.value} files.")
     partitions = max(1, math.ceil(rows * ID_BYTES / PARTITION_BYTES))
     digits = max(5, len(str(len(parts))))  # so that the names sort as the shards do
-    return [{"name": f"part-{i:0{digits}d}", **part} for i, part in enumerate(parts)] + [
-        {"name": f"{duplicates.PREFIX}{p:05d}", "partition": p, "partitions": partitions} for p in range(partitions)
+    return [{"name": f"part-{i:0{digits}d}", "kind": "part", **part} for i, part in enumerate(parts)] + [
+        {"name": f"{duplicates.PREFIX}{p:05d}", "kind": "duplicates", "partition": p, "partitions": partitions}
+        for p in range(partitions)
     ]
-
-
-def _is_duplicates(shard: Shard) -> bool:
-    return shard["name"].startswith(duplicates.PREFIX)
 
 
 def _rows(shards: Iterable[Shard]) -> int:
     return sum(s.get("rows", 0) for s in shards)
 
 
-def read_part(
-    run: Run, fingerprint: str, kind: Format, location: Location, config: SourceConfig, shard: Shard
-) -> dict[str, Any]:
+def read_part(work: SourceWork, shard: Shard) -> dict[str, Any]:
     """Read a shard's part of the pool and commit it; returns its commit record."""
-    name = shard["name"]
-    with run.stage(STAGE).writer(name, fingerprint) as out:
+    name, config = shard["name"], work.config.source
+    with work.writer(name) as out:
         with (
             out.parquet(f"{name}.parquet", schema.SOURCE) as images,
             out.parquet(f"rejects/{name}.parquet", schema.REJECTS) as rejects,
         ):
             rows = SourceRows(images, rejects, config)
-            for item in read(kind, location, shard, config):
+            for item in read(work.format, work.location, shard, config):
                 rows.add(item)
             rows.flush()
         facts = {
@@ -142,19 +155,17 @@ def read_part(
         return out.commit(rows=rows.images, rejects=dict(sorted(rows.reasons.items())), facts=facts)
 
 
-def find_duplicates(run: Run, fingerprint: str, parts: list[str], shard: Shard) -> dict[str, Any]:
+def find_duplicates(work: Work, parts: list[str], shard: Shard) -> dict[str, Any]:
     """Find the duplicates of one partition among the ids of all ``parts``, and commit them."""
-    stage = run.stage(STAGE)
-    with stage.writer(shard["name"], fingerprint) as out:
-        found = duplicates.find(stage.files, parts, shard["partition"], shard["partitions"])
-        out.write(duplicates.file_of(shard["name"]), found, schema.DUPLICATES)
-        facts = {"duplicates": found.num_rows, "says": f"{found.num_rows} duplicates"}
+    with work.writer(shard["name"]) as out:
+        copies = duplicates.find(work.stage.files, parts, shard["partition"], shard["partitions"])
+        out.write(duplicates.file_of(shard["name"]), copies, schema.DUPLICATES)
+        facts = {"duplicates": copies.num_rows, "says": f"{copies.num_rows} duplicates"}
         return out.commit(rows=0, facts=facts)
 
 
-def _finish(config: SourceConfig, pool: Pool, run: Run, identity: Identity, todo: Todo) -> Manifest:
-    stage = run.stage(STAGE)
-    records = stage.commits()
+def _finish(work: Work, pool: Pool, identity: Identity, todo: Todo) -> Manifest:
+    records = work.stage.commits()
     images = sum(r["rows"] for r in records.values())
     facts = {
         "format": pool.format.value,
@@ -167,7 +178,8 @@ def _finish(config: SourceConfig, pool: Pool, run: Run, identity: Identity, todo
     examples = [
         e for s in todo.shards if s["name"] in records for e in records[s["name"]]["facts"].get("examples", [])
     ][:3]
-    return stage.finish(identity, todo, facts=facts, check=partial(_check, config, pool.uri, examples))
+    check = partial(_check, work.config.source, pool.uri, examples)
+    return work.stage.finish(identity, todo, facts=facts, check=check)
 
 
 def _check(config: SourceConfig, uri: str, examples: list[str], rows: int, rejects: dict[str, int]) -> None:

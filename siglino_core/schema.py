@@ -37,6 +37,7 @@ SOURCE = pa.schema(
         _column("bytes", pa.binary(), "encoded image; null when source.keep=pointer", nullable=True),
     ]
 )
+"""``source/part-*.parquet``: one image of the pool a row."""
 
 REJECTS = pa.schema(
     [
@@ -46,6 +47,7 @@ REJECTS = pa.schema(
         _column("error", pa.string(), "the same in a sentence, with the values"),
     ]
 )
+"""``source/rejects/`` and ``embed/rejects/``: one file a row that is no usable image."""
 
 DUPLICATES = pa.schema(
     [
@@ -56,6 +58,7 @@ DUPLICATES = pa.schema(
         _column("kept_row", pa.int32(), "its row there"),
     ]
 )
+"""``source/duplicates/``: one exact copy a row."""
 
 
 CLUSTER_LOSS = pa.schema(
@@ -67,16 +70,17 @@ CLUSTER_LOSS = pa.schema(
         _column("loss", pa.float64(), "their mean error: weighted, summed over teachers, relations apart"),
     ]
 )
+"""``train/clusters/``: one curation cluster in one window of the training a row."""
 
 
 def embed(dim: int) -> pa.Schema:
-    """One embedding a row; ``dim`` is the encoder's width."""
+    """``embed/part-*.parquet``: one embedding a row; ``dim`` is the encoder's width."""
     doc = "unit-length feature of the image"
     return pa.schema([IMAGE_ID, ROW, _column("embedding", pa.list_(pa.float16(), dim), doc)])
 
 
 def centroids(dim: int) -> pa.Schema:
-    """One centroid of a level a row."""
+    """``cluster/centroids_L/``: one centroid of level L a row."""
     return pa.schema(
         [
             _column("centroid_id", pa.int32(), "row number within the level"),
@@ -95,13 +99,13 @@ def _levels(levels: int, *, nullable: bool = False) -> list[pa.Field]:
 
 
 def assignments(levels: int) -> pa.Schema:
-    """One image a row, with its centroid at every level."""
+    """``cluster/assignments/``: one image a row, with its centroid at every level."""
     distance = _column("distance", pa.float32(), "Euclidean distance to its level-1 centroid")
     return pa.schema([IMAGE_ID, ROW, *_levels(levels), distance])
 
 
 def sample(levels: int) -> pa.Schema:
-    """One image of the pool a row, kept or not; row-aligned with the source shard of the same name."""
+    """``sample/part-*.parquet``: one image of the pool a row, kept or not; row-aligned with the source shard."""
     return pa.schema(
         [
             IMAGE_ID,
@@ -119,7 +123,7 @@ def sample(levels: int) -> pa.Schema:
 
 
 def clusters(levels: int) -> pa.Schema:
-    """One level-1 cluster a row: what of it is kept."""
+    """``sample/clusters/``: one level-1 cluster a row, and what of it is kept."""
     return pa.schema(
         [
             *_levels(levels),
@@ -131,14 +135,14 @@ def clusters(levels: int) -> pa.Schema:
 
 
 def images(levels: int) -> pa.Schema:
-    """One curated image a row: what training reads."""
+    """``sample/images/``: one curated image a row, as training reads it."""
     picked = [SOURCE.field(n) for n in ("format", "width", "height", "caption", "label")]
     data = _column("bytes", pa.binary(), "encoded image")
     return pa.schema([IMAGE_ID, SOURCE_URI, SOURCE_KEY, *picked, *_levels(levels), data])
 
 
 def index(levels: int) -> pa.Schema:
-    """One curated image a row, row-aligned with the training shard of the same number: where its bytes lie."""
+    """``sample/index/``: where a curated image's bytes lie; row-aligned with the training shard of the same number."""
     shard = "in the training shard of the same number"
     return pa.schema(
         [
@@ -159,7 +163,7 @@ GRID = (
 
 
 def targets(cards: "Sequence[TeacherCard]", keep: str) -> pa.Schema:
-    """One curated image a row, row-aligned with the training shard of the same number: what the teachers say of it."""
+    """``targets/part-*.parquet``: what the teachers say of a curated image; row-aligned with the training shard."""
     columns: list[pa.Field] = []
     for card in cards:
         doc = f"teacher {card.name}'s vector for the image"
@@ -181,7 +185,7 @@ def targets_columns(cards: "Sequence[TeacherCard]", keep: str) -> list[str]:
 
 
 def targets_index(columns: Sequence[str]) -> pa.Schema:
-    """One curated image a row: where its targets lie in the shard of the same number."""
+    """``targets/index/``: where a curated image's targets lie in the shard of the same number."""
     found: list[pa.Field] = []
     for name in columns:
         found.append(_column(f"{name}_offset", pa.int64(), f"byte range of {name} in the shard: its first byte"))

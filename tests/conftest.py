@@ -1,6 +1,7 @@
 """How the tests are dealt to processes: a file stays together, and so do the runs that share fixtures."""
 
 import os
+import sys
 from typing import Any
 
 import pytest
@@ -12,6 +13,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 SHARED = "tests/e2e/"  # tests of this folder share one pool and one undisturbed run
 APART = ("tests/e2e/test_deployment.py", "tests/e2e/test_train_kills.py")  # but for those that share none of it
 LONGEST = ("tests/e2e/", "tests/test_readme.py")  # dealt first, so that none of them is what all wait for
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_in_any_order() -> None:
+    """Torch's own generator is as new for every test, whichever ran before it."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -84,7 +84,13 @@ def write(run: Run, of: Pool, rows_per_shard: int = 40) -> Run:
 
 def _source(stage: Stage, of: Pool, names: list[str], rows: list[list[int]]) -> str:
     identity = Identity(stage="source", version=1, config={}, inputs={})
-    todo = stage.begin(identity, lambda: [*({"name": n} for n in names), {"name": "duplicates-00000"}])
+    todo = stage.begin(
+        identity,
+        lambda: [
+            *({"name": n, "kind": "part"} for n in names),
+            {"name": "duplicates-00000", "kind": "duplicates"},
+        ],
+    )
     copies: list[tuple[Any, ...]] = []
     for name, mine in zip(names, rows, strict=True):
         images = [
@@ -122,7 +128,7 @@ def _source(stage: Stage, of: Pool, names: list[str], rows: list[list[int]]) -> 
 
 def _embed(stage: Stage, of: Pool, names: list[str], rows: list[list[int]], source: str) -> None:
     identity = Identity(stage="embed", version=1, config={}, inputs={"source": source})
-    todo = stage.begin(identity, lambda: [{"name": n} for n in names])
+    todo = stage.begin(identity, lambda: [{"name": n, "kind": "part"} for n in names])
     embedded = set(of.embedded())
     for name, mine in zip(names, rows, strict=True):
         here = [i for i, r in enumerate(mine) if r in embedded]
@@ -145,7 +151,7 @@ def finish(
 ) -> Manifest:
     """A stage finished by hand: one shard of some files, and facts."""
     held, identity = run.stage(stage), Identity(stage=stage, version=1, config={}, inputs={})
-    todo = held.begin(identity, lambda: [{"name": "all"}])
+    todo = held.begin(identity, lambda: [{"name": "all", "kind": "part"}])
     with held.writer("all", identity.fingerprint) as out:
         for name, data in (files or {"data": b"x"}).items():
             out.path(name).write_bytes(data)

@@ -115,16 +115,16 @@ def test_prefect_yaml_names_no_machine_and_its_parameters_hold() -> None:
     assert compose_config(["experiment=demo"]).run == "runs/demo"
 
 
-@pytest.mark.parametrize("which", ["curate", "distill"])
-def test_the_form_lists_the_stages(which: str) -> None:
+@pytest.mark.parametrize(("command", "flow"), [("curate", "curate"), ("distill", "distill"), ("run", "run_path")])
+def test_the_form_lists_the_stages(command: str, flow: str) -> None:
     from importlib import import_module
 
     from prefect.utilities.callables import parameter_schema
 
-    from flows.stages import CURATE, DISTILL
+    from flows.stages import COMMANDS
 
-    stages = {"curate": list(CURATE), "distill": list(DISTILL)}[which]
-    schema = parameter_schema(getattr(import_module(f"flows.{which}"), which))
+    stages = list(COMMANDS[command])
+    schema = parameter_schema(getattr(import_module(f"flows.{command}"), flow))
     properties = schema.model_dump()["properties"]
     assert all(p["description"] for p in properties.values())
     assert properties["only"]["anyOf"][0]["enum"] == stages
@@ -171,7 +171,7 @@ def test_slurm_starts_head_and_workers_then_ends_them_with_the_runs_exit_code(sl
     starts = [c for c in calls if c.startswith("ray start")]
     assert sorted("--head" in c for c in starts) == [False, True]
     assert all("--num-gpus=8" in c and "--num-cpus=96" in c and "--block" in c for c in starts)
-    assert "siglino run runtime.address=auto experiment=demo" in calls
+    assert "siglino curate runtime.address=auto experiment=demo" in calls
     assert any(c.startswith("works token 64 ") and c.endswith(":6379") for c in calls)
     assert calls.count("gone") == 2
 

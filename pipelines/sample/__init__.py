@@ -4,7 +4,7 @@ Phases, each of committed units: exchange (by shard) -> bucket (near-duplicates,
 which a cluster is thinned) -> quotas -> pick (by cluster) -> part (by shard). See `layout` for how the work is cut.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.sample.cells import SEEDS, coverage, exchange, near_duplicates, pick, stays
-from pipelines.sample.layout import Layout
+from pipelines.sample.layout import Layout, SampleWork
 from pipelines.sample.write import write_group
 from pipelines.support.runtime import Estimate, Progress, Result, map_shards, silent
 from pipelines.support.summary import summarise
@@ -22,10 +22,11 @@ from siglino_core.curation.sampling.quotas import kth_largest, quotas, radius_qu
 from siglino_core.errors import ConfigError
 from siglino_core.report.cards import dataset_card
 from siglino_core.statistics.diversity import compare
-from siglino_core.store import Identity, Run, Shard, Stage, Todo
+from siglino_core.store import Identity, Run, Shard, Todo, of_kind
 
 VERSION = 2
 SCRATCH = ("exchange", "decisions", "coverage", "picks")
+ARTIFACT = ("clusters", "part")  # kinds of shards that stay; the others are swept
 
 
 def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
@@ -38,24 +39,34 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         config={**shaping(config.sample), "seed": config.seed},
         inputs={"source": source.digest, "embed": embed.digest, "cluster": cluster.digest},
     )
-    layout = Layout.of(run.stage("source").shards(), cluster, embed.facts["dim"])
+    parts = [s["name"] for s in run.stage("source").shards("part")]
+    layout = Layout.of(parts, cluster, embed.facts["dim"])
     todo = stage.begin(identity, lambda: layout.units(coverage=config.sample.pick is Pick.COVERAGE), redo=redo)
     if todo.manifest is not None:
         stage.sweep(*SCRATCH)
         return Result(state=todo.state, manifest=todo.manifest)
-    final = [u for u in todo.shards if u["name"] == "clusters" or u["name"].startswith("part-")]
-    if any(u in final for u in todo.missing):
-        _phases(config, run, stage, identity.fingerprint, layout, todo, progress, cluster.facts["center"])
-    facts = _facts(config, stage, layout, todo.shards)
+    center = cluster.facts["center"]
+    work = SampleWork(
+        run=run,
+        stage=stage,
+        fingerprint=identity.fingerprint,
+        config=config,
+        layout=layout,
+        center=None if center is None else np.array(center),
+    )
+    if of_kind(todo.missing, *ARTIFACT):
+        _phases(work, todo, progress)
+    facts = _facts(work, todo.shards)
     card = dataset_card(summarise(config, run, facts), config)
     stage.files.put("images/README.md", card.encode())  # tells paths and times, so it is no part of the digest
-    manifest = stage.finish(identity, todo, shards=final, facts=facts)
+    manifest = stage.finish(identity, todo, shards=of_kind(todo.shards, *ARTIFACT), facts=facts)
     stage.sweep(*SCRATCH)
     return Result(state=todo.state, manifest=manifest)
 
 
-def plan(config: Config, rows: int, dim: int, bytes_per_image: float) -> Estimate:
+def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
     """What sampling costs: two passes of embeddings through storage, pairs inside cells, and the kept images' bytes."""
+    rows, dim, image_bytes = upstream["embed"].rows, upstream["embed"].dim, upstream["source"].image_bytes
     fitting = [k for k in config.cluster.num_clusters if rows / k <= 8192] or config.cluster.num_clusters[:1]
     flops = 2.0 * rows * (rows / fitting[-1]) * dim
     seconds = flops / 4e10 + rows * 20e-6 + config.sample.target_size * 100e-6
@@ -63,73 +74,65 @@ def plan(config: Config, rows: int, dim: int, bytes_per_image: float) -> Estimat
         stage="sample",
         shards=-(-rows // config.source.rows_per_shard),
         rows=rows,
-        bytes=int(rows * 20 + config.sample.target_size * bytes_per_image),
+        bytes=int(rows * 20 + config.sample.target_size * image_bytes),
         device="CPU core",
         device_hours=seconds / 3600,
         note=f"{rows * (2 * dim + 80) / 1e9:.1f} GB of scratch",
     )
 
 
-def _phases(
-    config: Config,
-    run: Run,
-    stage: Stage,
-    fingerprint: str,
-    layout: Layout,
-    todo: Todo,
-    progress: Progress,
-    center: list[float] | None,
-) -> None:
-    middle = None if center is None else np.array(center)
-    done = len(todo.shards) - len(todo.missing)
+def _phases(work: SampleWork, todo: Todo, progress: Progress) -> None:
+    done, sample = todo.done, work.config.sample
 
-    def phase(prefix: str, work: Callable[[Shard], dict[str, Any]], note: str) -> None:
+    def phase(kind: str, do: Callable[[Shard], dict[str, Any]], note: str) -> None:
         nonlocal done
-        for _ in map_shards(work, [u for u in todo.missing if u["name"].startswith(prefix)], config.runtime):
+        for _ in map_shards(do, of_kind(todo.missing, kind), work.config.runtime):
             done += 1
             progress("sample", done, len(todo.shards), note)
 
-    phase("exchange-", partial(exchange, run, fingerprint, layout), "bringing clusters together")
-    phase("bucket-", partial(near_duplicates, run, fingerprint, layout, config, middle), "near-duplicates")
-    limit = _outlier_limit(config, stage, layout)
-    if config.sample.pick is Pick.COVERAGE:
-        phase("coverage-", partial(coverage, run, fingerprint, layout, config, middle, limit), "spreading")
-    if any(u["name"] in ("quotas", "clusters") for u in todo.missing):
-        _commit_quotas(config, run, stage, fingerprint, layout, limit)
-    phase("pick-", partial(pick, run, fingerprint, layout, config, limit), "filling quotas")
-    phase("part-", partial(write_group, run, fingerprint, layout, config), "writing shards")
+    phase("exchange", partial(exchange, work), "bringing clusters together")
+    phase("bucket", partial(near_duplicates, work), "near-duplicates")
+    limit = _outlier_limit(work)
+    if sample.pick is Pick.COVERAGE:
+        phase("coverage", partial(coverage, work, limit), "ordering by coverage")
+    if of_kind(todo.missing, "quotas", "clusters"):
+        _commit_quotas(work, limit)
+    phase("pick", partial(pick, work, limit), "filling quotas")
+    phase("part", partial(write_group, work), "writing shards")
 
 
-def _buckets(stage: Stage, layout: Layout, folder: str, columns: list[str]) -> Iterator[pa.Table]:
+def _buckets(work: SampleWork, folder: str, columns: list[str]) -> Iterator[pa.Table]:
     """Some columns of every bucket's file, one bucket in memory at a time."""
-    for bucket in range(layout.buckets):
-        with stage.files.parquet(f"{folder}/bucket-{bucket:05d}.parquet") as file:
+    for bucket in range(work.layout.buckets):
+        with work.stage.files.parquet(f"{folder}/bucket-{bucket:05d}.parquet") as file:
             yield file.read(columns=columns)
 
 
-def _outlier_limit(config: Config, stage: Stage, layout: Layout) -> float:
-    """The knn_distance above which an image is an outlier: ``sample.trim`` of the candidates are lonelier."""
-    if config.sample.trim == 0:
+def _outlier_limit(work: SampleWork) -> float:
+    """The distance to the second neighbour above which an image is an outlier: a share of the candidates, `trim`."""
+    trim = work.config.sample.trim
+    if trim == 0:
         return float("inf")
 
-    def lonely() -> Iterator[np.ndarray]:
-        for table in _buckets(stage, layout, "decisions", ["duplicate_of", "knn_distance"]):
+    def distances() -> Iterator[np.ndarray]:
+        for table in _buckets(work, "decisions", ["duplicate_of", "knn_distance"]):
             yield table["knn_distance"].to_numpy()[table["duplicate_of"].is_null().to_numpy()]
 
-    candidates = sum(len(values) for values in lonely())
-    return kth_largest(lonely, int(candidates * config.sample.trim) + 1)
+    candidates = sum(len(values) for values in distances())
+    return kth_largest(distances, int(candidates * trim) + 1)
 
 
-def _commit_quotas(config: Config, run: Run, stage: Stage, fingerprint: str, layout: Layout, limit: float) -> None:
+def _commit_quotas(work: SampleWork, limit: float) -> None:
     """How many images of each cluster are kept, for the sample and for its other draws."""
+    config, layout = work.config, work.layout
     tables: list[pa.Table] = []
     for level in range(1, layout.levels + 1):
-        with run.stage("cluster").files.parquet(f"centroids_{level}/part-00000.parquet") as file:
+        with work.run.stage("cluster").files.parquet(f"centroids_{level}/part-00000.parquet") as file:
             tables.append(file.read(columns=["parent_id", "size"]))
     size = tables[0]["size"].to_numpy()
     parents = [t["parent_id"].to_numpy().astype(np.int64) for t in tables[:-1]]
     candidates = np.zeros(len(size), np.int64)
-    for table in _buckets(stage, layout, "decisions", ["level_1", "duplicate_of", "knn_distance"]):
+    for table in _buckets(work, "decisions", ["level_1", "duplicate_of", "knn_distance"]):
         candidates += np.bincount(table["level_1"].to_numpy()[stays(table, limit)], minlength=len(size))
     target, available = config.sample.target_size, int(candidates.sum())
     if target > available:
@@ -138,49 +141,42 @@ def _commit_quotas(config: Config, run: Run, stage: Stage, fingerprint: str, lay
             f"gone. Ask for at most {available}, raise sample.near_duplicate={config.sample.near_duplicate}, "
             f"or lower sample.trim={config.sample.trim}."
         )
-    draws = [_quotas(config, stage, layout, limit, candidates, parents, i) for i in range(SEEDS)]
+    draws = [_quotas(work, limit, candidates, parents, i) for i in range(SEEDS)]
     columns: dict[str, Any] = {"level_1": np.arange(len(size), dtype=np.int32)}
     for level, parent in enumerate(parents, start=2):
         columns[f"level_{level}"] = parent.astype(np.int32)[columns[f"level_{level - 1}"]]
     columns |= {"size": size, "candidates": candidates, "kept": draws[0]}
     drawn = pa.table({f"quota_{i}": d for i, d in enumerate(draws)})
-    with stage.writer("quotas", fingerprint) as out:
+    with work.writer("quotas") as out:
         out.write("exchange/quotas.parquet", drawn, drawn.schema)
         out.commit(rows=0)
-    with stage.writer("clusters", fingerprint) as out:
+    with work.writer("clusters") as out:
         out.write("clusters/part-00000.parquet", pa.table(columns), schema.clusters(layout.levels))
         out.commit(rows=0)
 
 
-def _quotas(
-    config: Config,
-    stage: Stage,
-    layout: Layout,
-    limit: float,
-    candidates: np.ndarray,
-    parents: list[np.ndarray],
-    draw: int,
-) -> np.ndarray:
+def _quotas(work: SampleWork, limit: float, candidates: np.ndarray, parents: list[np.ndarray], draw: int) -> np.ndarray:
     """The quotas of one draw: int64 [K1]."""
-    s = config.sample
+    s = work.config.sample
     if s.quota is Quota.HIERARCHICAL:
-        seed = config.seed + draw
+        seed = work.config.seed + draw
         return quotas(candidates, parents, s.target_size, power=s.quota_power, min_support=s.min_support, seed=seed)
 
-    def joining() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        decided = _buckets(stage, layout, "decisions", ["level_1", "duplicate_of", "knn_distance"])
-        for table, cover_distance in zip(
-            decided, _buckets(stage, layout, "coverage", [f"cover_distance_{draw}"]), strict=True
-        ):
-            free = stays(table, limit)
-            yield table["level_1"].to_numpy()[free], cover_distance[0].to_numpy()[free]
+    def cover_distances() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        decisions = _buckets(work, "decisions", ["level_1", "duplicate_of", "knn_distance"])
+        orders = _buckets(work, "coverage", [f"cover_distance_{draw}"])
+        for table, order in zip(decisions, orders, strict=True):
+            candidate = stays(table, limit)
+            yield table["level_1"].to_numpy()[candidate], order[0].to_numpy()[candidate]
 
-    return radius_quotas(joining, len(candidates), s.target_size)[0]
+    return radius_quotas(cover_distances, len(candidates), s.target_size)[0]
 
 
-def _facts(config: Config, stage: Stage, layout: Layout, units: list[Shard]) -> dict[str, Any]:
+def _facts(work: SampleWork, units: list[Shard]) -> dict[str, Any]:
     """Counts by reason, and how balanced the sample is beside random ones of the same size."""
-    records = stage.records([u["name"] for u in units])
+    config, layout = work.config, work.layout
+    records = work.stage.records([u["name"] for u in units])
+    exchanges = {u["name"] for u in of_kind(units, "exchange")}
     reasons: dict[str, int] = {}
     pool: dict[str, int] = {}
     drawn: dict[str, list[int]] = {}
@@ -189,7 +185,7 @@ def _facts(config: Config, stage: Stage, layout: Layout, units: list[Shard]) -> 
         for reason, count in facts.get("reasons", {}).items():
             reasons[reason] = reasons.get(reason, 0) + count
         for label, count in facts.get("labels", {}).items():
-            if name.startswith("exchange-"):
+            if name in exchanges:
                 pool[label] = pool.get(label, 0) + count
             else:
                 drawn[label] = [a + b for a, b in zip(drawn.get(label, [0] * (SEEDS + 1)), count, strict=True)]

@@ -6,32 +6,31 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.sample.layout import Layout, bucket_of_cell
-from siglino_core.config import Config, Pick
+from pipelines.sample.layout import SampleWork, bucket_of_cell
+from siglino_core.config import Pick
 from siglino_core.curation.clustering.points import prepare
 from siglino_core.curation.dedup.near import representatives
 from siglino_core.curation.sampling.coverage import farthest_first, knn_distance
 from siglino_core.curation.sampling.quotas import choose
 from siglino_core.device import single_thread
 from siglino_core.hashing import id_bits, key_of, uniform
-from siglino_core.store import Run, Shard, Stage
+from siglino_core.store import Shard, Stage
 from siglino_core.store.vectors import from_column
 
 SEEDS = 5  # draws over which balance is measured; the first is the sample
 MANY_LABELS = 100_000  # more are no classes but captions, and are not counted
 
 
-def exchange(run: Run, fingerprint: str, layout: Layout, unit: Shard) -> dict[str, Any]:
+def exchange(work: SampleWork, unit: Shard) -> dict[str, Any]:
     """Write a group's images with one row group a bucket; counts the pool's labels on the way."""
-    stage = run.stage("sample")
-    writer = stage.writer(unit["name"], fingerprint)
-    bucket_C = bucket_of_cell(run.stage("cluster"), layout)
+    writer = work.writer(unit["name"])
+    bucket_C = bucket_of_cell(work.run.stage("cluster"), work.layout)
     tables: list[pa.Table] = []
     labels: dict[str, int] = {}
-    for shard in layout.groups()[unit["group"]]:
-        table, found = _joined(run, layout, shard)
+    for shard in work.layout.groups()[unit["group"]]:
+        table, counts = _joined(work, shard)
         tables.append(table)
-        for label, count in found.items():
+        for label, count in counts.items():
             labels[label] = labels.get(label, 0) + count
     joined = pa.concat_tables(tables)
     buckets = bucket_C[joined["cell"].to_numpy()]
@@ -45,9 +44,12 @@ def exchange(run: Run, fingerprint: str, layout: Layout, unit: Shard) -> dict[st
         return out.commit(rows=0, facts={"present": present.tolist(), "labels": counted})
 
 
-def _joined(run: Run, layout: Layout, shard: str) -> tuple[pa.Table, dict[str, int]]:
+def _joined(work: SampleWork, shard: str) -> tuple[pa.Table, dict[str, int]]:
+    """The images of a source shard with their embeddings and clusters; how many the pool has of each label."""
+    layout = work.layout
+
     def read(stage: str, name: str, columns: list[str]) -> pa.Table:
-        with run.stage(stage).files.parquet(name) as file:
+        with work.run.stage(stage).files.parquet(name) as file:
             return file.read(columns=columns)
 
     source = read("source", f"{shard}.parquet", ["width", "height", "label"])
@@ -72,59 +74,49 @@ def _joined(run: Run, layout: Layout, shard: str) -> tuple[pa.Table, dict[str, i
     return pa.table(columns), labels
 
 
-def near_duplicates(
-    run: Run, fingerprint: str, layout: Layout, config: Config, center: np.ndarray | None, unit: Shard
-) -> dict[str, Any]:
+def near_duplicates(work: SampleWork, unit: Shard) -> dict[str, Any]:
     """Decide, cell by cell, which image stands for which; the larger and then the more central one stays.
 
-    Of those that stay, say how lonely each is in its level-1 cluster.
+    Of those that stay, measure how far each is from its neighbours in its level-1 cluster.
     """
     single_thread()
-    stage = run.stage("sample")
-    writer = stage.writer(unit["name"], fingerprint)
-    table, points = _cells(stage, layout, unit["bucket"], center)
+    sample = work.config.sample
+    writer = work.writer(unit["name"])
+    table, points = _cells(work, unit["bucket"])
     cell_N = table["cell"].to_numpy()
     stands = np.arange(table.num_rows)
-    if config.sample.near_duplicate < 1:
+    if sample.near_duplicate < 1:
         for rows in _runs(cell_N):
-            stands[rows] = rows[0] + representatives(points[rows], config.sample.near_duplicate)
+            stands[rows] = rows[0] + representatives(points[rows], sample.near_duplicate)
     copy = stands != np.arange(table.num_rows)
-    lonely = np.zeros(table.num_rows, np.float32)
-    if config.sample.trim > 0:
+    distance_N = np.zeros(table.num_rows, np.float32)
+    if sample.trim > 0:
         for rows in _members(table["level_1"].to_numpy(), ~copy):
-            lonely[rows] = knn_distance(points[rows])
+            distance_N[rows] = knn_distance(points[rows])
     ids = table["image_id"].combine_chunks()
     decided = (
         table.select(["shard", "row", "image_id", "level_1", "label", "distance"])
         .append_column("duplicate_of", ids.take(pa.array(stands, mask=~copy)))
-        .append_column("knn_distance", pa.array(lonely))
+        .append_column("knn_distance", pa.array(distance_N))
     )
     with writer as out:
         out.write(f"decisions/{unit['name']}.parquet", decided, decided.schema)
         return out.commit(rows=0, facts={"candidates": int((~copy).sum())})
 
 
-def coverage(
-    run: Run,
-    fingerprint: str,
-    layout: Layout,
-    config: Config,
-    center: np.ndarray | None,
-    limit: float,
-    unit: Shard,
-) -> dict[str, Any]:
-    """In which order each cluster is thinned: one column of joining distances a draw; outliers are left out."""
+def coverage(work: SampleWork, limit: float, unit: Shard) -> dict[str, Any]:
+    """In which order each cluster is thinned: one column of cover distances a draw; outliers are left out."""
     single_thread()
-    stage, name = run.stage("sample"), f"bucket-{unit['bucket']:05d}"
-    writer = stage.writer(unit["name"], fingerprint)
-    table, points = _cells(stage, layout, unit["bucket"], center)
-    with stage.files.parquet(f"decisions/{name}.parquet") as file:
+    name = f"bucket-{unit['bucket']:05d}"
+    writer = work.writer(unit["name"])
+    table, points = _cells(work, unit["bucket"])
+    with work.stage.files.parquet(f"decisions/{name}.parquet") as file:
         candidate = stays(file.read(columns=["duplicate_of", "knn_distance"]), limit)
     bits = id_bits(table["image_id"].to_pylist())
     columns: dict[str, np.ndarray] = {}
     for i in range(SEEDS):
         cover_distance = columns[f"cover_distance_{i}"] = np.zeros(table.num_rows, np.float32)
-        start_key = uniform(key_of(config.seed + i, "spread"), bits)
+        start_key = uniform(key_of(work.config.seed + i, "spread"), bits)
         for rows in _members(table["level_1"].to_numpy(), candidate):
             cover_distance[rows] = farthest_first(points[rows], int(start_key[rows].argmin()))
     with writer as out:
@@ -137,10 +129,10 @@ def stays(decided: pa.Table, limit: float) -> np.ndarray:
     return decided["duplicate_of"].is_null().to_numpy() & (decided["knn_distance"].to_numpy() <= limit)
 
 
-def pick(run: Run, fingerprint: str, layout: Layout, config: Config, limit: float, unit: Shard) -> dict[str, Any]:
+def pick(work: SampleWork, limit: float, unit: Shard) -> dict[str, Any]:
     """Fill every cluster's quota; writes one row group a group of shards, and counts the labels of every draw."""
-    stage, name = run.stage("sample"), f"bucket-{unit['bucket']:05d}"
-    writer = stage.writer(unit["name"], fingerprint)
+    config, stage, name = work.config, work.stage, f"bucket-{unit['bucket']:05d}"
+    writer = work.writer(unit["name"])
     with stage.files.parquet(f"decisions/{name}.parquet") as file:
         table = file.read()
     if config.sample.pick is Pick.COVERAGE:
@@ -167,7 +159,7 @@ def pick(run: Run, fingerprint: str, layout: Layout, config: Config, limit: floa
     why = np.select([draws[0], copy, ~candidate], ["kept", "near_duplicate", "outlier"], "over_quota")
     result = table.select(["shard", "row", "duplicate_of"]).append_column("kept", pa.array(draws[0]))
     result = result.append_column("reason", pa.array(why))
-    group_N = table["shard"].to_numpy() // layout.group_size
+    group_N = table["shard"].to_numpy() // work.layout.group_size
     with writer as out:
         with out.parquet(f"picks/{unit['name']}.parquet", result.schema) as file:
             for rows in _runs(group_N):
@@ -176,12 +168,12 @@ def pick(run: Run, fingerprint: str, layout: Layout, config: Config, limit: floa
         return out.commit(rows=0, facts=facts)
 
 
-def _cells(stage: Stage, layout: Layout, bucket: int, center: np.ndarray | None) -> tuple[pa.Table, np.ndarray]:
+def _cells(work: SampleWork, bucket: int) -> tuple[pa.Table, np.ndarray]:
     """A bucket's images from every group, cell by cell, the most wanted first, and their unit vectors."""
-    table = pa.concat_tables(_row_groups(stage, "exchange", len(layout.groups()), bucket))
+    table = pa.concat_tables(_row_groups(work.stage, "exchange", len(work.layout.groups()), bucket))
     keys = [("cell", "ascending"), ("pixels", "descending"), ("distance", "ascending"), ("image_id", "ascending")]
     table = table.sort_by(keys)
-    points = prepare(from_column(table["embedding"]), center).astype(np.float32)
+    points = prepare(from_column(table["embedding"]), work.center).astype(np.float32)
     points /= np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-6)
     return table.drop_columns(["embedding"]), points
 
@@ -210,9 +202,9 @@ def _label_counts(label: pa.ChunkedArray, candidate: np.ndarray, draws: list[np.
     return {name: [int(c[i]) for c in counts] for i, name in enumerate(names)}
 
 
-def picked(stage: Stage, layout: Layout, group: int) -> pa.Table:
+def picked(work: SampleWork, group: int) -> pa.Table:
     """What was decided of a group's images, from every bucket."""
-    return pa.concat_tables(_row_groups(stage, "picks", layout.buckets, group, "pick"))
+    return pa.concat_tables(_row_groups(work.stage, "picks", work.layout.buckets, group, "pick"))
 
 
 def _row_groups(stage: Stage, folder: str, files: int, wanted: int, unit: str = "exchange") -> Iterator[pa.Table]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipelines.support.work import Work
 from siglino_core.store import Manifest, Shard, Stage
 
 CELL = 8192  # images: a cell of about this many is compared pair by pair for near-duplicates
@@ -27,14 +28,14 @@ class Layout:
     cell_level: int  # near-duplicates are looked for inside this level's clusters
 
     @staticmethod
-    def of(shards: Sequence[Shard], cluster: Manifest, dim: int) -> "Layout":
+    def of(shards: Sequence[str], cluster: Manifest, dim: int) -> "Layout":
+        """The cut for some source shards, clusters and a width of embeddings."""
         sizes = cluster.facts["levels"]
         fitting = [level for level, k in enumerate(sizes, start=1) if cluster.rows / k <= CELL]
         level = max(fitting, default=1)
-        names = [s["name"] for s in shards if s["name"].startswith("part-")]
         return Layout(
-            shards=names,
-            group_size=min(512, max(1, len(names) // 1024)),
+            shards=list(shards),
+            group_size=min(512, max(1, len(shards) // 1024)),
             buckets=min(sizes[level - 1], max(1, -(-cluster.rows * dim * 2 // BUCKET))),
             levels=len(sizes),
             cell_level=level,
@@ -47,14 +48,26 @@ class Layout:
         """Every unit of work, in the order of its phases; ``coverage`` says whether clusters are put in order."""
         groups, buckets = range(len(self.groups())), range(self.buckets)
         return [
-            *({"name": f"exchange-{g:05d}", "group": g} for g in groups),
-            *({"name": f"bucket-{b:05d}", "bucket": b} for b in buckets),
-            *({"name": f"coverage-{b:05d}", "bucket": b} for b in buckets if coverage),
-            {"name": "quotas"},
-            {"name": "clusters"},
-            *({"name": f"pick-{b:05d}", "bucket": b} for b in buckets),
-            *({"name": names[0], "group": g} for g, names in enumerate(self.groups())),
+            *({"name": f"exchange-{g:05d}", "kind": "exchange", "group": g} for g in groups),
+            *({"name": f"bucket-{b:05d}", "kind": "bucket", "bucket": b} for b in buckets),
+            *({"name": f"coverage-{b:05d}", "kind": "coverage", "bucket": b} for b in buckets if coverage),
+            {"name": "quotas", "kind": "quotas"},
+            {"name": "clusters", "kind": "clusters"},
+            *({"name": f"pick-{b:05d}", "kind": "pick", "bucket": b} for b in buckets),
+            *({"name": names[0], "kind": "part", "group": g} for g, names in enumerate(self.groups())),
         ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleWork(Work):
+    """What every unit of this stage knows.
+
+    Attributes:
+        center: fp64 [D], subtracted from every embedding as in clustering; None: nothing is.
+    """
+
+    layout: Layout
+    center: np.ndarray | None
 
 
 def bucket_of_cell(cluster: Stage, layout: Layout) -> np.ndarray:

@@ -9,40 +9,40 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.sample.cells import picked
-from pipelines.sample.layout import Layout
+from pipelines.sample.layout import SampleWork
 from siglino_core import schema
-from siglino_core.config import Config, Shards
+from siglino_core.config import Shards
 from siglino_core.curation.dedup.exact import duplicate_rows
 from siglino_core.hashing import id_bits, key_of, uniform
 from siglino_core.pools.image_rows import image_rows
-from siglino_core.store import Run, Shard, ShardWriter
+from siglino_core.store import Shard, ShardWriter
 from siglino_core.store.locate import locate, locate_tar
 
 ROW_GROUP = 256  # images a row group of a training shard: what a reader fetches at once
 
 
-def write_group(run: Run, fingerprint: str, layout: Layout, config: Config, unit: Shard) -> dict[str, Any]:
+def write_group(work: SampleWork, unit: Shard) -> dict[str, Any]:
     """Write a group's shards: `part-N.parquet` row-aligned with source; `images/part-N`, the kept ones; their index."""
-    stage = run.stage("sample")
-    writer = stage.writer(unit["name"], fingerprint)
-    decided = picked(stage, layout, unit["group"])
+    writer, layout = work.writer(unit["name"]), work.layout
+    decided = picked(work, unit["group"])
     rows = kept = 0
     reasons: dict[str, int] = {}
     with writer as out:
         for shard in layout.groups()[unit["group"]]:
-            mine = decided.filter(pa.array(decided["shard"].to_numpy() == layout.shards.index(shard)))
-            table = _decisions(run, layout, shard, mine)
+            picks = decided.filter(pa.array(decided["shard"].to_numpy() == layout.shards.index(shard)))
+            table = _decisions(work, shard, picks)
             out.write(f"{shard}.parquet", table, schema.sample(layout.levels))
             counts = table["reason"].value_counts().to_pylist()
             for entry in counts:
                 reasons[entry["values"]] = reasons.get(entry["values"], 0) + entry["counts"]
             rows += table.num_rows
-            kept += _images(run, out, layout, config, shard, table)
+            kept += _images(work, out, shard, table)
         return out.commit(rows=rows, facts={"reasons": reasons, "kept": kept})
 
 
-def _decisions(run: Run, layout: Layout, shard: str, picks: pa.Table) -> pa.Table:
+def _decisions(work: SampleWork, shard: str, picks: pa.Table) -> pa.Table:
     """The sample's rows for one source shard."""
+    run = work.run
     with run.stage("source").files.parquet(f"{shard}.parquet") as file:
         ids = file.read(columns=["image_id"])["image_id"].combine_chunks()
     with run.stage("cluster").files.parquet(f"assignments/{shard}.parquet") as file:
@@ -65,7 +65,7 @@ def _decisions(run: Run, layout: Layout, shard: str, picks: pa.Table) -> pa.Tabl
         "reason": pa.array(reason, pa.string()),
         "duplicate_of": pa.array(stands, pa.string(), from_pandas=True),
     }
-    for level in range(1, layout.levels + 1):
+    for level in range(1, work.layout.levels + 1):
         value, known = np.zeros(n, np.int32), np.zeros(n, bool)
         value[places["row"].to_numpy()] = places[f"level_{level}"].to_numpy()
         known[places["row"].to_numpy()] = True
@@ -73,23 +73,24 @@ def _decisions(run: Run, layout: Layout, shard: str, picks: pa.Table) -> pa.Tabl
     return pa.table(columns)
 
 
-def _images(run: Run, out: ShardWriter, layout: Layout, config: Config, shard: str, table: pa.Table) -> int:
+def _images(work: SampleWork, out: ShardWriter, shard: str, table: pa.Table) -> int:
     """Write the kept images of one source shard, in an order shuffled by the seed, and where each one's bytes lie.
 
     Legend: N kept images.
     """
+    config, layout = work.config, work.layout
     kept = np.flatnonzero(table["kept"].to_numpy())
     levels = [f"level_{i}" for i in range(1, layout.levels + 1)]
-    place = table.select(levels).take(kept).to_pylist()
-    found = image_rows(run.stage("source"), shard, kept)
-    images = [{**image, **where} for (_, image), where in zip(found, place, strict=True)]
+    clusters = table.select(levels).take(kept).to_pylist()
+    rows = image_rows(work.run.stage("source"), shard, kept)
+    images = [{**image, **ids} for (_, image), ids in zip(rows, clusters, strict=True)]
     order = np.argsort(uniform(key_of(config.seed, "shuffle"), id_bits([i["image_id"] for i in images])), kind="stable")
     images = [images[i] for i in order]
     if config.sample.shards is Shards.WEBDATASET:
         path = out.path(f"images/{shard}.tar")
         _write_tar(path, images, levels)
-        found = locate_tar(path)
-        offset_N, length_N = np.array([found[_member(i)] for i in images], np.int64).reshape(-1, 2).T
+        ranges = locate_tar(path)
+        offset_N, length_N = np.array([ranges[_member(i)] for i in images], np.int64).reshape(-1, 2).T
     else:
         name, wanted = f"images/{shard}.parquet", schema.images(layout.levels)
         with out.parquet(name, wanted) as file:

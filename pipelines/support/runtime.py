@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 from pipelines.support.stderr import without
 from siglino_core import errors
-from siglino_core.config import Runner, RuntimeConfig
+from siglino_core.config import Precision, Runner, RuntimeConfig
 from siglino_core.device import Device, choose
-from siglino_core.errors import SiglinoError, WorkerError
-from siglino_core.store import Manifest, Shard
+from siglino_core.errors import ConfigError, SiglinoError, WorkerError
+from siglino_core.store import Manifest, Shard, Stage
 
 QUIET_ENV = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -48,7 +48,15 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a stage would do, priced: rows, bytes to write, and hours of the device named."""
+    """What a stage would do, priced, and what the stages after it need to know to be priced.
+
+    Attributes:
+        rows: of the artifact.
+        bytes: to write.
+        device: whose hours ``device_hours`` are, e.g. ``CPU core`` or ``A100``.
+        image_bytes: of the mean encoded image of the pool (source).
+        dim: of an embedding (embed).
+    """
 
     stage: str
     shards: int
@@ -57,6 +65,8 @@ class Estimate:
     device: str
     device_hours: float
     note: str = ""
+    image_bytes: float = 0.0
+    dim: int = 0
 
 
 def start_ray(config: RuntimeConfig) -> Any:
@@ -121,6 +131,39 @@ def worker_device(config: RuntimeConfig, precision: str = "auto") -> Device:
         return ray.get(ray.remote(num_cpus=0, num_gpus=1)(choose).remote(config.device, precision))
 
 
+def precision_of(stage: Stage, config: RuntimeConfig, precision: Precision, redo: str) -> str:
+    """The precision that decides a stage's bytes, e.g. ``float32``.
+
+    Where the config leaves it to the device (auto), a finished stage keeps the one that it was made in: no worker is
+    asked, and no Ray started, to find that all is done.
+    """
+    if precision is not Precision.AUTO:
+        return {Precision.FP32: "float32", Precision.BF16: "bfloat16"}[precision]
+    manifest = stage.manifest() if redo != "always" else None
+    if manifest is not None and "precision" in manifest.identity["config"]:
+        return manifest.identity["config"]["precision"]
+    return _name(worker_device(config, precision.value))
+
+
+def computing_device(stage: Stage, config: RuntimeConfig, precision: Precision, expected: str) -> Device:
+    """The device that workers compute a stage on.
+
+    Raises:
+        ConfigError: it would compute in another precision than the stage was begun in.
+    """
+    device = worker_device(config, precision.value)
+    if _name(device) != expected:
+        raise ConfigError(
+            f"{stage.files.url} was made in {expected}, and the device here ({device.reason}) computes in "
+            f"{_name(device)}. Set {stage.name}.precision, or make it again with --redo {stage.name}."
+        )
+    return device
+
+
+def _name(device: Device) -> str:
+    return str(device.dtype).removeprefix("torch.")
+
+
 def map_shards(
     work: Callable[[Shard], dict[str, Any]],
     shards: Sequence[Shard],
@@ -175,10 +218,10 @@ def pack(work: Callable[..., dict[str, Any]], *args: Any) -> str:
 
 def unpack(record: str) -> dict[str, Any]:
     """The inverse of :func:`pack`; raises what was raised."""
-    found = json.loads(record)
-    if "error" in found:
-        raise getattr(errors, found["error"])(found["text"])
-    return found
+    outcome = json.loads(record)
+    if "error" in outcome:
+        raise getattr(errors, outcome["error"])(outcome["text"])
+    return outcome
 
 
 @contextlib.contextmanager

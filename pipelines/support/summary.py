@@ -88,23 +88,23 @@ def _levels(sample: Stage, levels: int) -> list[LevelSizes]:
     with sample.files.parquet("clusters/part-00000.parquet") as file:
         table = file.read()
     pool, kept = table["size"].to_numpy(), table["kept"].to_numpy()
-    found = []
+    sizes = []
     for level in range(1, levels + 1):
         ids = table[f"level_{level}"].to_numpy()
         k = int(ids.max()) + 1
         count = (np.bincount(ids, weights, k).astype(np.int64) for weights in (pool, kept))
-        found.append(LevelSizes(level=level, pool=next(count), kept=next(count)))
-    return found
+        sizes.append(LevelSizes(level=level, pool=next(count), kept=next(count)))
+    return sizes
 
 
-def _balance(config: Config, found: dict[str, Any]) -> Balance | None:
-    if not found:
+def _balance(config: Config, measured: dict[str, Any]) -> Balance | None:
+    if not measured:
         return None
     rows = tuple(
         BalanceRow(
             name="ours" if name == CURATED else name,
             role="ours" if name == CURATED else "baseline",
-            values={metric: Interval(**value) for metric, value in found[name].items()},
+            values={metric: Interval(**value) for metric, value in measured[name].items()},
         )
         for name in SAMPLES
     )
@@ -144,13 +144,13 @@ def _yaml(values: dict[str, Any], indent: str = "") -> str:
 
 
 def _software() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in SOFTWARE:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def duckdb_line(url: str) -> str:

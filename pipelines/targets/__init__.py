@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from pipelines.support.runtime import Progress, Result, map_shards, silent, worker_device
+from pipelines.support.runtime import Progress, Result, computing_device, map_shards, precision_of, silent
 from pipelines.targets.layout import plan_units
 from pipelines.targets.price import choices, plan
-from pipelines.targets.units import Work, moments, part, statistics
+from pipelines.targets.units import TargetsWork, moments, part, statistics
 from siglino_core.config import Config, Stored, shaping
 from siglino_core.errors import ConfigError
-from siglino_core.store import Identity, Run, Shard, Stage
+from siglino_core.store import Identity, Run, Shard, of_kind
 from siglino_core.teachers.choose import describe_teacher
 from siglino_core.teachers.teacher import TeacherCard
 
@@ -23,6 +23,7 @@ __all__ = ["choices", "plan", "run"]
 
 VERSION = 1
 SCRATCH = "state/"
+ARTIFACT = ("statistics", "part")  # kinds of shards that stay; the others are swept
 
 
 def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
@@ -30,15 +31,14 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     sample, stage = run.stage("sample"), run.stage("targets")
     curated = sample.require()
     cards = _cards(config.targets.teachers)
-    device = worker_device(config.runtime, config.targets.precision.value)
-    dtype = str(device.dtype).removeprefix("torch.")
+    precision = precision_of(stage, config.runtime, config.targets.precision, redo)
     identity = Identity(
         stage="targets",
         version=VERSION,
         config={
             **shaping(config.targets),
             "teachers": [_identity(card) for card in cards],  # not where their weights lie
-            "precision": dtype,
+            "precision": precision,
             "seed": config.seed,
         },
         inputs={"sample": curated.digest},
@@ -47,33 +47,32 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     if todo.manifest is not None:
         stage.sweep(SCRATCH)
         return Result(state=todo.state, manifest=todo.manifest)
-    work = Work(
+    device = computing_device(stage, config.runtime, config.targets.precision, precision)
+    work = TargetsWork(
         run=run,
-        config=config.targets,
-        seed=config.seed,
-        device=config.runtime.device,
-        dtype=dtype,
-        cards=tuple(cards),
+        stage=stage,
         fingerprint=identity.fingerprint,
+        config=config,
+        dtype=precision,
+        cards=tuple(cards),
     )
-    final = [u for u in todo.shards if not u["name"].startswith("stats-")]
-    missing = [u for u in todo.missing if u in final]
-    if missing and missing[0]["name"] == "statistics":  # else the moments have done their part, and may be swept
-        missing = [*(u for u in todo.missing if u not in final), *missing]
+    final = of_kind(todo.shards, *ARTIFACT)
+    missing = of_kind(todo.missing, *ARTIFACT)
+    if of_kind(missing, "statistics"):  # else the moments have done their part, and may be swept
+        missing = [*of_kind(todo.missing, "stats"), *missing]
     done = len(todo.shards) - len(missing)
     progress("targets", done, len(todo.shards), device.reason)
 
-    def phase(prefix: str, do: Callable[[Shard], dict[str, Any]], note: str, *, on_gpu: bool = True) -> None:
+    def phase(kind: str, do: Callable[[Shard], dict[str, Any]], note: str, *, on_gpu: bool = True) -> None:
         nonlocal done
-        for _ in map_shards(do, [u for u in missing if u["name"].startswith(prefix)], config.runtime, on_gpu=on_gpu):
+        for _ in map_shards(do, of_kind(missing, kind), config.runtime, on_gpu=on_gpu):
             done += 1
             progress("targets", done, len(todo.shards), note)
 
-    summed = [u for u in todo.shards if u not in final]
-    phase("stats-", partial(moments, work), "means and variances")
-    phase("statistics", partial(statistics, work, summed), "statistics", on_gpu=False)
-    phase("part-", partial(part, work), "writing targets")
-    facts = {"device": device.reason, **_facts(stage, config.targets.keep, cards, [u["name"] for u in final])}
+    phase("stats", partial(moments, work), "means and variances")
+    phase("statistics", partial(statistics, work, of_kind(todo.shards, "stats")), "statistics", on_gpu=False)
+    phase("part", partial(part, work), "writing targets")
+    facts = {"device": device.reason, **_facts(work, [u["name"] for u in final])}
     manifest = stage.finish(identity, todo, shards=final, facts=facts)
     stage.sweep(SCRATCH)
     return Result(state=todo.state, manifest=manifest)
@@ -95,18 +94,18 @@ def _identity(card: TeacherCard) -> dict[str, Any]:
     return {k: v for k, v in dataclasses.asdict(card).items() if not k.endswith("_flops")}
 
 
-def _facts(stage: Stage, keep: Stored, cards: Sequence[TeacherCard], units: list[str]) -> dict[str, Any]:
+def _facts(work: TargetsWork, units: list[str]) -> dict[str, Any]:
     """Cards, scales and rotations, warnings, and what the codec costs: averaged over the images it was measured on."""
-    records = stage.records(units)
+    records, keep = work.stage.records(units), work.config.targets.keep
     fitted = records["statistics"]["facts"]
     measured = [r["facts"].get("errors", {}) for r in records.values()]
     teachers: dict[str, Any] = {}
-    for card in cards:
-        found = [e[card.name] for e in measured if card.name in e]
-        images = sum(e[2] for e in found)
+    for card in work.cards:
+        errors = [e[card.name] for e in measured if card.name in e]
+        images = sum(e[2] for e in errors)
         error: dict[str, float] | None = None
-        if found:
-            mse, knn = (sum(e[i] * e[2] for e in found) / images for i in range(2))
+        if errors:
+            mse, knn = (sum(e[i] * e[2] for e in errors) / images for i in range(2))
             error = {"relative_mse": mse, "knn_agreement": knn, "images": images}
         elif keep is Stored.BF16 and card.patches:
             error = {"relative_mse": 0.0, "knn_agreement": 1.0, "images": 0}  # it is what the others are measured by

@@ -20,17 +20,21 @@ def plan_units(sample: Stage, config: TargetsConfig, seed: int) -> list[Shard]:
     shards = {PurePosixPath(name).stem: name for name in training_shards(sample, sample.require())}
     chosen = _drawn(sample, list(shards), config.statistics_images, seed)
     units: list[Shard] = [
-        {"name": f"stats-{k:02d}", "shards": [{"name": n, "images": shards[n], "rows": q} for n, q in mine]}
+        {
+            "name": f"stats-{k:02d}",
+            "kind": "stats",
+            "shards": [{"name": n, "images": shards[n], "rows": q} for n, q in part],
+        }
         for k in range(UNITS)
-        if (mine := chosen[k::UNITS])
+        if (part := chosen[k::UNITS])
     ]
-    units.append({"name": "statistics"})
+    units.append({"name": "statistics", "kind": "statistics"})
     if config.keep is Stored.ONLINE:
         return units
     left = MEASURED if config.keep in (Stored.INT8, Stored.FP8) else 0
     for name, images in shards.items():
         measured = min(left, images_in(sample, name)) if left else 0
-        units.append({"name": name, "images": images, "measured": measured})
+        units.append({"name": name, "kind": "part", "images": images, "measured": measured})
         left -= measured
     return units
 
@@ -48,8 +52,8 @@ def _drawn(sample: Stage, shards: list[str], wanted: int, seed: int) -> list[tup
 
 def shares(sizes: Sequence[int], total: int) -> list[int]:
     """``total`` dealt out as equally as the sizes allow; all of them if they hold less."""
-    found = [0] * len(sizes)
+    quotas = [0] * len(sizes)
     for rank, i in enumerate(sorted(range(len(sizes)), key=lambda i: sizes[i])):
-        found[i] = min(sizes[i], total // (len(sizes) - rank))
-        total -= found[i]
-    return found
+        quotas[i] = min(sizes[i], total // (len(sizes) - rank))
+        total -= quotas[i]
+    return quotas

@@ -1,12 +1,12 @@
 """What targets cost, before anything is read or loaded: bytes of every `targets.keep`, and the teachers' FLOPs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pipelines.support.price import on_gpu
 from pipelines.support.runtime import Estimate
-from pipelines.support.words import short
 from siglino_core.config import Config, Stored
 from siglino_core.distillation.targets.codec import DENSE, patch_bytes
+from siglino_core.report.numbers import short
 from siglino_core.teachers.published import card_of
 from siglino_core.teachers.teacher import TeacherCard
 
@@ -15,17 +15,23 @@ CPU_CORE = 3e10  # FLOP/s, fp32
 
 
 def plan(
-    config: Config, rows: int, patches: float | None = None, cards: Sequence[TeacherCard] | None = None
+    config: Config,
+    upstream: Mapping[str, Estimate],
+    *,
+    patches: float | None = None,
+    cards: Sequence[TeacherCard] | None = None,
 ) -> Estimate:
-    """What targets of ``rows`` images cost.
+    """What the curated images' targets cost.
 
     Args:
+        upstream: the estimates of the stages before; how many images are curated, the config says.
         patches: of the mean image; None: all images are of the largest area.
         cards: of the teachers, if they are known.
 
     Raises:
         ConfigError: a teacher cannot be had.
     """
+    rows = config.sample.target_size
     cards = [card_of(spec) for spec in config.targets.teachers] if cards is None else cards
     n = patches or config.targets.max_pixels / cards[0].patch_size ** 2
     images = min(rows, config.targets.statistics_images)
@@ -46,9 +52,10 @@ def plan(
 
 
 def choices(
-    config: Config, rows: int, patches: float | None = None, cards: Sequence[TeacherCard] | None = None
+    config: Config, *, patches: float | None = None, cards: Sequence[TeacherCard] | None = None
 ) -> list[tuple[Stored, int]]:
-    """Bytes that every `targets.keep` would store for ``rows`` images; arguments and errors as of :func:`plan`."""
+    """Bytes that every `targets.keep` would store; arguments and errors as of :func:`plan`."""
+    rows = config.sample.target_size
     cards = [card_of(spec) for spec in config.targets.teachers] if cards is None else cards
     n = patches or config.targets.max_pixels / cards[0].patch_size ** 2
     return [(keep, _bytes(cards, keep, rows, n)) for keep in Stored]

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from pipelines.support.work import Work
 from siglino_core import schema
 from siglino_core.config import Stored, TargetsConfig
-from siglino_core.device import choose, single_thread
+from siglino_core.device import choose, memory_reused, single_thread
 from siglino_core.distillation.targets.checked import checked_targets, to_half
 from siglino_core.distillation.targets.codec import DENSE, Codec
 from siglino_core.distillation.targets.measures import ErrorMeter
@@ -37,26 +38,32 @@ THREADS = 16  # that decode beside a GPU, at most
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
-    """What every unit needs to know."""
+class TargetsWork(Work):
+    """What every unit of this stage knows.
 
-    run: Run
-    config: TargetsConfig
-    seed: int
-    device: str  # as in runtime.device: each worker has its own
-    dtype: str  # of the teachers, as the run's first process chose it
+    Attributes:
+        dtype: of the teachers, as the run's first process chose it.
+        cards: the teachers', in the config's order.
+    """
+
+    dtype: str
     cards: tuple[TeacherCard, ...]
-    fingerprint: str
+
+    @property
+    def settings(self) -> TargetsConfig:
+        """The stage's own."""
+        return self.config.targets
 
     @property
     def resolution(self) -> Resolution:
-        bounds = {"min_pixels": self.config.min_pixels, "max_pixels": self.config.max_pixels}
+        bounds = {"min_pixels": self.settings.min_pixels, "max_pixels": self.settings.max_pixels}
         return Resolution(patch_size=self.cards[0].patch_size, **bounds)
 
 
-def moments(work: Work, unit: Shard) -> dict[str, Any]:
+@memory_reused()
+def moments(work: TargetsWork, unit: Shard) -> dict[str, Any]:
     """Means and covariances of each teacher's outputs, over some images of a few shards."""
-    writer = work.run.stage("targets").writer(unit["name"], work.fingerprint)
+    writer = work.writer(unit["name"])
     device = _device(work)
     summed = [TeacherMoments(card, device if device.startswith("cuda") else "cpu") for card in work.cards]
     rows = 0
@@ -70,20 +77,20 @@ def moments(work: Work, unit: Shard) -> dict[str, Any]:
         return out.commit(rows=rows)
 
 
-def statistics(work: Work, parts: Sequence[Shard], unit: Shard) -> dict[str, Any]:
+def statistics(work: TargetsWork, parts: Sequence[Shard], unit: Shard) -> dict[str, Any]:
     """The moments merged, in order, to standardisations; and the pooling heads, which students copy.
 
     Heads are written in fp32, as the checkpoint holds them, whatever the teachers compute in.
     """
     single_thread()  # a decomposition's last bits depend on how many
-    stage = work.run.stage("targets")
-    writer = stage.writer(unit["name"], work.fingerprint)
+    stage = work.stage
+    writer = work.writer(unit["name"])
     summed = [TeacherMoments(card) for card in work.cards]
     for part in parts:
         found = unpack(stage.files.read(_state(part)), f"{stage.files.url}/{_state(part)}", depth=1)
         for m in summed:
             m.merge(found[m.teacher])
-    fitted = {m.teacher: m.fit(work.seed) for m in summed}
+    fitted = {m.teacher: m.fit(work.config.seed) for m in summed}
     images = summed[0].of["summary"].count
     facts = {
         "images": images,
@@ -91,19 +98,20 @@ def statistics(work: Work, parts: Sequence[Shard], unit: Shard) -> dict[str, Any
         "warnings": [w for m in summed for w in m.warnings()],
     }
     heads: dict[str, dict[str, Tensor]] = {}
-    for spec, card in zip(work.config.teachers, work.cards, strict=True):
+    for spec, card in zip(work.settings.teachers, work.cards, strict=True):
         if card.pooled:
             heads[card.name] = _head(same_teacher(_teacher(spec, "cpu", "float32"), card))
     with writer as out:
         out.put("statistics.safetensors", Statistics.save(fitted))
         out.put("heads.safetensors", pack(heads))
-        return out.commit(rows=images if work.config.keep is Stored.ONLINE else 0, facts=facts)
+        return out.commit(rows=images if work.settings.keep is Stored.ONLINE else 0, facts=facts)
 
 
-def part(work: Work, unit: Shard) -> dict[str, Any]:
+@memory_reused()
+def part(work: TargetsWork, unit: Shard) -> dict[str, Any]:
     """The targets of a training shard, row by row, and where each lies in the file."""
-    stage, keep = work.run.stage("targets"), work.config.keep
-    writer = stage.writer(unit["name"], work.fingerprint)
+    keep = work.settings.keep
+    writer = work.writer(unit["name"])
     device = _device(work)
     target = _Shard(work, unit["measured"], device)
     name, wanted = f"{unit['name']}.parquet", schema.targets(work.cards, keep.value)
@@ -124,8 +132,8 @@ def part(work: Work, unit: Shard) -> dict[str, Any]:
 class _Shard:
     """The columns of a row group to come, and codecs' errors over the shard's first images."""
 
-    def __init__(self, work: Work, measured: int, device: str) -> None:
-        self._keep, self._left = work.config.keep, measured
+    def __init__(self, work: TargetsWork, measured: int, device: str) -> None:
+        self._keep, self._left = work.settings.keep, measured
         self._columns: dict[str, list[Any]] = {n: [] for n in schema.targets(work.cards, self._keep.value).names}
         self._meters = {card.name: ErrorMeter() for card in work.cards if card.patches and measured}
         self._codecs: dict[str, tuple[Codec, Codec]] = {}
@@ -208,34 +216,34 @@ def _index(out: ShardWriter, shard: str, columns: Sequence[str]) -> int:
     return table.num_rows
 
 
-def _keyed(work: Work, shard: Shard) -> np.ndarray:
+def _keyed(work: TargetsWork, shard: Shard) -> np.ndarray:
     """The rows of a shard that statistics are taken over: the first of a keyed order, sorted."""
     ids = read_index(work.run.stage("sample"), shard["name"])["image_id"].to_pylist()
-    order = np.argsort(uniform(key_of(work.seed, "statistics"), id_bits(ids)), kind="stable")
+    order = np.argsort(uniform(key_of(work.config.seed, "statistics"), id_bits(ids)), kind="stable")
     return np.sort(order[: shard["rows"]])
 
 
-def _packs(work: Work, shard: Shard, device: str, rows: np.ndarray | None = None) -> Iterator[Pack]:
+def _packs(work: TargetsWork, shard: Shard, device: str, rows: np.ndarray | None = None) -> Iterator[Pack]:
     return packs(
         work.run.stage("sample"),
         shard["name"],
         shard["images"],
         resolution=work.resolution,
-        capacity=work.config.capacity,
+        capacity=work.settings.capacity,
         rows=rows,
         threads=0 if device == "cpu" else min(THREADS, os.cpu_count() or 1),
     )
 
 
-def _told(work: Work, images: Pack, device: str) -> Iterator[Targets]:
+def _told(work: TargetsWork, images: Pack, device: str) -> Iterator[Targets]:
     """Each teacher's targets for a pack, in turn."""
-    for spec, card in zip(work.config.teachers, work.cards, strict=True):
+    for spec, card in zip(work.settings.teachers, work.cards, strict=True):
         teacher = same_teacher(_teacher(spec, device, work.dtype), card)
         yield checked_targets(teacher, images.patches_NV, images.shapes, images.ids, device)
 
 
-def _device(work: Work) -> str:
-    device = choose(work.device).device
+def _device(work: TargetsWork) -> str:
+    device = choose(work.config.runtime.device).device
     if device == "cpu":
         single_thread()
     return device

@@ -142,14 +142,14 @@ def exact_duplicates(rows: list[Row], links: list[Candidate], seed: int) -> list
     """The same bytes under other keys: openclipart's own links into the pool."""
     by_stem = {row.key.rsplit(".", 1)[0]: row for row in rows}
     taken = set(by_stem)
-    found = []
+    copies = []
     for link in sorted(links, key=lambda c: generator(seed, "link", c.key).random()):
         original = by_stem.get(str(link.copy_of).rsplit(".", 1)[0])
         stem = link.key.rsplit(".", 1)[0]
-        if original is not None and stem not in taken and len(found) < EXACT_DUPLICATES:
+        if original is not None and stem not in taken and len(copies) < EXACT_DUPLICATES:
             taken.add(stem)
-            found.append(replace(original, key=f"{stem}.{original.key.rsplit('.', 1)[1]}"))
-    return found
+            copies.append(replace(original, key=f"{stem}.{original.key.rsplit('.', 1)[1]}"))
+    return copies
 
 
 def planted_rows(originals: list[Row], seed: int) -> list[Row]:

@@ -76,10 +76,10 @@ def fetch(cache: Path) -> dict[str, Path]:
 
 def list_candidates(roots: dict[str, Path]) -> list[Candidate]:
     """All images that may be used, ordered by key; links follow in the same order among them."""
-    found = _openclipart(roots["openclipart-png"], roots["openclipart-svg"])
-    found += _emoji(roots["emojibase"], roots["fluent"] / "package/assets", "fluent", ".webp")
-    found += _emoji(roots["emojibase"], roots["noto"] / "package/img/google/64", "noto", ".png")
-    return sorted(found, key=lambda c: c.key)
+    candidates = _openclipart(roots["openclipart-png"], roots["openclipart-svg"])
+    candidates += _emoji(roots["emojibase"], roots["fluent"] / "package/assets", "fluent", ".webp")
+    candidates += _emoji(roots["emojibase"], roots["noto"] / "package/img/google/64", "noto", ".png")
+    return sorted(candidates, key=lambda c: c.key)
 
 
 def _openclipart(png_root: Path, svg_root: Path) -> list[Candidate]:
@@ -88,7 +88,7 @@ def _openclipart(png_root: Path, svg_root: Path) -> list[Candidate]:
     drawings = {p: (svg / p.relative_to(png)).with_suffix(".svg") for p in paths if not p.is_symlink()}
     texts = {p: _metadata(s) for p, s in drawings.items() if s.is_file()}
     series = Counter(title for title, _, _ in texts.values())
-    found: dict[Path, Candidate] = {}
+    candidates: dict[Path, Candidate] = {}
     for path, (title, keywords, public_domain) in texts.items():
         inner = PurePosixPath(path.relative_to(png).as_posix())
         used, label = labels.of_folder(str(inner.parent))
@@ -99,9 +99,9 @@ def _openclipart(png_root: Path, svg_root: Path) -> list[Candidate]:
             title = re.sub(r"[_\-\s]+", " ", re.sub(r"[\d_]+$", "", inner.stem)).strip()
         about = [k for k in keywords if k.lower() not in NOISE_KEYWORDS and k.lower() != title.lower()]
         caption = ": ".join(filter(None, [title, ", ".join(dict.fromkeys(about[:6]))])) or None
-        found[path] = Candidate(key=f"openclipart/{inner}", path=path, label=label, caption=caption)
+        candidates[path] = Candidate(key=f"openclipart/{inner}", path=path, label=label, caption=caption)
     for path in paths:
-        if path.is_symlink() and (target := found.get(_target(path, png))) is not None:
+        if path.is_symlink() and (target := candidates.get(_target(path, png))) is not None:
             inner = PurePosixPath(path.relative_to(png).as_posix())
             used, _ = labels.of_folder(str(inner.parent))
             if used and labels.is_fit(inner.stem):
@@ -109,8 +109,8 @@ def _openclipart(png_root: Path, svg_root: Path) -> list[Candidate]:
                     key=f"openclipart/{inner}", path=target.path, label=target.label, caption=target.caption,
                     copy_of=target.key,
                 )  # fmt: skip
-                found[path] = link
-    return list(found.values())
+                candidates[path] = link
+    return list(candidates.values())
 
 
 def _target(link: Path, png: Path) -> Path:
@@ -147,7 +147,7 @@ def _has_usable_size(png: Path) -> bool:
 def _emoji(emojibase: Path, folder: Path, style: str, suffix: str) -> list[Candidate]:
     data = json.loads((emojibase / "package/en/data.json").read_text())
     names = json.loads((emojibase / "package/meta/groups.json").read_text())
-    found = []
+    candidates = []
     for emoji in data:
         if "subgroup" not in emoji:
             continue
@@ -163,6 +163,6 @@ def _emoji(emojibase: Path, folder: Path, style: str, suffix: str) -> list[Candi
         tags = [t for t in emoji.get("tags", []) if t != name][:6]
         key = f"{style}/{subgroup}/{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-') or code}"
         caption = f"{name}: {', '.join(tags)}" if tags else name
-        found.append(Candidate(key=key + suffix, path=path, label=label, caption=caption))
-    keys = Counter(c.key for c in found)
-    return [c for c in found if keys[c.key] == 1]
+        candidates.append(Candidate(key=key + suffix, path=path, label=label, caption=caption))
+    keys = Counter(c.key for c in candidates)
+    return [c for c in candidates if keys[c.key] == 1]

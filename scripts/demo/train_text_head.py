@@ -62,13 +62,13 @@ class Data:
 def usable(candidates: list[Candidate], seed: int) -> list[Candidate]:
     """One of each file, captioned, and not too many of one label; ordered by key."""
     counts: Counter[str | None] = Counter()
-    found = []
+    pictures = []
     originals = [c for c in candidates if c.copy_of is None and c.caption]
     for candidate in sorted(originals, key=lambda c: generator(seed, "order", c.key).random()):
         counts[candidate.label] += 1
         if counts[candidate.label] <= LABEL_LIMITS.get(str(candidate.label), len(candidates)):
-            found.append(candidate)
-    return sorted(found, key=lambda c: c.key)
+            pictures.append(candidate)
+    return sorted(pictures, key=lambda c: c.key)
 
 
 def wordings(caption: str) -> tuple[str, str, str]:
@@ -163,8 +163,8 @@ def report(data: Data, head: torch.nn.Module, classes_KC: Tensor, asked: Sequenc
         conse_IC = lite_text.conse(data.logits_ISK[rows, s], classes_KC)
         ways = {"ConSE": conse_IC, "LiT": lit_IC}
         ways |= {f"LiT + {w} ConSE": normalize(lit_IC + w * conse_IC, dim=-1) for w in (0.25, 0.5, 1, 2)}
-        found = {way: zero_shot(x_IC, labels, asked, texts_GC) for way, x_IC in ways.items()}
-        lines.append(f"  to {side}^2 px: " + ", ".join(f"{way} {i:.1%} ({g:.1%})" for way, (i, g) in found.items()))
+        scores = {way: zero_shot(x_IC, labels, asked, texts_GC) for way, x_IC in ways.items()}
+        lines.append(f"  to {side}^2 px: " + ", ".join(f"{way} {i:.1%} ({g:.1%})" for way, (i, g) in scores.items()))
     return "\n".join(lines)
 
 

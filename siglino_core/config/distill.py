@@ -58,27 +58,33 @@ class TargetsConfig:
         "dinov3:SOURCE, siglip2:SOURCE (folder or hub id), lite, lite_text, python:MODULE:FUNCTION",
     )
     keep: Stored = setting(
-        Stored.ONLINE, "online: statistics alone, teachers run in training; summary; bf16, int8, fp8: patches too"
+        Stored.ONLINE,
+        "what is stored. online: nothing, teachers run in training; summary; bf16, int8, fp8: patches too",
     )
-    min_pixels: int = setting(128**2, "smaller images are enlarged to this area", ge=256)
-    max_pixels: int = setting(256**2, "larger images are reduced to this area; their aspect is kept", ge=256)
-    statistics_images: int = setting(10_000, "images that the teachers' means and variances are taken over", ge=2)
+    min_pixels: int = setting(128**2, "images with fewer pixels are enlarged to this area", ge=256)
+    max_pixels: int = setting(
+        256**2, "images with more pixels are reduced to this area, in their own aspect ratio", ge=256
+    )
+    statistics_images: int = setting(10_000, "images from which the teachers' means and variances are computed", ge=2)
     capacity: int = setting(  # another one may move a target's last bit
-        4096, "tokens that a teacher takes at once", ge=64, le=1 << 20
+        4096, "tokens per forward pass of a teacher", ge=64, le=1 << 20
     )
-    precision: Precision = setting(Precision.AUTO, "auto: bf16 where the device is fast in it, else fp32")
+    precision: Precision = setting(Precision.AUTO, "auto: bf16 where the device is fast at it, fp32 elsewhere")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackConfig:
     """Token-balanced batches (see docs/design.md)."""
 
-    packs_per_step: int = setting(32, "packs in one step over all ranks, whose number divides it", ge=1, le=1 << 16)
-    capacity: int = setting(4096, "tokens of a pack", ge=64, le=1 << 24)
-    max_images: int = setting(0, "images of a pack; 0: from the mean image", ge=0)
-    look_ahead: int = setting(256, "images that wait for a pack at a time, a multiple of 8", ge=8, le=65536)
-    window: int = setting(64, "steps whose packs are matched by cost", ge=1, le=65536)
-    match: Match = setting(Match.GLOBAL, "how: none, shards (inside virtual shards) or global")
+    packs_per_step: int = setting(32, "packs per step over all ranks; a multiple of their number", ge=1, le=1 << 16)
+    capacity: int = setting(4096, "tokens per pack, at most", ge=64, le=1 << 24)
+    max_images: int = setting(0, "images per pack, at most; 0: chosen from the mean image", ge=0)
+    look_ahead: int = setting(256, "images from which the next pack is filled; a multiple of 8", ge=8, le=65536)
+    window: int = setting(64, "steps over which packs of equal cost are brought together", ge=1, le=65536)
+    match: Match = setting(
+        Match.GLOBAL, "how they are: none; shards: each rank's own packs are sorted; global: all are dealt out"
+    )
+    block: int = setting(1 << 20, "images that are planned at a time; a million take about a second", ge=1)
 
     def __post_init__(self) -> None:
         if self.look_ahead % 8:
@@ -89,13 +95,17 @@ class PackConfig:
 class PartConfig:
     """Images at one resolution; an epoch is a mixture of parts."""
 
-    name: str = setting("", "one word, in messages and metrics")
-    run: str = setting("", "folder or URL of the run whose sample it is; empty: this one")
-    min_pixels: int = setting(128**2, "smaller images are enlarged to this area", ge=256)
-    max_pixels: int = setting(256**2, "larger images are reduced to this area; their aspect is kept", ge=256)
-    native_from: int = setting(0, "only images of at least this area (a side squared), in pixels a side", ge=0)
-    native_to: int = setting(0, "only images of at most this area; 0: no bound", ge=0)
-    ratio: float = setting(0.0, "share of an epoch, relative to the other parts'; 0 for all: their sizes", ge=0)
+    name: str = setting("", "a name, for messages and metrics")
+    run: str = setting("", "folder or URL of the run whose sample it takes; empty: this run")
+    min_pixels: int = setting(128**2, "images with fewer pixels are enlarged to this area", ge=256)
+    max_pixels: int = setting(
+        256**2, "images with more pixels are reduced to this area, in their own aspect ratio", ge=256
+    )
+    native_from: int = setting(0, "only images of at least this area; given as the side of a square, in pixels", ge=0)
+    native_to: int = setting(0, "only images of at most this area, given likewise; 0: no limit", ge=0)
+    ratio: float = setting(
+        0.0, "share of an epoch, relative to the other parts; 0 for all parts: as many as each has", ge=0
+    )
 
     def __post_init__(self) -> None:
         if self.min_pixels > self.max_pixels:
@@ -106,12 +116,12 @@ class PartConfig:
 class LossConfig:
     """What the student pays for."""
 
-    summary: float = setting(1.0, "weight of summaries' errors", ge=0)
-    patch: float = setting(1.0, "weight of patches' errors", ge=0)
-    register: float = setting(1.0, "weight of registers' errors (of teachers that have them)", ge=0)
-    relation: Relation = setting(Relation.ARKD, "distances between images' summaries: arkd, rkd or none")
-    relation_weight: float = setting(1.0, "weight of relations' errors", ge=0)
-    relation_beta: float = setting(1.0, "where their smooth L1 turns from square to straight", ge=1e-9)
+    summary: float = setting(1.0, "weight of the summaries' errors", ge=0)
+    patch: float = setting(1.0, "weight of the patches' errors", ge=0)
+    register: float = setting(1.0, "weight of the registers' errors, of teachers that have registers", ge=0)
+    relation: Relation = setting(Relation.ARKD, "loss on distances between images' summaries: arkd, rkd or none")
+    relation_weight: float = setting(1.0, "weight of that loss", ge=0)
+    relation_beta: float = setting(1.0, "error at which its smooth L1 turns from square to linear", ge=1e-9)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,35 +131,43 @@ class TrainConfig:
     student: str = setting("siglino-moe-0.3b", "a named configuration, or the path of a config.json")
     checkpoint: str = setting(
         "",
-        "weights to begin from: exported folder, training checkpoint or file, or their URL; or hub id",
+        "weights to begin from: an exported folder, a training checkpoint, a file, a URL or a hub id; empty: none",
         shapes=False,
     )
-    parts: list[PartConfig] = setting([], "images by resolution; none: this run's, at the targets' resolution")
+    parts: list[PartConfig] = setting(
+        [], "sets of images and their resolutions; empty: this run's, at the targets' resolution"
+    )
     pack: PackConfig = field(default_factory=PackConfig)
-    packs_at_once: int = setting(1, "packs in one forward pass; the relations of a step are taken inside it", ge=1)
+    packs_at_once: int = setting(1, "packs per forward pass; the loss on distances is computed within one pass", ge=1)
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
-    balance: float = setting(1e-3, "how far a step moves the bias that balances experts", ge=0, le=1)
-    flip: bool = setting(False, "mirror half of the images; needs targets.keep=online")
-    precision: Precision = setting(Precision.AUTO, "auto: bf16 where the device is fast in it, else fp32")
-    max_bad_steps: int = setting(3, "steps in a row with a loss or gradient that is not finite before it stops", ge=1)
-    ranks: int = setting(0, "processes that train; 0: one a GPU, or one", ge=0, le=65536, shapes=False)
+    balance: float = setting(1e-3, "how far a step moves the bias that balances the experts", ge=0, le=1)
+    flip: bool = setting(False, "mirror half of the images, at random; needs targets.keep=online")
+    precision: Precision = setting(Precision.AUTO, "auto: bf16 where the device is fast at it, fp32 elsewhere")
+    max_bad_steps: int = setting(
+        3, "training stops after this many steps in a row whose loss or gradient is not finite", ge=1
+    )
+    ranks: int = setting(0, "processes that train; 0: one per GPU, or one", ge=0, le=65536, shapes=False)
     fsdp_size: int = setting(
-        0, "ranks that share one copy of the weights; 0: all, 1: each has its own", ge=0, shapes=False
+        0, "ranks that share one copy of the weights; 0: all of them, 1: each has its own", ge=0, shapes=False
     )
     activation_checkpointing: bool = setting(
-        False, "compute blocks again in the backward pass, to save memory", shapes=False
+        False, "save memory: compute each block a second time in the backward pass", shapes=False
     )
-    compile: bool = setting(False, "torch.compile block by block", shapes=False)
-    num_workers: int = setting(1, "processes a rank that read and decode images; 0: none beside it", ge=0, shapes=False)
-    checkpoint_steps: int = setting(500, "steps from one checkpoint to the next", ge=1, shapes=False)
-    keep_last: int = setting(2, "checkpoints kept, the newest", ge=1, shapes=False)
-    keep_every: int = setting(0, "steps; checkpoints at multiples of it are kept too; 0: none", ge=0, shapes=False)
+    compile: bool = setting(False, "compile each block with torch.compile", shapes=False)
+    num_workers: int = setting(
+        1, "processes per rank that read and decode images; 0: the rank does it itself", ge=0, shapes=False
+    )
+    checkpoint_steps: int = setting(500, "steps between two checkpoints", ge=1, shapes=False)
+    keep_last: int = setting(2, "how many of the newest checkpoints are kept", ge=1, shapes=False)
+    keep_every: int = setting(
+        0, "checkpoints at multiples of this many steps are kept too; 0: none", ge=0, shapes=False
+    )
     max_restarts: int = setting(
-        3, "times that training begins anew from a checkpoint after a worker died", shapes=False
+        3, "how often training starts over from the newest checkpoint after a worker died", shapes=False
     )
     trackers: list[Tracker] = setting(
-        [Tracker.TENSORBOARD], "beside metrics.jsonl: tensorboard, wandb, mlflow", shapes=False
+        [Tracker.TENSORBOARD], "where metrics go beside metrics.jsonl: tensorboard, wandb, mlflow", shapes=False
     )
 
 
@@ -158,5 +176,5 @@ class ExportConfig:
     """The student as others take it."""
 
     max_pixels: int = setting(
-        0, "the processor's bound on an image's area; 0: the largest that it was trained at", ge=0
+        0, "largest area that the processor gives the student, in pixels; 0: the largest in training", ge=0
     )

@@ -27,17 +27,21 @@ class OptimConfig:
     """
 
     optimizer: Method = setting(Method.MUON, "muon: Muon for hidden matrices and AdamW for the rest; adamw: for all")
-    lr: float = setting(1e-3, "learning rate after the warm-up, of both optimisers", ge=0, le=10)
-    weight_decay: float = setting(0.01, "of matrices; a step takes lr * this of a weight", ge=0, le=10)
-    betas: tuple[float, float] = setting((0.9, 0.95), "AdamW's averages of gradient and square", ge=0, le=0.99999)
-    eps: float = setting(1e-8, "AdamW's least divisor", ge=1e-30, le=1)
-    momentum: float = setting(0.95, "Muon's average of the gradient", ge=0, le=0.99999)
-    clip: float = setting(1.0, "largest norm of all gradients together; longer ones are scaled down", ge=1e-9)
-    steps: int = setting(50_000, "optimiser steps of the whole run", ge=1)
-    warmup_steps: int = setting(1_000, "steps over which the learning rate climbs", ge=0)
-    schedule: Schedule = setting(Schedule.COSINE, "what follows: cosine | constant | wsd (linear over the last fifth)")
-    final_lr_share: float = setting(0.0, "share of lr at the end of cosine and wsd", ge=0, le=1)
-    ema: float | None = setting(None, "decay of the averaged weights; none: no average", ge=0, le=1)
+    lr: float = setting(1e-3, "learning rate after the warm-up", ge=0, le=10)
+    weight_decay: float = setting(0.01, "a step shrinks every matrix by lr times this", ge=0, le=10)
+    betas: tuple[float, float] = setting(
+        (0.9, 0.95), "AdamW's decay rates of the gradient's mean and square", ge=0, le=0.99999
+    )
+    eps: float = setting(1e-8, "AdamW's smallest divisor", ge=1e-30, le=1)
+    momentum: float = setting(0.95, "Muon's decay rate of the gradient's mean", ge=0, le=0.99999)
+    clip: float = setting(1.0, "gradients whose norm, over all weights, is larger are scaled down to it", ge=1e-9)
+    steps: int = setting(50_000, "optimiser steps of the whole training", ge=1)
+    warmup_steps: int = setting(1_000, "steps over which the learning rate rises", ge=0)
+    schedule: Schedule = setting(
+        Schedule.COSINE, "learning rate after the warm-up: cosine, constant, or wsd (falls in the last fifth)"
+    )
+    final_lr_share: float = setting(0.0, "learning rate at the end of cosine and wsd, as a share of lr", ge=0, le=1)
+    ema: float | None = setting(None, "decay rate of the averaged weights; none: weights are not averaged", ge=0, le=1)
 
     def __post_init__(self) -> None:
         faults: list[str] = []

@@ -27,7 +27,7 @@ class Config:
     """The whole path: source -> embed -> cluster -> sample -> report, then targets -> train -> export."""
 
     run: str = setting("runs/default", "folder or URL of the artifacts", shapes=False)
-    seed: int = setting(0, "every random choice follows from it", ge=0)
+    seed: int = setting(0, "number from which every random choice follows", ge=0)
     source: SourceConfig = field(default_factory=SourceConfig)
     embed: EmbedConfig = field(default_factory=EmbedConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)

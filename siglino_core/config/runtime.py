@@ -15,8 +15,12 @@ class Runner(StrEnum):
 class RuntimeConfig:
     """Where the work runs; nothing here changes a byte of the artifacts."""
 
-    runner: Runner = setting(Runner.RAY, "ray, or local: one process, for small pools and tests", shapes=False)
-    address: str = setting("local", "Ray cluster: local, auto, or ray://host:10001", shapes=False)
-    workers: int = setting(0, "parallel workers; 0: one a CPU (or GPU)", ge=0, shapes=False)
+    runner: Runner = setting(Runner.RAY, "ray, or local: everything in one process, for small pools", shapes=False)
+    address: str = setting(
+        "local",
+        "which Ray: local (one of its own), auto (the cluster of this machine), or ray://host:10001",
+        shapes=False,
+    )
+    workers: int = setting(0, "parallel workers; 0: one per CPU, or per GPU", ge=0, shapes=False)
     cpus: int = setting(0, "CPUs that a local Ray may use; 0: all", ge=0, shapes=False)
     device: str = setting("auto", "auto, cpu, cuda or mps", shapes=False)

@@ -90,7 +90,7 @@ def _build(cls: Any, values: Any, prefix: str, errors: list[str], known: list[st
         try:
             made[f.name] = _convert(kind, value)
         except (TypeError, ValueError, OverflowError):
-            errors.append(f"{key}: {value!r} is not {_says(kind)}")
+            errors.append(f"{key}: {value!r} is not {says(kind)}")
             continue
         errors += [f"{key}: {v!r} {fault}" for v in _items(made[f.name]) if (fault := _range_fault(v, f.metadata))]
     try:
@@ -128,16 +128,15 @@ def _convert(kind: Any, value: Any) -> Any:
     return kind(float(value)) if kind is int and not isinstance(value, int) else kind(value)
 
 
-def _says(kind: Any) -> str:
+def says(kind: Any) -> str:
+    """What a setting of this type takes, in words."""
     if isinstance(kind, type) and issubclass(kind, Enum):
         return "one of " + ", ".join(str(e.value) for e in kind)
     if isinstance(kind, types.UnionType):
-        return f"{_says(kind.__args__[0])} or none"
+        return f"{says(kind.__args__[0])} or none"
     if isinstance(kind, types.GenericAlias):
         of = kind.__args__[0]
-        return "a list of " + {int: "whole numbers", float: "numbers", str: "texts"}.get(
-            of, f"values, each {_says(of)}"
-        )
+        return "a list of " + {int: "whole numbers", float: "numbers", str: "texts"}.get(of, f"values, each {says(of)}")
     return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, "settings")
 
 

@@ -74,8 +74,8 @@ class Student:
             patches_NV, grid = self.processor.patches(picture)
         except ValueError as e:
             raise Unusable(str(e)) from e
-        found = self.model.features(patches_NV.to(self.device), self.model.layout([grid])).patches
-        features = {name: found[name].float().cpu() for name in self.spaces}
+        patches = self.model.features(patches_NV.to(self.device), self.model.layout([grid])).patches
+        features = {name: patches[name].float().cpu() for name in self.spaces}
         for name, x_NC in features.items():
             if not x_NC.isfinite().all():
                 raise Unusable(f"its features hold NaN or infinity ({name})")
@@ -121,14 +121,14 @@ def find_images(words: Sequence[str]) -> list[Path]:
     paths = [Path(word) for word in words]
     if missing := [p for p in paths if not os.path.isfile(p) and not os.path.isdir(p)]:
         raise ConfigError(f"{readable(missing[0])}: no such file or folder. Give images, or folders that hold some.")
-    found: dict[Path, None] = {}
+    images: dict[Path, None] = {}
     for path in paths:
-        found |= dict.fromkeys(_inside(path) if os.path.isdir(path) else [path])
-    if not found:
+        images |= dict.fromkeys(_inside(path) if os.path.isdir(path) else [path])
+    if not images:
         raise DataError(
             f"{', '.join(readable(p) for p in paths)}: no images. Folders are not searched below their first level."
         )
-    return list(found)
+    return list(images)
 
 
 def draw(images: Sequence[Path], student: Student, out: Path) -> Iterator[Outcome]:

@@ -225,9 +225,9 @@ class SigLino(KeepsFp32, nn.Module):
 
 
 def _check_frequencies(model: SigLino, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    found = state.get(f"{prefix}freqs_cis_golden")
-    if found is not None:
-        model.check_frequencies(found)
+    frequencies = state.get(f"{prefix}freqs_cis_golden")
+    if frequencies is not None:
+        model.check_frequencies(frequencies)
 
 
 def _norm(config: SigLinoConfig) -> nn.RMSNorm:

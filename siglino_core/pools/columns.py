@@ -99,7 +99,7 @@ def _holds_text(kind: pa.DataType) -> bool:
 def _class_names(schema: pa.Schema, label: str | None) -> list[str]:
     """The names of a Hugging Face ClassLabel, from the metadata that `datasets` writes."""
     try:
-        found = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label]["names"]
+        names = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label]["names"]
     except (KeyError, TypeError, ValueError):
         return []
-    return [str(n) for n in found] if isinstance(found, list) else []
+    return [str(n) for n in names] if isinstance(names, list) else []

@@ -50,8 +50,8 @@ def _read(uri: str, spans: list[tuple[int, int]], image_column: str) -> list[byt
         with reported(uri), location.open(name) as f:
             return [f.read(size) for offset, size in spans if f.seek(offset) is not None]
     if suffix(name) in ("parquet", "pq"):
-        found = dict(_rows(location, name, sorted({row for row, _ in spans}), image_column))
-        return [found.get(row, b"") for row, _ in spans]
+        contents = dict(_rows(location, name, sorted({row for row, _ in spans}), image_column))
+        return [contents.get(row, b"") for row, _ in spans]
     return [location.read(name) for _ in spans]
 
 

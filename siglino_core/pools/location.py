@@ -127,8 +127,8 @@ def find(uri: str) -> tuple[Location, dict[str, int]]:
     uri = uri.rstrip("/")
     with reported(public_url(uri)):
         fs, path = filesystem(uri)
-        base, found = _match(fs, uri, path)
-    sizes = {n: s for n, s in sorted(found.items()) if not _HIDDEN.search(n)}
+        base, files = _match(fs, uri, path)
+    sizes = {n: s for n, s in sorted(files.items()) if not _HIDDEN.search(n)}
     if not sizes:
         raise DataError(f"source.uri={public_url(uri)}: nothing is there. Give a folder, file or glob that exists.")
     return Location(base, public_url(base)), sizes
@@ -142,20 +142,20 @@ def _match(fs: Any, uri: str, path: str) -> tuple[str, dict[str, int]]:
     if _MAGIC.search(path) and not fs.exists(path):
         fixed = len(path) - len(_MAGIC.split(path)[0].rpartition("/")[0])
         base, root = uri[:-fixed], path[:-fixed]
-        found: dict[str, Any] = {}
+        files: dict[str, Any] = {}
         for name, info in fs.glob(path, detail=True).items():
-            found |= fs.find(name, detail=True) if info["type"] == "directory" else {name: info}
-        return base, _sizes(found, root)
+            files |= fs.find(name, detail=True) if info["type"] == "directory" else {name: info}
+        return base, _sizes(files, root)
     try:
         return uri, _sizes(fs.find(path, detail=True), path)
     except FileNotFoundError:
         return uri, {}
 
 
-def _sizes(found: dict[str, Any], root: str) -> dict[str, int]:
+def _sizes(files: dict[str, Any], root: str) -> dict[str, int]:
     return {
         name.removeprefix(root).lstrip("/"): int(info.get("size") or 0)
-        for name, info in found.items()
+        for name, info in files.items()
         if info["type"] != "directory"
     }
 

@@ -69,11 +69,11 @@ def from_text(data: bytes) -> str | None:
 def from_json(data: bytes, config: SourceConfig) -> tuple[str | None, str | None]:
     """(caption, label) of a JSON object beside an image; (None, None) for anything else."""
     try:
-        found = json.loads(data)
+        values = json.loads(data)
     except (ValueError, RecursionError):
         return None, None
-    if not isinstance(found, dict):
+    if not isinstance(values, dict):
         return None, None
-    caption = pick(config.caption_column, found, CAPTION_NAMES)
-    label = pick(config.label_column, found, LABEL_NAMES)
-    return text(found[caption]) if caption else None, text(found[label]) if label else None
+    caption = pick(config.caption_column, values, CAPTION_NAMES)
+    label = pick(config.label_column, values, LABEL_NAMES)
+    return text(values[caption]) if caption else None, text(values[label]) if label else None

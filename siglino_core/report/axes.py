@@ -36,8 +36,8 @@ class Scale:
     def _log_ticks(self) -> list[float]:
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         many = len(powers) > 4
-        found = [m * 10.0**p for p in powers for m in ((1,) if many else (1, 2, 5) if len(powers) < 4 else (1, 3))]
-        return [t for t in found if self.low * 0.999 <= t <= self.high * 1.001]
+        ticks = [m * 10.0**p for p in powers for m in ((1,) if many else (1, 2, 5) if len(powers) < 4 else (1, 3))]
+        return [t for t in ticks if self.low * 0.999 <= t <= self.high * 1.001]
 
 
 def nice(step: float) -> float:

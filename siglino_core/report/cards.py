@@ -7,7 +7,8 @@ from siglino_core import schema
 from siglino_core.config import Config, Pick
 from siglino_core.report.headline import headline
 from siglino_core.report.model import Balance, CurationReport, Interval, Metric
-from siglino_core.report.words import block, clean, decimals, number, percent, reason_name
+from siglino_core.report.numbers import decimals, number, percent
+from siglino_core.report.words import block, clean, reason_name
 
 SIZES = ((3, "1K"), (4, "10K"), (5, "100K"), (6, "1M"), (7, "10M"), (8, "100M"), (9, "1B"), (10, "10B"), (11, "100B"))
 UNKNOWN_LICENCE = (
@@ -119,7 +120,7 @@ def _recipe(report: CurationReport, config: Config) -> str:
     return f"{numbered}\n\n" + table(["", "images"], [*rows, ["**kept**", f"**{f.kept:,}**"]])
 
 
-def _balance(found: Balance) -> str:
+def _balance(comparison: Balance) -> str:
     def cell(metric: Metric, value: Interval | None, places: int) -> str:
         if value is None:
             return "–"
@@ -131,15 +132,15 @@ def _balance(found: Balance) -> str:
         return say(value.mean) + (f" ({say(low)} to {say(high)})" if low is not None and high is not None else "")
 
     rows = []
-    for row in found.rows:
+    for row in comparison.rows:
         cells = []
-        for m in found.metrics:
-            places = decimals(r.values[m.key].mean for r in found.rows if m.key in r.values)
+        for m in comparison.metrics:
+            places = decimals(r.values[m.key].mean for r in comparison.rows if m.key in r.values)
             cells.append(cell(m, row.values.get(m.key), places))
         repeats = max((v.n for v in row.values.values()), default=0)
         rows.append([plain(row.name), *cells, str(repeats)])
-    head = [f"sample of {found.sample_size:,}", *(plain(m.title) for m in found.metrics), "repeats"]
-    varies = plain(found.varies.rstrip(". "), 400)
+    head = [f"sample of {comparison.sample_size:,}", *(plain(m.title) for m in comparison.metrics), "repeats"]
+    varies = plain(comparison.varies.rstrip(". "), 400)
     return table(head, rows) + f"\n\nMean (95% interval). Between repeats varies: {varies}."
 
 

@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from siglino_core.report import charts
 from siglino_core.report.model import ClusterGrid, CurationReport, MapView, Picture
-from siglino_core.report.words import clean, number, reason_class, reason_name
+from siglino_core.report.numbers import number
+from siglino_core.report.words import clean, reason_class, reason_name
 
 MAX_POINTS, MAX_HOVERS, MAX_GRIDS, MAX_TILES, MAX_REASONS = 20_000, 600, 50, 50, 12
 HOVER_BYTES = 1_200_000
@@ -57,9 +58,9 @@ def embedded(value: object) -> Markup:
     return Markup(text)  # noqa: S704 - just made safe
 
 
-def atlas(found: MapView, hovers: dict[int, str]) -> dict[str, Any]:
+def atlas(view: MapView, hovers: dict[int, str]) -> dict[str, Any]:
     """The map: one path and one legend row a reason, and what hovering needs."""
-    points = found.points[:MAX_POINTS]
+    points = view.points[:MAX_POINTS]
     x, y = charts.fit(np.array([p.x for p in points], dtype=float), np.array([p.y for p in points], dtype=float))
     reasons = [p.picture.reason for p in points]
     shown = {r for r, _ in Counter(reasons).most_common(MAX_REASONS)} | {"kept"}
@@ -83,30 +84,30 @@ def atlas(found: MapView, hovers: dict[int, str]) -> dict[str, Any]:
         "r": which.tolist(),
         "names": [row["name"] for row in legend],
         "css": [row["css"] for row in legend],
-        "captions": _captions(found),
+        "captions": _captions(view),
         "thumbs": {str(i): uri for i, uri in hovers.items()},
     }
     return {
         "svg": charts.scatter(groups, alt),
         "legend": legend[::-1],
         "data": embedded(data),
-        "method": clean(found.method, 400),
+        "method": clean(view.method, 400),
         "shown": number(len(points)),
-        "drawn_from": number(found.drawn_from),
+        "drawn_from": number(view.drawn_from),
         "hovers": len(hovers),
     }
 
 
-def _captions(found: MapView) -> list[str]:
+def _captions(view: MapView) -> list[str]:
     """The points' captions, as long as all of them together fit HOVER_BYTES; else none."""
     for limit in (100, 60, 30, 12):
-        captions = [said(p.picture, limit) for p in found.points[:MAX_POINTS]]
+        captions = [said(p.picture, limit) for p in view.points[:MAX_POINTS]]
         if len(embedded(captions).encode()) <= HOVER_BYTES:
             return captions
     return []
 
 
-def grids(found: Sequence[ClusterGrid], tiles: Sequence[str | None], limit: int) -> list[dict[str, Any]]:
+def grids(clusters: Sequence[ClusterGrid], tiles: Sequence[str | None], limit: int) -> list[dict[str, Any]]:
     """The clusters' tiles, with captions of at most ``limit`` characters."""
     left = iter(tiles)
 
@@ -135,5 +136,5 @@ def grids(found: Sequence[ClusterGrid], tiles: Sequence[str | None], limit: int)
             "kept": [tile(p) for p in g.kept[:MAX_TILES]],
             "dropped": [tile(p) for p in g.dropped[:MAX_TILES]],
         }
-        for g in found[:MAX_GRIDS]
+        for g in clusters[:MAX_GRIDS]
     ]

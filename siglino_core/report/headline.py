@@ -4,9 +4,11 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from siglino_core.report.measures import as_counts, effective_number, random_counts
+from siglino_core.report.measures import as_counts, random_counts
 from siglino_core.report.model import Balance, BalanceRow, CurationReport, Interval, Metric
-from siglino_core.report.words import clean, decimals, number, percent
+from siglino_core.report.numbers import decimals, number, percent
+from siglino_core.report.words import clean
+from siglino_core.statistics.diversity import effective_number
 
 Outcome = Literal["better", "unclear", "worse", "unknown"]
 HEADLINES: dict[Outcome, str] = {
@@ -100,7 +102,7 @@ def _say(balance: Balance | None, metric: Metric, row: BalanceRow) -> str:
 
 def _costs(balance: Balance | None, judged: Metric, ours: BalanceRow, best: BalanceRow) -> list[str]:
     """What else became clearly worse than in the strongest baseline, in words."""
-    found = []
+    costs = []
     for metric in balance.metrics if balance else ():
         if metric is judged or not metric.better or metric.key not in ours.values or metric.key not in best.values:
             continue
@@ -108,8 +110,8 @@ def _costs(balance: Balance | None, judged: Metric, ours: BalanceRow, best: Bala
         a, b = ours.values[metric.key], best.values[metric.key]
         if _high(a, sign) < _low(b, sign):
             title = clean(metric.title, 60)
-            found.append(f"{title} {_say(balance, metric, ours)} against {_say(balance, metric, best)}")
-    return found
+            costs.append(f"{title} {_say(balance, metric, ours)} against {_say(balance, metric, best)}")
+    return costs
 
 
 def _clusters(report: CurationReport) -> str:

@@ -3,8 +3,9 @@
 from typing import Any
 
 from siglino_core.report.model import CurationReport, Query
+from siglino_core.report.numbers import duration, number, percent
 from siglino_core.report.view import top_parts
-from siglino_core.report.words import block, clean, duration, number, percent
+from siglino_core.report.words import block, clean
 
 MAX_REJECTS, MAX_STAGES, MAX_SOFTWARE, MAX_QUERIES = 40, 40, 60, 12
 

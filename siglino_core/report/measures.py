@@ -1,8 +1,9 @@
-"""Numbers that the page derives from counts: effective numbers, a random sample's counts, quantiles."""
+"""Numbers that the page derives from counts: a random sample's counts, quantiles, histograms."""
 
 import numpy as np
 
 from siglino_core.report.model import Counts
+from siglino_core.statistics.diversity import effective_number, random_draw
 
 
 def as_counts(counts: Counts) -> np.ndarray:
@@ -10,60 +11,40 @@ def as_counts(counts: Counts) -> np.ndarray:
     return np.maximum(np.asarray(counts, dtype=np.int64).reshape(-1), 0)
 
 
-def effective_number(counts: Counts) -> float:
-    """exp of the entropy of the shares: K if all are equal, 1 if one has everything, 0 if there is nothing."""
-    found = as_counts(counts)
-    found = found[found > 0]
-    if not found.size:
-        return 0.0
-    p = found / found.sum()
-    return float(np.exp(-(p * np.log(p)).sum()))
-
-
 def random_counts(pool: Counts, size: int) -> np.ndarray:
-    """Counts of one uniform draw of ``size`` images without replacement; always the same draw.
-
-    Beyond NumPy's hypergeometric range (1e9 images) the draw is multinomial, which then hardly differs.
-    """
-    pool_K = as_counts(pool)
-    total = int(pool_K.sum())
-    if size >= total:
-        return pool_K
-    rng = np.random.default_rng(0)
-    if total < 1_000_000_000:
-        return rng.multivariate_hypergeometric(pool_K, size, method="marginals")
-    return rng.multinomial(size, pool_K / total)
+    """Counts of one uniform draw of ``size`` images without replacement; always the same draw."""
+    return random_draw(as_counts(pool), size, np.random.default_rng(0))
 
 
 def summary(counts: Counts) -> dict[str, float]:
     """How full the clusters of a set are."""
-    found = as_counts(counts)
-    total = int(found.sum())
-    if not found.size:
+    counts_K = as_counts(counts)
+    total = int(counts_K.sum())
+    if not counts_K.size:
         return dict.fromkeys(("filled", "effective", "min", "q25", "median", "q75", "max", "largest_share"), 0.0)
-    q25, median, q75 = np.quantile(found, [0.25, 0.5, 0.75])
+    q25, median, q75 = np.quantile(counts_K, [0.25, 0.5, 0.75])
     return {
-        "filled": int((found > 0).sum()),
-        "effective": effective_number(found),
-        "min": int(found.min()),
+        "filled": int((counts_K > 0).sum()),
+        "effective": effective_number(counts_K),
+        "min": int(counts_K.min()),
         "q25": float(q25),
         "median": float(median),
         "q75": float(q75),
-        "max": int(found.max()),
-        "largest_share": float(found.max() / total) if total else 0.0,
+        "max": int(counts_K.max()),
+        "largest_share": float(counts_K.max() / total) if total else 0.0,
     }
 
 
 def ranked_shares(counts: Counts, points: int = 160) -> tuple[np.ndarray, np.ndarray]:
     """Ranks (from 1) and shares of the filled entries, largest first, thinned to at most ``points``."""
-    found = np.sort(as_counts(counts))[::-1]
-    found = found[found > 0]
-    if not found.size:
+    counts_K = np.sort(as_counts(counts))[::-1]
+    counts_K = counts_K[counts_K > 0]
+    if not counts_K.size:
         return np.zeros(0), np.zeros(0)
-    pick = np.unique(np.linspace(0, found.size - 1, points).round().astype(np.int64))
-    steep = np.unique(np.geomspace(1, found.size, points // 4).astype(np.int64) - 1)
+    pick = np.unique(np.linspace(0, counts_K.size - 1, points).round().astype(np.int64))
+    steep = np.unique(np.geomspace(1, counts_K.size, points // 4).astype(np.int64) - 1)
     pick = np.union1d(pick, steep)
-    return pick + 1.0, found[pick] / found.sum()
+    return pick + 1.0, counts_K[pick] / counts_K.sum()
 
 
 def doubling_bins(*sets: Counts) -> tuple[list[str], list[np.ndarray]]:

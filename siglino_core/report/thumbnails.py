@@ -96,15 +96,15 @@ def _all(
     known: dict[bytes, str | None] = {}  # the same image is encoded once
     total = 0
     for i, data in enumerate(images):
-        found = None
+        sizes = None
         if data and int((i + 1) * share) > int(i * share) and total < budget:
             if data not in known:
                 known[data] = thumbnail(data, rung)
-            found = known[data]
-        if found is not None and total + len(found) > budget:
+            sizes = known[data]
+        if sizes is not None and total + len(sizes) > budget:
             if not must:
                 return None
-            found = None
-        total += len(found or "")
-        made.append(found)
+            sizes = None
+        total += len(sizes or "")
+        made.append(sizes)
     return made

@@ -7,9 +7,11 @@ import numpy as np
 from siglino_core.report import charts
 from siglino_core.report.charts import Series
 from siglino_core.report.headline import judge
-from siglino_core.report.measures import as_counts, effective_number, random_counts, summary
+from siglino_core.report.measures import as_counts, random_counts, summary
 from siglino_core.report.model import Balance, CurationReport, Funnel, Interval, LabelCounts, LevelSizes, Metric
-from siglino_core.report.words import clean, decimals, number, percent, plural, reason_class, reason_name
+from siglino_core.report.numbers import decimals, number, percent, plural
+from siglino_core.report.words import clean, reason_class, reason_name
+from siglino_core.statistics.diversity import effective_number
 
 MAX_LEVELS, MAX_ROWS, MAX_METRICS, MAX_PARTS = 8, 12, 8, 12
 FEW_CLUSTERS = 40  # up to here every cluster gets its own bar
@@ -23,18 +25,18 @@ def top_parts(parts: dict[str, int]) -> list[tuple[str, int]]:
     return rows + ([(f"{len(ordered) - MAX_PARTS:,} other reasons", rest)] if rest else [])
 
 
-def funnel(found: Funnel) -> dict[str, Any]:
-    whole = max(1, found.pool)
-    left = found.pool
-    rows = [_funnel_row("pool", "f-pool", 0, found.pool, whole, {})]
-    for drop in found.drops[:MAX_ROWS]:
+def funnel(counts: Funnel) -> dict[str, Any]:
+    whole = max(1, counts.pool)
+    left = counts.pool
+    rows = [_funnel_row("pool", "f-pool", 0, counts.pool, whole, {})]
+    for drop in counts.drops[:MAX_ROWS]:
         row = _funnel_row(
             reason_name(drop.reason), reason_class(drop.reason), left - drop.count, left, whole, dict(drop.parts)
         )
         rows.append(row | {"drop": True})
         left -= drop.count
-    rows.append(_funnel_row("kept", "r-kept", 0, found.kept, whole, {}) | {"total": True})
-    return {"rows": rows, "unaccounted": left - found.kept}
+    rows.append(_funnel_row("kept", "r-kept", 0, counts.kept, whole, {}) | {"total": True})
+    return {"rows": rows, "unaccounted": left - counts.kept}
 
 
 def _funnel_row(name: str, css: str, low: int, high: int, whole: int, parts: dict[str, int]) -> dict[str, Any]:
@@ -53,9 +55,9 @@ def _say(metric: Metric, value: float, places: int) -> str:
     return percent(value, 1) if metric.share else number(value, places)
 
 
-def balance(found: Balance) -> dict[str, Any]:
-    metrics = found.metrics[:MAX_METRICS]
-    rows = found.rows[:MAX_ROWS]
+def balance(comparison: Balance) -> dict[str, Any]:
+    metrics = comparison.metrics[:MAX_METRICS]
+    rows = comparison.rows[:MAX_ROWS]
     places = {m.key: decimals(r.values[m.key].mean for r in rows if m.key in r.values) for m in metrics}
 
     def cell(metric: Metric, value: Interval | None) -> dict[str, str]:
@@ -76,7 +78,7 @@ def balance(found: Balance) -> dict[str, Any]:
         }
         for r in rows
     ]
-    judged = judge(found)
+    judged = judge(comparison)
     figure = None
     if judged:
         metric = judged[1]
@@ -102,13 +104,13 @@ def balance(found: Balance) -> dict[str, Any]:
         ],
         "rows": table,
         "figure": figure,
-        "size": number(found.sample_size),
-        "varies": clean(found.varies, 400),
+        "size": number(comparison.sample_size),
+        "varies": clean(comparison.varies, 400),
     }
 
 
-def labels(found: LabelCounts) -> dict[str, Any]:
-    pool, kept = as_counts(found.pool), as_counts(found.kept)
+def labels(counts: LabelCounts) -> dict[str, Any]:
+    pool, kept = as_counts(counts.pool), as_counts(counts.kept)
     drawn = random_counts(pool, int(kept.sum()))
     series = [
         Series(name="random sample of the same size", css="random", values=drawn),
@@ -129,7 +131,7 @@ def labels(found: LabelCounts) -> dict[str, Any]:
         "figure": charts.rank_curves(series, "label, most frequent first", alt, "share of images (log)"),
         "commonest": [
             {
-                "name": clean(found.names[i], 48) or "(empty)",
+                "name": clean(counts.names[i], 48) or "(empty)",
                 "pool": number(int(pool[i])),
                 "pool_share": percent(int(pool[i]) / max(1, int(pool.sum()))),
                 "kept": number(int(kept[i])),
@@ -140,8 +142,8 @@ def labels(found: LabelCounts) -> dict[str, Any]:
     }
 
 
-def level(found: LevelSizes) -> dict[str, Any]:
-    pool, kept = as_counts(found.pool), as_counts(found.kept)
+def level(sizes: LevelSizes) -> dict[str, Any]:
+    pool, kept = as_counts(sizes.pool), as_counts(sizes.kept)
     drawn = random_counts(pool, int(kept.sum()))
     sets = (("pool", "pool", pool), ("random sample", "random", drawn), ("ours", "ours", kept))
     rows = []
@@ -160,7 +162,7 @@ def level(found: LevelSizes) -> dict[str, Any]:
             }
         )
     shares = {css: c / max(1, c.sum()) for _, css, c in sets}
-    alt = f"Level {found.level}: " + "; ".join(f"{r['name']} effective number {r['cells'][1]}" for r in rows)
+    alt = f"Level {sizes.level}: " + "; ".join(f"{r['name']} effective number {r['cells'][1]}" for r in rows)
     shown = [Series(name=n, css=css, values=c) for n, css, c in sets]
     if pool.size <= FEW_CLUSTERS:
         order = np.argsort(-pool, kind="stable")
@@ -171,7 +173,7 @@ def level(found: LevelSizes) -> dict[str, Any]:
         first = charts.histogram(two, "images in a cluster (0, 1, 2–3, 4–7, …)", alt, "share of clusters")
     curve = charts.rank_curves(shown[1:], "cluster, largest first", alt, "share of the set (log)")
     return {
-        "level": found.level,
+        "level": sizes.level,
         "clusters": plural(int(pool.size), "cluster"),
         "rows": rows,
         "figure": first,
@@ -186,5 +188,5 @@ def numbers(report: CurationReport) -> dict[str, Any]:
         "funnel": funnel(report.funnel),
         "balance": balance(report.balance) if report.balance else None,
         "labels": labels(report.labels) if report.labels else None,
-        "levels": [level(found) for found in report.levels[:MAX_LEVELS]],
+        "levels": [level(sizes) for sizes in report.levels[:MAX_LEVELS]],
     }

@@ -10,12 +10,16 @@ from siglino_core.statistics.interval import Interval
 SAMPLES = RANDOM, DEDUPLICATED, CURATED = "random", "duplicates removed, then random", "curated"
 
 
-def effective_number(counts: np.ndarray) -> float:
-    """exp of the entropy of a histogram: how many equally frequent classes would be as diverse (Hill 1973, order 1)."""
-    total = counts.sum()
+def effective_number(counts: np.ndarray | Sequence[int]) -> float:
+    """exp of the entropy of a histogram: how many equally frequent classes would be as diverse (Hill 1973, order 1).
+
+    K if all are equal, 1 if one has everything, 0 if there is nothing.
+    """
+    counts_K = np.asarray(counts)
+    total = counts_K.sum()
     if total == 0:
         return 0.0
-    p = counts[counts > 0] / total
+    p = counts_K[counts_K > 0] / total
     return float(np.exp(-(p * np.log(p)).sum()))
 
 
@@ -26,16 +30,21 @@ def rare_half(pool: np.ndarray) -> np.ndarray:
     return rare
 
 
-def random_draws(counts: np.ndarray, size: int, seeds: int, seed: int) -> np.ndarray:
-    """Label histograms of random samples: int64 [seeds, labels], without touching a row."""
-    draws = []
-    for i in range(seeds):
-        rng = np.random.default_rng(key_of(seed, "random sample", i))
-        if counts.sum() < 10**9:
-            draws.append(rng.multivariate_hypergeometric(counts, min(size, int(counts.sum())), method="marginals"))
-        else:  # drawing with replacement is the same thing here
-            draws.append(rng.multinomial(size, counts / counts.sum()))
-    return np.array(draws)
+def random_draw(counts_K: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """The histogram of a uniform draw without replacement: int64 [K], without touching a row.
+
+    Beyond NumPy's hypergeometric range (1e9 images) the draw is multinomial, which then hardly differs.
+    """
+    total = int(counts_K.sum())
+    if total < 10**9:
+        return rng.multivariate_hypergeometric(counts_K, min(size, total), method="marginals")
+    return rng.multinomial(size, counts_K / total) if size < total else counts_K
+
+
+def random_draws(counts_K: np.ndarray, size: int, seeds: int, seed: int) -> np.ndarray:
+    """Histograms of random samples: int64 [seeds, K]."""
+    rngs = (np.random.default_rng(key_of(seed, "random sample", i)) for i in range(seeds))
+    return np.array([random_draw(counts_K, size, rng) for rng in rngs])
 
 
 def compare(

@@ -10,7 +10,7 @@ Layout of a stage, in the order in which it comes to be::
 
 from siglino_core.store.files import Files
 from siglino_core.store.ranges import Ranges
-from siglino_core.store.stage import Identity, Manifest, Run, Shard, Stage, Todo
+from siglino_core.store.stage import Identity, Manifest, Run, Shard, Stage, Todo, of_kind
 from siglino_core.store.writer import ShardWriter
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "ShardWriter",
     "Stage",
     "Todo",
+    "of_kind",
 ]

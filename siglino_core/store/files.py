@@ -117,8 +117,8 @@ class Files:
     def read_many(self, names: Sequence[str]) -> dict[str, bytes]:
         """The contents of many small files, fetched concurrently where the store allows."""
         with reported(self.url):
-            found = self._fs.cat([self.path(n) for n in names]) if names else {}
-            return {n: found[self._fs._strip_protocol(self.path(n))] for n in names}
+            contents = self._fs.cat([self.path(n) for n in names]) if names else {}
+            return {n: contents[self._fs._strip_protocol(self.path(n))] for n in names}
 
     def open(self, name: str) -> Any:
         """A seekable binary reader."""
@@ -135,13 +135,13 @@ class Files:
         with reported(f"{self.url}/{prefix}"):
             base = self.path(prefix).rstrip("/")
             try:
-                found = self._fs.find(base, detail=True)
+                entries = self._fs.find(base, detail=True)
             except FileNotFoundError:
                 return {}
             root = self.path("").rstrip("/") + "/"
             return {
                 path.removeprefix(root): int(info["size"] or 0)
-                for path, info in sorted(found.items())
+                for path, info in sorted(entries.items())
                 if info.get("type") == "file" and f"/{UNFINISHED}/" not in path
             }
 

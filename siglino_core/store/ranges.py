@@ -35,15 +35,15 @@ class Ranges:
         """
         if self._pid != os.getpid():  # clients of object stores don't live through a fork
             self.files, self._pid = Files(self.files.url), os.getpid()
-        found = [b""] * len(requests)
+        contents = [b""] * len(requests)
         asked = [i for i, (_, _, length) in enumerate(requests) if length]
         if self.files.local is None:
             for i, data in zip(asked, self._fetch([requests[i] for i in asked]), strict=True):
-                found[i] = data
-            return found
+                contents[i] = data
+            return contents
         for i in sorted(asked, key=lambda i: requests[i]):  # so that a call opens no file twice
-            found[i] = self._pread(*requests[i])
-        return found
+            contents[i] = self._pread(*requests[i])
+        return contents
 
     def close(self) -> None:
         """Close what is open; reading opens it again."""
@@ -62,16 +62,16 @@ class Ranges:
             raise self._with_mend(e, name) from e.__cause__
 
     def _descriptor(self, name: str) -> int:
-        found = self._open.pop(name, None)
-        if found is None:
+        descriptor = self._open.pop(name, None)
+        if descriptor is None:
             if len(self._open) >= OPEN:
                 os.close(self._open.popitem(last=False)[1])
             assert self.files.local is not None
-            found = os.open(self.files.local / name, os.O_RDONLY)
+            descriptor = os.open(self.files.local / name, os.O_RDONLY)
             if hasattr(os, "posix_fadvise"):  # not on macOS
-                os.posix_fadvise(found, 0, 0, os.POSIX_FADV_RANDOM)
-        self._open[name] = found
-        return found
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+        self._open[name] = descriptor
+        return descriptor
 
     def _fetch(self, requests: Sequence[tuple[str, int, int]]) -> list[bytes]:
         if not requests:
@@ -80,8 +80,8 @@ class Ranges:
             paths = [self.files.path(name) for name, _, _ in requests]
             starts = [offset for _, offset, _ in requests]
             ends = [offset + length for _, offset, length in requests]
-            found: list[Any] = self.files.filesystem.cat_ranges(paths, starts, ends, on_error="return")
-        return [self._checked(data, *request) for data, request in zip(found, requests, strict=True)]
+            contents: list[Any] = self.files.filesystem.cat_ranges(paths, starts, ends, on_error="return")
+        return [self._checked(data, *request) for data, request in zip(contents, requests, strict=True)]
 
     def _checked(self, data: bytes | BaseException, name: str, offset: int, length: int) -> bytes:
         if not isinstance(data, BaseException):

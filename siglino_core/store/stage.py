@@ -15,8 +15,9 @@ from siglino_core.hashing import fingerprint
 from siglino_core.store.files import UNFINISHED, Files
 from siglino_core.store.writer import ShardWriter, as_json
 
-DISTILL = ("targets", "train", "export")  # stages that `siglino distill` makes, not `siglino run`
-Shard = dict[str, Any]  # {"name": ..., and whatever its stage needs to do it}
+DISTILL = ("targets", "train", "export")  # stages that `siglino distill` makes, not `siglino curate`
+FORMAT = 2  # of run folders; those of another are refused
+Shard = dict[str, Any]  # {"name": ..., "kind": ..., and whatever its stage needs to do it}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,11 @@ class Todo:
     manifest: Manifest | None = None
     began: float = field(default_factory=time.monotonic)
 
+    @property
+    def done(self) -> int:
+        """How many shards are committed."""
+        return len(self.shards) - len(self.missing)
+
 
 class Run:
     """One folder of artifacts, on any fsspec URL."""
@@ -86,11 +92,11 @@ class Run:
         return Stage(Files(f"{self.url}/{name}"), name)
 
     def about(self) -> dict[str, Any]:
-        """What the last curation of this run said of itself (`run.json`): experiment, command, config."""
-        return Files(self.url).read_json("run.json") or {}
+        """What the last curation of this run said of itself (`curate.json`): experiment, command, config."""
+        return Files(self.url).read_json("curate.json") or {}
 
-    def note(self, about: dict[str, Any], name: str = "run") -> None:
-        """Write down what this invocation is, in `NAME.json`: `run` of the curation, `distill` of the distillation."""
+    def note(self, about: dict[str, Any], name: str = "curate") -> None:
+        """Write down what this invocation is, in `NAME.json`: `curate` or `distill`."""
         files = Files(self.url)
         files.put(f"{name}.json", as_json(about))
         if files.local is not None:
@@ -108,19 +114,23 @@ class Stage:
         self.files = files
         self.name = name
 
+    def __reduce__(self) -> tuple[type["Stage"], tuple[Files, str]]:
+        return Stage, (self.files, self.name)
+
     def manifest(self) -> Manifest | None:
         """The manifest, or None while the stage is not done."""
-        found = self.files.read_json("manifest.json")
-        if found is None:
+        stored = self.files.read_json("manifest.json")
+        if stored is None:
             return None
+        self._require_format(stored)
         known = {f.name for f in dataclasses.fields(Manifest)}
         required = {f.name for f in dataclasses.fields(Manifest) if f.default_factory is dataclasses.MISSING}
-        if lacking := required - {"software"} - found.keys():
+        if lacking := required - {"software"} - stored.keys():
             raise StoreError(
                 f"{self.files.url}/manifest.json lacks {', '.join(sorted(lacking))}: another version of this software "
                 f"wrote it. Use --redo {self.name}, or another run=URL."
             )
-        return Manifest(**{k: v for k, v in found.items() if k in known})
+        return Manifest(**{k: v for k, v in stored.items() if k in known})
 
     def require(self) -> Manifest:
         """The manifest of a stage that must be done.
@@ -130,14 +140,21 @@ class Stage:
         """
         manifest = self.manifest()
         if manifest is None:
-            command = "distill" if self.name in DISTILL else "run"
+            command = "distill" if self.name in DISTILL else "curate"
             raise StoreError(f"{self.files.url} is not finished: run `siglino {command} --from {self.name}` first.")
         return manifest
 
-    def shards(self) -> list[Shard]:
-        """The planned shards, in order; empty before the stage began."""
+    def shards(self, *kinds: str) -> list[Shard]:
+        """The planned shards, in order; empty before the stage began.
+
+        Args:
+            kinds: those that are wanted; all, if none is named.
+        """
         plan = self.files.read_json("plan.json")
-        return plan["shards"] if plan else []
+        if not plan:
+            return []
+        self._require_format(plan)
+        return of_kind(plan["shards"], *kinds) if kinds else plan["shards"]
 
     def begin(self, identity: Identity, plan: Callable[[], Sequence[Shard]], *, redo: str = "no") -> Todo:
         """Look at storage and say what is missing, after checking that it belongs to ``identity``.
@@ -155,6 +172,8 @@ class Stage:
         ):
             self.erase()
             stored = None
+        if stored is not None:
+            self._require_format(stored)
         if stored is not None and stored["fingerprint"] != identity.fingerprint:
             raise ConfigError(
                 f"{self.files.url} was made by another config:\n  "
@@ -164,6 +183,7 @@ class Stage:
         self.files.tidy()
         if stored is None:
             body = {
+                "format": FORMAT,
                 "fingerprint": identity.fingerprint,
                 "identity": dataclasses.asdict(identity),
                 "shards": list(plan()),
@@ -255,9 +275,21 @@ class Stage:
             files=dict(sorted(files.items())),
             facts=facts or {},
         )
-        self.files.create("manifest.json", as_json(dataclasses.asdict(manifest)))
+        self.files.create("manifest.json", as_json({"format": FORMAT, **dataclasses.asdict(manifest)}))
         self.files.tidy()
         return manifest
+
+    def _require_format(self, stored: dict[str, Any]) -> None:
+        """Refuse what an earlier version wrote.
+
+        Raises:
+            ConfigError: it did.
+        """
+        if stored.get("format") != FORMAT:
+            raise ConfigError(
+                f"{self.files.url} was made by an earlier version of this software, whose run folders this version "
+                f"does not read. Use another run=URL, or --redo {self.name} to make it again."
+            )
 
     def sweep(self, *prefixes: str) -> None:
         """Drop what only the work itself needed, once the manifest stands. Safe to repeat."""
@@ -271,6 +303,11 @@ class Stage:
         rest = [n for n in names if n not in {*first, "plan.json"}]
         self.files.delete([*first, *rest, "plan.json"])
         self.files.tidy()
+
+
+def of_kind(shards: Sequence[Shard], *kinds: str) -> list[Shard]:
+    """The shards of some kinds, in their order."""
+    return [shard for shard in shards if shard["kind"] in kinds]
 
 
 def _parsed(commit: bytes) -> dict[str, Any] | None:

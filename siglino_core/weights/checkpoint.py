@@ -99,8 +99,8 @@ def _url(folder: Path | Files) -> str:
 
 def _held(folder: Path | Files) -> dict[str, TensorStorageMetadata]:
     # Tensors alone: whatever else was saved would be unpickled.
-    found = reader(Files(_url(folder))).read_metadata().state_dict_metadata
-    return {key: meta for key, meta in found.items() if isinstance(meta, TensorStorageMetadata)}
+    entries = reader(Files(_url(folder))).read_metadata().state_dict_metadata
+    return {key: meta for key, meta in entries.items() if isinstance(meta, TensorStorageMetadata)}
 
 
 def _read(folder: Path | Files, held: dict[str, TensorStorageMetadata], keys: list[str]) -> dict[str, Tensor]:

@@ -93,14 +93,14 @@ def _flat(path: Path) -> dict[str, Tensor]:
 
 def _matching(state: dict[str, Tensor], source: str) -> SigLinoHFConfig:
     shapes = {k: v.shape for k, v in state.items()}
-    found = []
+    names = []
     for name, config in PRESETS.items():
         with torch.device("meta"):
             if {k: v.shape for k, v in SigLino(config).state_dict().items()} == shapes:
-                found.append(name)
-    if len(found) == 1:
-        return SigLinoHFConfig.of(PRESETS[found[0]])
-    why = "its shapes are those of no named configuration" if not found else f"it may be {' or '.join(found)}"
+                names.append(name)
+    if len(names) == 1:
+        return SigLinoHFConfig.of(PRESETS[names[0]])
+    why = "its shapes are those of no named configuration" if not names else f"it may be {' or '.join(names)}"
     raise ConfigError(f"{source}: {why}. Say which it is: --like NAME, or --like path/to/config.json")
 
 
@@ -114,13 +114,13 @@ def _named(like: str) -> SigLinoHFConfig:
 
 def _config(path: Path) -> SigLinoHFConfig:
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        values: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as e:
         raise DataError(f"{path} cannot be read ({e})") from e
-    kind = found.get("model_type") if isinstance(found, dict) else None
+    kind = values.get("model_type") if isinstance(values, dict) else None
     if kind != "siglino":
         raise DataError(f"{path}: this is a {kind}, not a siglino")
-    return SigLinoHFConfig.from_dict(found)
+    return SigLinoHFConfig.from_dict(values)
 
 
 def _filled(config: SigLinoHFConfig, state: dict[str, Tensor], source: str) -> SigLinoModel:

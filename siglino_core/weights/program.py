@@ -28,10 +28,10 @@ class ImageEncoder(nn.Module):
         count, height, width = images.shape[0], images.shape[2], images.shape[3]
         grid = height // student.patch_size, width // student.patch_size
         layout = Layout.grid(count, *grid, prefix=student.prefix, device=images.device)
-        found = self.model.features(patchify(images, student.patch_size).flatten(0, 1), layout)
-        out = {f"patch_features.{k}": x.unflatten(0, (count, -1)) for k, x in found.patches.items()}
-        out |= {f"summary_features.{k}": x for k, x in found.summaries.items()}
-        return out | {f"register_features.{k}": x for k, x in found.registers.items()}
+        features = self.model.features(patchify(images, student.patch_size).flatten(0, 1), layout)
+        out = {f"patch_features.{k}": x.unflatten(0, (count, -1)) for k, x in features.patches.items()}
+        out |= {f"summary_features.{k}": x for k, x in features.summaries.items()}
+        return out | {f"register_features.{k}": x for k, x in features.registers.items()}
 
 
 def export_program(model: SigLino, grid: tuple[int, int] | None = None, *, largest: int = 64) -> ExportedProgram:

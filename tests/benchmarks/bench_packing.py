@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from siglino_core.distillation.packing import Cost, Match, Mixture, PackingConfig, Plan, default_max_images, measure
+from siglino_core.config import Match, PackConfig
+from siglino_core.distillation.packing import Cost, Mixture, Plan, default_max_images, measure
 from siglino_core.distillation.packing.bestfit import best_fit
 from siglino_core.distillation.packing.measures import greedy, padded_to_longest
 from siglino_core.models.config import PRESETS
@@ -32,7 +33,7 @@ def table(record: Record, name: str, mixture: Mixture, ranks: int, max_images: i
     steps = 64 * (len(best_fit(tokens_N, capacity=4096, max_images=cap)[1]) // (64 * ranks))  # whole windows
     found = {}
     for match in Match:
-        plan = Plan(mixture, PackingConfig(packs_per_step=ranks, match=match, max_images=cap), COST)
+        plan = Plan(mixture, PackConfig(packs_per_step=ranks, match=match, max_images=cap), COST)
         found[match] = measure(plan, range(steps), ranks)
     ours = found[Match.NONE]
     unequal = [f"{found[m].token_imbalance:.2%} / {found[m].flop_imbalance:.2%}" for m in Match]
@@ -71,7 +72,7 @@ def first_fit(tokens_N: np.ndarray, *, capacity: int, max_images: int) -> float:
 def speed(name: str, mixture: Mixture, repeats: int) -> None:
     rates = []
     for _ in range(repeats):
-        plan = Plan(mixture, PackingConfig(packs_per_step=400), COST)
+        plan = Plan(mixture, PackConfig(packs_per_step=400), COST)
         began = time.process_time()
         plan.step(0)
         rates.append(len(mixture) / (time.process_time() - began))
@@ -79,7 +80,7 @@ def speed(name: str, mixture: Mixture, repeats: int) -> None:
 
 
 def memory(mixture: Mixture) -> None:
-    plan = Plan(mixture, PackingConfig(packs_per_step=400), COST)
+    plan = Plan(mixture, PackConfig(packs_per_step=400), COST)
     tracemalloc.start()
     plan.step(0)
     kept, peak = tracemalloc.get_traced_memory()

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 from transformers import DINOv3ViTConfig, DINOv3ViTModel, Siglip2VisionConfig, Siglip2VisionModel
 
-from siglino_core.config import LossConfig, OptimConfig, Stored
+from siglino_core.config import LossConfig, OptimConfig, PackConfig, Stored
 from siglino_core.distillation.optim import build
-from siglino_core.distillation.packing import Cost, Mixture, PackingConfig, Plan
+from siglino_core.distillation.packing import Cost, Mixture, Plan
 from siglino_core.distillation.targets.codec import Codec, Quantised
 from siglino_core.distillation.targets.phi_s import PhiS
 from siglino_core.distillation.targets.statistics import Statistics
@@ -109,7 +109,7 @@ class Bench:
         phis = {c.name: PhiS.fit([torch.randn(2 * c.dim, c.dim)]) for c in cards}
         self.statistics = {name: Statistics(summary=p, patch=p) for name, p in phis.items()}
         self.codecs = {name: Codec(Stored.INT8, len(p.mean), p) for name, p in phis.items()}
-        self.packing = PackingConfig(packs_per_step=packs, capacity=512 if tiny else 4096, window=4)
+        self.packing = PackConfig(packs_per_step=packs, capacity=512 if tiny else 4096, window=4)
         self.warm_up = 1 if tiny else WARM_UP
         self.steps, self.tiny = self.warm_up + steps, tiny
         self._kept: tuple[str, list[Given]] = ("", [])

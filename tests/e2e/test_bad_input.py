@@ -42,15 +42,14 @@ def run(undisturbed: Path, tmp_path: Path) -> Path:
     ],
 )
 def test_settings_that_cannot_be(tiny: Tiny, tmp_path: Path, word: str, says: tuple[str, ...]) -> None:
-    _refused(tiny, USAGE, "run", *tiny.words(tmp_path / "run"), word, says=says)
+    _refused(tiny, USAGE, "curate", *tiny.words(tmp_path / "run"), word, says=says)
     assert not (tmp_path / "run").exists(), "nothing is begun"
 
 
 def test_more_than_the_pool_is_refused_before_embedding(tiny: Tiny, tmp_path: Path) -> None:
-    """Through Prefect's embedded API, as a user's own command."""
     run = tmp_path / "run"
     words = tiny.words(run, "sample.target_size=245", "cluster.num_clusters=[300,6]")
-    done = tiny.siglino("run", *words, prefect=True)
+    done = tiny.siglino("curate", *words)
     assert done.returncode == USAGE, done.stdout
     one_message(done.stderr, "sample.target_size=245 is larger than the pool (244 images)")
     one_message(done.stderr, "cluster.num_clusters=[300, 6] asks for more centroids than images (244)")
@@ -62,7 +61,7 @@ def test_a_target_that_duplicates_make_impossible(tiny: Tiny, run: Path) -> None
     _refused(
         tiny,
         USAGE,
-        "run",
+        "curate",
         "--redo",
         "sample",
         *tiny.words(run, "sample.target_size=244"),
@@ -76,7 +75,7 @@ def test_a_pool_that_is_not_there(tiny: Tiny, tmp_path: Path) -> None:
     _refused(
         tiny,
         FAILED,
-        "run",
+        "curate",
         *tiny.words(tmp_path / "run", f"source.uri={missing}"),
         says=("DataError", str(missing), "nothing is there"),
     )
@@ -85,7 +84,7 @@ def test_a_pool_that_is_not_there(tiny: Tiny, tmp_path: Path) -> None:
 
 def test_another_config_is_named_and_redo_mends_it(tiny: Tiny, run: Path, undisturbed: Path) -> None:
     other = tiny.words(run, "cluster.iterations=1")
-    _refused(tiny, USAGE, "run", *other, says=("cluster", "iterations: 2 there, 1 here", "--redo cluster"))
+    _refused(tiny, USAGE, "curate", *other, says=("cluster", "iterations: 2 there, 1 here", "--redo cluster"))
     assert contents(run) == contents(undisturbed), "a refusal changes nothing"
     out = tiny.run(run, "cluster.iterations=1", "--redo=cluster")
     states = {line.split()[0]: line.split()[1] for line in out.splitlines() if "shards" in line and "rows" in line}
@@ -112,35 +111,35 @@ def test_another_target_remakes_sample_and_report_alone(tiny: Tiny, run: Path, u
 
 @pytest.mark.parametrize("words", [["--only", "cluster"], ["--from", "sample"]])
 def test_a_stage_without_its_parents(tiny: Tiny, tmp_path: Path, words: list[str]) -> None:
-    _refused(tiny, FAILED, "run", *words, *tiny.words(tmp_path / "run"), says=("StoreError", "is not finished"))
+    _refused(tiny, FAILED, "curate", *words, *tiny.words(tmp_path / "run"), says=("StoreError", "is not finished"))
     assert not list(tmp_path.rglob("plan.json")), "nothing is begun"
 
 
 def test_a_stage_that_there_is_not(tiny: Tiny, tmp_path: Path) -> None:
-    _refused(tiny, USAGE, "run", "--only", "clutser", *tiny.words(tmp_path / "run"), says=("no such stage: clutser",))
+    _refused(
+        tiny, USAGE, "curate", "--only", "clutser", *tiny.words(tmp_path / "run"), says=("no such stage: clutser",)
+    )
     assert not (tmp_path / "run").exists(), "nothing is begun"
 
 
 def test_a_file_where_the_run_should_be(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("mine")
-    _refused(tiny, FAILED, "run", *tiny.words(tmp_path / "run"), says=("StoreError", str(tmp_path / "run")))
+    _refused(tiny, FAILED, "curate", *tiny.words(tmp_path / "run"), says=("StoreError", str(tmp_path / "run")))
     assert (tmp_path / "run").read_text() == "mine"
 
 
 def test_a_stranger_where_a_stage_should_be(tiny: Tiny, run: Path) -> None:
     (run / "embed/plan.json").write_text("this is not ours")
-    _refused(tiny, FAILED, "run", *tiny.words(run), says=("StoreError", "embed/plan.json", "damaged"))
+    _refused(tiny, FAILED, "curate", *tiny.words(run), says=("StoreError", "embed/plan.json", "damaged"))
     assert (run / "embed/plan.json").read_text() == "this is not ours"
 
 
-def test_a_prefect_that_does_not_start(tiny: Tiny, tmp_path: Path) -> None:
-    (tmp_path / "prefect.db").write_text("another version's")
-    home = {"PREFECT_HOME": str(tmp_path), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "1"}
-    done = tiny.siglino("run", *tiny.words(tmp_path / "run"), env=home, prefect=True)
+def test_a_prefect_api_that_does_not_answer(tiny: Tiny, tmp_path: Path) -> None:
+    nowhere = "http://127.0.0.1:9/api"
+    env = {"PREFECT_API_URL": nowhere, "PREFECT_CLIENT_MAX_RETRIES": "0"}
+    done = tiny.siglino("curate", *tiny.words(tmp_path / "run"), env=env)
     assert done.returncode == FAILED, done.stdout
-    one_message(
-        done.stderr, "WorkerError", "embedded API did not start", str(tmp_path), "PREFECT_HOME", "PREFECT_API_URL"
-    )
+    one_message(done.stderr, "WorkerError", nowhere, "does not answer", "unset PREFECT_API_URL")
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
@@ -177,7 +176,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk(tiny: Tiny, small_disk: Path, undisturbed: Path) -> None:
     run = small_disk / "run"
-    done = tiny.siglino("run", *tiny.words(run))
+    done = tiny.siglino("curate", *tiny.words(run))
     assert done.returncode == FAILED, done.stdout + done.stderr
     one_message(done.stderr, "StoreError", "no space left", str(run))
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
@@ -190,7 +189,7 @@ def test_a_dead_worker(tiny: Tiny, undisturbed: Path, tmp_path: Path) -> None:
     """One of Ray's workers dies while it embeds: the run goes on, or says so and goes on when it is run again."""
     run, log = tmp_path / "run", tmp_path / "log"
     shutil.copytree(undisturbed / "source", run / "source")
-    with tiny.start("run", "--only=embed", *tiny.words(run, runner="ray"), log=log) as started:
+    with tiny.start("curate", "--only=embed", *tiny.words(run, runner="ray"), log=log) as started:
         assert started.until(lambda: count(run, "embed/commits/part-") >= 1)
         victims = [p for p in started.family() if _title(p).startswith("ray::") and "Encoder" in _title(p)]
         assert victims or (run / "embed/manifest.json").exists(), [_title(p) for p in started.family()]

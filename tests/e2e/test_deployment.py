@@ -174,6 +174,7 @@ def test_a_wrong_parameter_fails_once_and_says_how_to_mend_it(server: Server) ->
     assert "Traceback" not in "".join(said(server, run, until="Engine execution exited"))
 
 
+@pytest.mark.soak
 def test_the_bare_name_changes_nothing_else_in_prefect(server: Server) -> None:
     """Unknown and shared names fail as they do without the plugin; other commands say nothing of it."""
     off = {"PREFECT_PLUGINS_ENABLED": "false"}

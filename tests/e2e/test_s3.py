@@ -1,7 +1,7 @@
 """A run on a real S3 server: killed twice, it ends as on a disk; and each way to be refused is one clear line.
 
-The run compared with was one process; here work passes from a process to one of Ray's workers on one CPU. On four CPUs,
-where a pool of encoders that held all of them would wait for pixels for ever, one of the other kills runs.
+The run compared with was one process. Among the long tests work passes from a process to one of Ray's workers on one
+CPU; on four CPUs, where a pool of encoders that held all of them would wait for pixels for ever, one of the kills runs.
 """
 
 import time
@@ -30,25 +30,29 @@ def _keys(s3: S3, prefix: str) -> dict[str, str]:
     return {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
 
 
+@pytest.mark.parametrize("runner", ["local", pytest.param("ray", marks=pytest.mark.soak)])
 def test_two_kills_in_a_bucket_leave_the_same_digests(
-    tiny: Tiny, undisturbed: Path, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, undisturbed: Path, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runner: str
 ) -> None:
-    run = "s3://curated/run"
+    name = f"run-{runner}"
+    run = f"s3://curated/{name}"
     one = ["runtime.workers=1", "runtime.cpus=1", "embed.batch_size=7"]
-    for stage, what, enough, runner in (("embed", "commits/part-", 3, "local"), ("sample", "commits/", 4, "ray")):
+    for stage, what, enough, where in (("embed", "commits/part-", 3, "local"), ("sample", "commits/", 4, runner)):
         with tiny.start(
-            "run", *tiny.words(run, *one, runner=runner), env=s3.env, log=tmp_path / f"{stage}.log"
+            "curate", *tiny.words(run, *one, runner=where), env=s3.env, log=tmp_path / f"{stage}.log"
         ) as started:
-            assert started.kill_when(lambda p=f"run/{stage}/{what}", n=enough: len(_keys(s3, p)) >= n)
-        assert f"run/{stage}/manifest.json" not in _keys(s3, f"run/{stage}")
-    before = _keys(s3, "run/source") | _keys(s3, "run/embed")
+            assert started.kill_when(lambda p=f"{name}/{stage}/{what}", n=enough: len(_keys(s3, p)) >= n)
+        assert f"{name}/{stage}/manifest.json" not in _keys(s3, f"{name}/{stage}")
+    before = _keys(s3, f"{name}/source") | _keys(s3, f"{name}/embed")
     assert "embed    Reused" in tiny.run(run, env=s3.env)
-    assert {k: v for k, v in _keys(s3, "run/").items() if k in before} == before, "nothing finished is written again"
+    assert {k: v for k, v in _keys(s3, f"{name}/").items() if k in before} == before, (
+        "nothing finished is written again"
+    )
     for key, value in s3.env.items():
         monkeypatch.setenv(key, value)
     s3fs.S3FileSystem.clear_instance_cache()  # a client keeps the server that it first saw
     assert digests(run) == digests(undisturbed)
-    names = {key.removeprefix("run/") for key in _keys(s3, "run/")}
+    names = {key.removeprefix(f"{name}/") for key in _keys(s3, f"{name}/")}
     local = {str(p.relative_to(undisturbed)) for p in undisturbed.rglob("*") if p.is_file()}
     assert {n for n in names if n.startswith(STAGES)} == {n for n in local if n.startswith(STAGES)}
 
@@ -70,7 +74,7 @@ def test_refusals_are_one_line(tiny: Tiny, s3: S3, case: str) -> None:
     run, env, says = REFUSALS[case]
     nowhere = {"AWS_CONFIG_FILE": str(tiny.home / "none"), "AWS_SHARED_CREDENTIALS_FILE": str(tiny.home / "none")}
     began = time.monotonic()
-    done = tiny.siglino("run", *tiny.words(run), env={**s3.env, **nowhere, **env})
+    done = tiny.siglino("curate", *tiny.words(run), env={**s3.env, **nowhere, **env})
     assert done.returncode == 1, done.stdout + done.stderr
     one_message(done.stderr, "StoreError: ", run, says)
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
@@ -80,6 +84,6 @@ def test_refusals_are_one_line(tiny: Tiny, s3: S3, case: str) -> None:
 def test_a_pool_that_cannot_be_reached_is_one_line(tiny: Tiny, s3: S3, tmp_path: Path) -> None:
     env = {**s3.env, "AWS_SECRET_ACCESS_KEY": "wrong"}
     words = tiny.words(tmp_path / "run", "source.uri=s3://curated/pool")
-    done = tiny.siglino("run", *words, env=env)
+    done = tiny.siglino("curate", *words, env=env)
     assert done.returncode == 1
     one_message(done.stderr, "StoreError: ", "s3://curated/pool")

@@ -13,15 +13,21 @@ from typing import Any
 
 import psutil
 import pytest
+import torch.distributed as dist
 
 from pipelines import train
 from pipelines.support.runtime import start_ray
+from pipelines.support.work import Work
+from pipelines.train.job import identity_of, job_of
 from siglino_core.config import Config, RuntimeConfig
+from siglino_core.device import choose
+from siglino_core.distillation.training.rank import run_rank
 from siglino_core.store import Manifest, Run
 from tests.e2e.tiny import MARK, Started, Tiny, kill_marked, leftovers, marked
 from tests.pipelines import distilling
 from tests.pipelines.curated import curated
 from tests.pipelines.distilling import STEPS, curve
+from tests.ranks import on_ranks
 
 pytestmark = pytest.mark.slow
 
@@ -85,11 +91,23 @@ def ray() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def pair(ground: Ground, ray: str) -> Path:
-    """An undisturbed training by two ranks."""
+def pair(ground: Ground) -> Path:
+    """An undisturbed training by two ranks: plain processes, which no one watches or starts again."""
     run = ground.run("pair")
-    ground.train(run, **RAY, train__keep_every=4)
+    cfg = ground.config(run, **RAY, train__keep_every=4)
+    on_ranks(train_beside, cfg, timeout=300)
+    train.run(cfg, Run(str(run)))  # all steps are done: it makes the artifact of them
     return run
+
+
+def train_beside(config: Config) -> None:
+    """One rank's training, from the job that Ray Train's workers get."""
+    run = Run(config.run)
+    sample, targets = (run.stage(name).require() for name in ("sample", "targets"))
+    fingerprint = identity_of(config, "float32", sample, targets).fingerprint
+    work = Work(run=run, stage=run.stage("train"), fingerprint=fingerprint, config=config)
+    device = choose("cpu", "fp32")
+    run_rank(job_of(work, sample, targets), device, rank=dist.get_rank(), world=dist.get_world_size())
 
 
 def steps_done(run: Path) -> int:
@@ -141,13 +159,26 @@ def test_two_ranks_learn(pair: Path, alone: Path) -> None:
     assert Run(str(pair)).stage("train").require().facts["ranks"] == 2
 
 
-def test_the_driver_dies_and_then_a_rank(tiny: Tiny, ground: Ground, pair: Path, ray: str, tmp_path: Path) -> None:
+def test_a_rank_dies(ground: Ground, pair: Path, ray: str) -> None:
     run = ground.run("bereft")
+    assert_it_outlives_a_rank(ground, run, ray)
+    assert_the_same(run, pair)
+
+
+@pytest.mark.soak
+def test_the_driver_dies_and_then_a_rank(tiny: Tiny, ground: Ground, pair: Path, ray: str, tmp_path: Path) -> None:
+    run = ground.run("bereft-twice")
     with tiny.start(*ground.words(run, **RAY), log=tmp_path / "log") as started:
         assert started.until(lambda: steps_done(run) >= 6)
         started.kill()
         assert started.family() == []
     assert not (run / "train" / "manifest.json").exists()
+    assert assert_it_outlives_a_rank(ground, run, ray) == "Resumed"
+    assert_the_same(run, pair)
+
+
+def assert_it_outlives_a_rank(ground: Ground, run: Path, ray: str) -> str:
+    """Train on Ray while one of the ranks is killed; what the stage says of itself."""
     killed: list[int] = []
     said: list[tuple[int, str]] = []
 
@@ -162,20 +193,23 @@ def test_the_driver_dies_and_then_a_rank(tiny: Tiny, ground: Ground, pair: Path,
     cfg = ground.config(run, **RAY)
     result = train.run(cfg, Run(str(run)), lambda stage, done, total, note="": said.append((done, note)))
     killer.join()
-    assert result.state == "Resumed"
     assert 4 < sum(killed) < STEPS, "all was done before the kill"
     again = [note for _, note in said].index("a worker died: from the newest checkpoint, on 2 ranks")
     assert said[again + 1][0] <= killed[0] + 4, "what the dead had said was said again"
-    assert_the_same(run, pair)
+    return result.state
 
 
-@pytest.mark.parametrize("ranks", [1, 3])
-def test_other_numbers_of_ranks_go_on_with_the_same_batches(ground: Ground, pair: Path, ranks: int) -> None:
+@pytest.mark.parametrize("ranks", [1, pytest.param(3, marks=pytest.mark.soak)])
+def test_other_numbers_of_ranks_go_on_with_the_same_batches(
+    ground: Ground, pair: Path, ranks: int, request: pytest.FixtureRequest
+) -> None:
     run = ground.run(f"from-two-on-{ranks}")
     shutil.copytree(pair / "train", run / "train")
     for name in ("commits", "student", "clusters", "checkpoints/step_00000012", "checkpoints/step_00000016"):
         shutil.rmtree(run / "train" / name)
     (run / "train" / "manifest.json").unlink()
+    if ranks > 1:
+        request.getfixturevalue("ray")
     place = {"train__loss__relation": "none", **LOCAL} if ranks == 1 else RAY
     manifest = ground.train(run, **{**place, "train__ranks": ranks})
     assert manifest.facts["ranks"] == ranks

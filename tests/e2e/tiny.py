@@ -1,6 +1,8 @@
 """A pool, an encoder and a run small enough to be done again and again, and the command line that does it."""
 
+import contextlib
 import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -17,8 +19,11 @@ from typing import Any
 import numpy as np
 import psutil
 import pyarrow as pa
+import pytest
+import s3fs
 from PIL import Image, ImageDraw
 
+from flows.cli import main
 from siglino_core.store import Run
 from tests.pictures import broken, encode
 from tests.pools import parquet_file
@@ -28,7 +33,6 @@ STAGES = ("source", "embed", "cluster", "sample")  # whose bytes depend on nothi
 CLASSES = ("disc", "square", "stripes", "rings", "checks", "slope")
 ROWS_PER_SHARD = 24
 TARGET = 60
-LIGHT = "tests.e2e.light"  # the command without Prefect
 MARK = "SIGLINO_TEST_MARK"  # in the environment of everything that a test starts, so that it can be found
 
 
@@ -185,7 +189,7 @@ class Tiny:
         mark = uuid.uuid4().hex
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", LIGHT, *args],
+                [sys.executable, "-m", "flows.cli", *args],
                 cwd=self.home,
                 env={**self.env(**(env or {})), MARK: mark},
                 stdin=subprocess.DEVNULL,
@@ -200,39 +204,34 @@ class Tiny:
         finally:
             started.kill()
 
-    def siglino(
-        self,
-        *args: str,
-        env: dict[str, str] | None = None,
-        seconds: float = 240,
-        prefect: bool = False,
-        **popen: Any,
-    ) -> subprocess.CompletedProcess[str]:
-        """`siglino ARGS` to its end: exit code, stdout, stderr; nothing of it is left.
+    def siglino(self, *args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """`siglino ARGS` to its end, in this process: exit code, stdout, stderr.
 
-        ``prefect``: the product's own command, which brings up Prefect's embedded API.
+        A process of its own would import torch for two seconds and find nothing else; what is killed has one (`start`).
         """
-        mark = uuid.uuid4().hex
-        try:
-            return subprocess.run(
-                [sys.executable, "-m", "flows.cli" if prefect else LIGHT, *args],
-                cwd=self.home,
-                env={**self.env(**(env or {})), MARK: mark},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=seconds,
-                start_new_session=True,
-                **popen,
-            )
-        finally:
-            kill_marked(mark)
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.chdir(self.home),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            patch.setattr(os, "environ", os.environ.copy())  # the command sets defaults
+            os.environ.clear()
+            os.environ.update(self.env(**(env or {})))
+            s3fs.S3FileSystem.clear_instance_cache()  # a client keeps the server that it first saw
+            try:
+                code = main(args)
+            except SystemExit as e:
+                code = int(e.code or 0)
+        s3fs.S3FileSystem.clear_instance_cache()
+        return subprocess.CompletedProcess(args, code, out.getvalue(), err.getvalue())
 
     def run(self, run: str | Path, *more: str, runner: str = "local", **options: Any) -> str:
         """A run to its good end; returns what it printed."""
         flags = [m for m in more if m.startswith("--")]
         settings = [m for m in more if not m.startswith("--")]
-        words = ["run", *flags, *self.words(run, *settings, runner=runner)]
+        words = ["curate", *flags, *self.words(run, *settings, runner=runner)]
         done = self.siglino(*words, **options)
         assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout

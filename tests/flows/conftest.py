@@ -17,11 +17,13 @@ def stand_in(stage: str, **functions: Any) -> ModuleType:
     """A stage's module that prices a row at seven bytes."""
     module = ModuleType(f"pipelines.{stage}")
 
-    def plan(config: Any, rows: int) -> Estimate:
+    def plan(config: Any, upstream: Any) -> Estimate:
+        rows = config.sample.target_size
         note = f"{stage}'s note"
         return Estimate(stage=stage, shards=1, rows=rows, bytes=7 * rows, device="A100", device_hours=800.0, note=note)
 
-    def choices(config: Any, rows: int) -> list[tuple[str, int]]:
+    def choices(config: Any) -> list[tuple[str, int]]:
+        rows = config.sample.target_size
         return [("online", 0), ("summary", 4400 * rows), ("int8", 560_000 * rows)]
 
     vars(module).update({"plan": plan, "choices": choices, **functions})

@@ -12,10 +12,10 @@ from rich.console import Console
 from flows.cli import main
 from flows.config import compose_config
 from flows.inspect import inspect
-from flows.plan import estimates
-from flows.words import hours, size
+from flows.plan import price
 from pipelines import cluster, sample
 from siglino_core.errors import ConfigError, StoreError
+from siglino_core.report.numbers import hours, size
 from siglino_core.store import Run
 from tests.pools import pictures, write_files
 from tests.stages import config, pool, write
@@ -35,13 +35,17 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 @pytest.mark.parametrize(
     ("argv", "code", "said"),
     [
-        (["run", "sed=1"], 2, "ConfigError: the command does not hold:\n  unknown key sed (did you mean seed?)"),
-        (["run", "--from", "sauce"], 2, "ConfigError: no such stage: sauce"),
+        (["curate", "sed=1"], 2, "ConfigError: the command does not hold:\n  unknown key sed (did you mean seed?)"),
+        (["curate", "--from", "sauce"], 2, "ConfigError: no such stage: sauce"),
         (["run", "--only", "embed", "--redo", "cluster"], 2, "ConfigError: cannot redo cluster"),
         (["plan", "seed=x"], 2, "ConfigError: the config does not hold:\n  seed: 'x' is not a whole number"),
         (["config", "experiment=dmo"], 2, "ConfigError: .*did you mean demo"),
         (["doctor", "+seed=1"], 2, "ConfigError: .*write seed=1"),
-        (["inspect", "/nowhere/run"], 1, "StoreError: /nowhere/run: there is no run here. Start one with: siglino run"),
+        (
+            ["inspect", "/nowhere/run"],
+            1,
+            "StoreError: /nowhere/run: there is no run here. Start one with: siglino cur",
+        ),
         (["plan", "source.uri=/nowhere/pool"], 1, "DataError: .*nowhere/pool"),
         (["report", "run=/nowhere/run", "sed=1"], 2, "unknown key sed"),
     ],
@@ -74,13 +78,13 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert caught.value.code == 0
     said = capsys.readouterr().out
     assert "siglino 0." in said
-    assert all(c in said for c in ("plan", "run", "distill", "inspect", "report", "doctor", "config"))
+    assert all(c in said for c in ("plan", "curate", "run", "distill", "inspect", "report", "doctor", "config"))
 
 
 def test_config_prints_what_it_resolved(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "experiment=demo", "seed=5"]) == 0
     out = capsys.readouterr().out
-    assert "\nseed: 5  # every random choice follows from it\n" in out
+    assert "\nseed: 5  # number from which every random choice follows\n" in out
     assert "# experiments: demo, openlvd, openlvd-high, published, smoke" in out
 
 
@@ -88,20 +92,20 @@ def test_the_plan_prices_openlvd_without_the_pool(capsys: pytest.CaptureFixture[
     assert main(["plan", "experiment=openlvd"]) == 0
     out = capsys.readouterr().out
     assert "2,300,000,000 images as configured, not listed" in out
-    assert "Next: siglino run experiment=openlvd" in out
+    assert "Next: siglino curate experiment=openlvd" in out
     for stage in ("source", "embed", "cluster", "sample", "report"):
         assert f"  {stage} " in out
     assert "A100-hours" in out
-    found = {e.stage: e for e in estimates(compose_config(["experiment=openlvd"]))}
+    found = price(compose_config(["experiment=openlvd"])).estimates
     assert all(e.device_hours > 0 for e in found.values())
     assert found["cluster"].device == "A100"
     assert found["cluster"].device_hours > 10 * found["embed"].device_hours  # exact assignment is too dear: it says so
     # 2.3e9 ViT-B/16 passes of 35 GFLOP at 125 TFLOP/s.
     assert found["embed"].device_hours == pytest.approx(2.3e9 * 35.2e9 / 125e12 / 3600, rel=0.01)
     assert found["source"].bytes < 2.3e9 * 1000  # pointers, not images
-    stored = estimates(compose_config(["experiment=openlvd", "source.keep=bytes"]))[0]
+    stored = price(compose_config(["experiment=openlvd", "source.keep=bytes"])).estimates["source"]
     assert stored.bytes > 2.3e9 * 50_000
-    header = estimates(compose_config(["experiment=openlvd", "source.verify=header"]))[0]
+    header = price(compose_config(["experiment=openlvd", "source.verify=header"])).estimates["source"]
     assert header.device_hours < found["source"].device_hours
 
 
@@ -112,7 +116,7 @@ def test_the_plan_of_a_listed_pool_does_nothing(tmp_path: Path, capsys: pytest.C
     assert "nothing is done yet" in capsys.readouterr().out
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pool"]
     with pytest.raises(ConfigError) as caught:
-        estimates(compose_config([*words, "sample.target_size=21", "cluster.num_clusters=[30]"]))
+        price(compose_config([*words, "sample.target_size=21", "cluster.num_clusters=[30]"]))
     assert str(caught.value) == (
         "sample.target_size=21 is larger than the pool (20 images)\n"
         "cluster.num_clusters=[30] asks for more centroids than images (20)"

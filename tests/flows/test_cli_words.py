@@ -30,12 +30,12 @@ def test_distill_takes_the_options_of_run(words: str) -> None:
     assert arguments.settings == ["experiment=demo"]
 
 
-@pytest.mark.parametrize("command", ["run", "distill"])
+@pytest.mark.parametrize("command", ["curate", "distill", "run"])
 def test_the_help_names_the_stages(command: str) -> None:
     from flows.cli import STAGES
-    from flows.stages import CURATE, DISTILL
+    from flows.stages import COMMANDS
 
-    assert STAGES[command].split(", ") == list({"run": CURATE, "distill": DISTILL}[command])
+    assert STAGES[command].split(", ") == list(COMMANDS[command])
 
 
 @pytest.mark.parametrize("words", ["run experiment=demo --rdeo sample", "inspect runs/demo --x", "inspect a b"])

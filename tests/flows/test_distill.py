@@ -16,7 +16,6 @@ from siglino_core.config import Config
 from siglino_core.errors import StoreError
 from siglino_core.models.hf import SigLinoHFConfig, SigLinoModel
 from siglino_core.store import Run
-from tests.e2e import light
 from tests.flows.conftest import stand_in
 from tests.siglino_core.models.tiny import TINY, filled
 from tests.stages import finish, trained
@@ -57,10 +56,6 @@ def called(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tu
 
         return stand_in(stage, run=work)
 
-    for name, held in light.STAND_INS.items():
-        module = ModuleType(name)
-        vars(module).update(held)
-        monkeypatch.setitem(sys.modules, name, module)
     for stage in ("targets", "train"):
         monkeypatch.setitem(sys.modules, f"pipelines.{stage}", done(stage))
     return asked
@@ -84,14 +79,14 @@ def test_the_farewell(run: Run, called: list, capsys: pytest.CaptureFixture[str]
     table = [line.split() for line in out.splitlines()]
     assert ["dinov3.patch", "1.01", "0.25"] in table
     assert ["siglip2.summary", "0.9877", "0.125"] in table
-    assert f"Student  {run.url}/export/student" in out
-    assert out.splitlines()[-1] == f"Next     siglino pca PHOTOS --model {run.url}/export/student"
+    assert f"Student          {run.url}/export/student" in out
+    assert out.splitlines()[-1] == f"Next             siglino pca PHOTOS --model {run.url}/export/student"
 
 
 def test_stages_are_chosen(run: Run, called: list, capsys: pytest.CaptureFixture[str]) -> None:
     out = distilled(run, capsys, "--only", "train", "--redo", "train")
     assert called == [("train", "always")]
-    assert out.splitlines()[-1] == f"Next     siglino inspect {run.url}"
+    assert out.splitlines()[-1] == f"Next             siglino inspect {run.url}"
     called.clear()
     distilled(run, capsys, "--from", "train")
     assert called == [("train", "no")]
@@ -106,7 +101,7 @@ def test_stages_are_chosen(run: Run, called: list, capsys: pytest.CaptureFixture
         (
             ["--only", "sample"],
             2,
-            "no such stage: sample. The stages are targets, train, export. `siglino run` has sample",
+            "no such stage: sample. The stages are targets, train, export. `siglino curate` has sample",
         ),
         (["--only", "train", "--redo", "export"], 2, "cannot redo export: this invocation runs train"),
         (["train.student=siglino-nan"], 2, "did you mean siglino-nano?"),
@@ -124,7 +119,7 @@ def test_without_a_finished_sample_the_command_refuses(tmp_path: Path, capsys: p
     assert main(["distill", f"run={tmp_path}/none"]) == 1
     err = capsys.readouterr().err
     assert err.startswith(f"StoreError: {tmp_path}/none: there is no finished sample here")
-    assert "Curate first: `siglino run`" in err
+    assert "Curate first: `siglino curate`" in err
     assert not (tmp_path / "none").exists()
 
 

@@ -1,25 +1,25 @@
 """Which stages one invocation runs, and what becomes of what is there."""
 
-from collections.abc import Sequence
-
 import pytest
 
-from flows.stages import CURATE, DISTILL, choose
+from flows.stages import CURATE, DISTILL, PATH, choose
 from siglino_core.errors import ConfigError
 
 ALL = ["source", "embed", "cluster", "sample", "report"]
 THEN = ["targets", "train", "export"]
 
 
-def chosen(*args: object, of: Sequence[str] = CURATE) -> list[tuple[str, str]]:
-    return [(c.stage, c.redo) for c in choose(of, *args)]  # type: ignore[arg-type]
+def chosen(*args: object, command: str = "curate") -> list[tuple[str, str]]:
+    return [(c.stage, c.redo) for c in choose(command, *args)]  # type: ignore[arg-type]
 
 
 def test_the_order() -> None:
     assert list(CURATE) == ALL
     assert list(DISTILL) == THEN
+    assert list(PATH) == ALL + THEN
+    assert chosen(None, None, ["report"], command="run")[4:] == [("report", "always"), *((s, "stale") for s in THEN)]
     assert chosen(None, None, []) == [(s, "no") for s in ALL]
-    assert chosen(None, None, [], of=DISTILL) == [(s, "no") for s in THEN]
+    assert chosen(None, None, [], command="distill") == [(s, "no") for s in THEN]
 
 
 @pytest.mark.parametrize("i", range(5))
@@ -36,9 +36,9 @@ def test_what_follows_a_redone_stage_is_made_again_if_it_is_stale() -> None:
 
 
 def test_the_distillation_is_chosen_from_in_the_same_way() -> None:
-    assert chosen("train", None, [], of=DISTILL) == [("train", "no"), ("export", "no")]
-    assert chosen(None, "export", ["export"], of=DISTILL) == [("export", "always")]
-    assert chosen(None, None, ["targets"], of=DISTILL) == [
+    assert chosen("train", None, [], command="distill") == [("train", "no"), ("export", "no")]
+    assert chosen(None, "export", ["export"], command="distill") == [("export", "always")]
+    assert chosen(None, None, ["targets"], command="distill") == [
         ("targets", "always"),
         ("train", "stale"),
         ("export", "stale"),
@@ -57,12 +57,12 @@ def test_the_distillation_is_chosen_from_in_the_same_way() -> None:
 )
 def test_faults(args: tuple, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        choose(CURATE, *args)
+        choose("curate", *args)
     assert said in str(caught.value)
 
 
 def test_a_stage_of_the_other_command_names_that_command() -> None:
     with pytest.raises(ConfigError, match=r"no such stage: train. .* `siglino distill` has train.$"):
-        choose(CURATE, "train", None, [])
-    with pytest.raises(ConfigError, match=r"The stages are targets, train, export. `siglino run` has sample, report.$"):
-        choose(DISTILL, "sample", None, ["report"])
+        choose("curate", "train", None, [])
+    with pytest.raises(ConfigError, match=r"are targets, train, export. `siglino curate` has sample, report.$"):
+        choose("distill", "sample", None, ["report"])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipelines import cluster
-from pipelines.support.runtime import Result
+from pipelines.support.runtime import Estimate, Result
 from siglino_core import schema
 from siglino_core.config import Config, Seeding
 from siglino_core.errors import ConfigError, DataError
@@ -243,10 +243,15 @@ def test_slices_of_centroids_change_nothing(tmp_path: Path, monkeypatch: pytest.
     assert len(digests) == 2
 
 
+def embedded(rows: int, dim: int) -> dict[str, Estimate]:
+    estimate = Estimate(stage="embed", shards=1, rows=rows, bytes=0, device="CPU core", device_hours=0, dim=dim)
+    return {"embed": estimate}
+
+
 def test_the_plan_grows_with_the_work() -> None:
-    small, large = cluster.plan(config(), 10_000, 64), cluster.plan(config(cluster=THOROUGH), 10_000, 64)
+    small, large = (cluster.plan(cfg, embedded(10_000, 64)) for cfg in (config(), config(cluster=THOROUGH)))
     assert 0 < small.device_hours < large.device_hours
     assert (small.rows, small.device) == (10_000, "CPU core")
     assert small.bytes > 10_000 * 40
     paper = config(cluster={"num_clusters": [20_000_000, 500_000], "iterations": 50, "fit_fraction": 0.4})
-    assert cluster.plan(paper, 2_300_000_000, 768).device == "A100"
+    assert cluster.plan(paper, embedded(2_300_000_000, 768)).device == "A100"

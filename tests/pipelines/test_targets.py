@@ -39,8 +39,8 @@ pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 def own_words(run: Run, spec: str, cfg: Config) -> list[Targets]:
     """What a teacher says of every image, asked one by one."""
     teacher, index, said = load_teacher(spec), ImageIndex.load(run.stage("sample")), []
-    work = units.Work(
-        run=run, config=cfg.targets, seed=0, device="cpu", dtype="float32", cards=(teacher.card,), fingerprint=""
+    work = units.TargetsWork(
+        run=run, stage=run.stage("targets"), config=cfg, dtype="float32", cards=(teacher.card,), fingerprint=""
     )
     for row, data in enumerate(index.read_images(Ranges(run.stage("sample").files), range(len(index)))):
         size = work.resolution.sizes(index.heights_N[row : row + 1], index.widths_N[row : row + 1])[0]

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines import targets
 from pipelines.targets.layout import plan_units, shares
-from siglino_core.config import Config, RuntimeConfig, Stored, TargetsConfig
+from siglino_core.config import Config, RuntimeConfig, SampleConfig, Stored, TargetsConfig
 from siglino_core.store import Run
 from tests.pipelines.curated import KEPT, config
 from tests.stages import table
@@ -44,11 +44,13 @@ def test_shares_are_as_equal_as_sizes_allow(sizes: list[int], total: int, wanted
     assert shares(sizes, total) == wanted
 
 
-PAPER = Config(targets=TargetsConfig(), runtime=RuntimeConfig(device="cpu"))
+PAPER = Config(
+    sample=SampleConfig(target_size=200_000_000), targets=TargetsConfig(), runtime=RuntimeConfig(device="cpu")
+)
 
 
 def test_every_choice_is_priced() -> None:
-    priced = dict(targets.choices(PAPER, 200_000_000))
+    priced = dict(targets.choices(PAPER))
     registers = 200e6 * 4 * 1024 * 2
     assert priced[Stored.ONLINE] == 0
     assert priced[Stored.SUMMARY] / 200e6 == 4352
@@ -57,21 +59,22 @@ def test_every_choice_is_priced() -> None:
 
 
 def test_a_plan_without_weights_or_images() -> None:
-    found = targets.plan(PAPER, 200_000_000)
+    found = targets.plan(PAPER, {})
     assert (found.bytes, found.device, found.rows) == (0, "A100", 200_000_000)
     assert "bf16 225 TB, int8 114 TB" in found.note
     flops = found.device_hours * 3600 * 0.4 * 312e12 / 10_000
     assert flops == pytest.approx(2 * 256 * (0.41e9 + 0.303e9), rel=0.1)  # two FLOPs a weight and patch, and attention
     stored = dataclasses.replace(PAPER, targets=dataclasses.replace(PAPER.targets, keep=Stored.INT8))
-    assert targets.plan(stored, 200_000_000).device_hours == pytest.approx(found.device_hours * 20001)
-    assert targets.plan(stored, 1000, patches=128).bytes < 0.6 * targets.plan(stored, 1000).bytes
+    assert targets.plan(stored, {}).device_hours == pytest.approx(found.device_hours * 20001)
+    assert targets.plan(stored, {}, patches=128).bytes < 0.6 * targets.plan(stored, {}).bytes
 
 
 def test_a_plan_agrees_with_what_is_written(run: Run, specs: list[str]) -> None:
-    cfg = config(specs, keep=Stored.BF16)
+    cfg = dataclasses.replace(config(specs, keep=Stored.BF16), sample=SampleConfig(target_size=KEPT))
     manifest = targets.run(cfg, run).manifest
     stored = table(run, "targets", "part-")
     mean = np.mean([h * w for h, w in zip(stored["height"].to_pylist(), stored["width"].to_pylist(), strict=True)])
     written = sum(size for name, (size, _) in manifest.files.items() if name.startswith("part-"))
-    assert targets.plan(cfg, KEPT, patches=float(mean)).bytes < written
-    assert dict(targets.choices(cfg, KEPT, float(mean)))[Stored.BF16] == targets.plan(cfg, KEPT, float(mean)).bytes
+    assert targets.plan(cfg, {}, patches=float(mean)).bytes < written
+    choices = dict(targets.choices(cfg, patches=float(mean)))
+    assert choices[Stored.BF16] == targets.plan(cfg, {}, patches=float(mean)).bytes

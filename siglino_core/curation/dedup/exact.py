@@ -72,11 +72,11 @@ def find(files: Files, shards: list[str], partition: int, partitions: int) -> pa
         StoreError: a source shard is missing.
     """
     with ThreadPoolExecutor(READERS) as pool:
-        found = list(pool.map(partial(_read, files, partition, partitions), shards))
-    words_N2 = np.concatenate([w for w, _ in found]) if found else np.zeros((0, 2), np.uint64)
-    row_N = np.concatenate([r for _, r in found]) if found else np.zeros(0, np.int32)
-    shard_N = np.repeat(np.arange(len(shards), dtype=np.int32), [len(r) for _, r in found])
-    del found
+        parts = list(pool.map(partial(_read, files, partition, partitions), shards))
+    words_N2 = np.concatenate([w for w, _ in parts]) if parts else np.zeros((0, 2), np.uint64)
+    row_N = np.concatenate([r for _, r in parts]) if parts else np.zeros(0, np.int32)
+    shard_N = np.repeat(np.arange(len(shards), dtype=np.int32), [len(r) for _, r in parts])
+    del parts
     copy, kept = copies(words_N2)
     names = pa.array(shards, pa.string())
     digits = words_N2[copy].astype(">u8").tobytes().hex()
@@ -95,9 +95,9 @@ def find(files: Files, shards: list[str], partition: int, partitions: int) -> pa
 def _read(files: Files, partition: int, partitions: int, shard: str) -> tuple[np.ndarray, np.ndarray]:
     name = f"{shard}.parquet"
     with files.parquet(name) as file, reported(f"{files.url}/{name}"):
-        found = words(file.read(["image_id"], use_threads=False).column(0), f"{files.url}/{name}")
-    rows = np.flatnonzero(in_partition(found, partition, partitions)).astype(np.int32)
-    return found[rows], rows
+        words_N2 = words(file.read(["image_id"], use_threads=False).column(0), f"{files.url}/{name}")
+    rows = np.flatnonzero(in_partition(words_N2, partition, partitions)).astype(np.int32)
+    return words_N2[rows], rows
 
 
 def duplicate_rows(source: Stage, shard: str, partitions: Iterable[str] | None = None) -> np.ndarray:
@@ -109,8 +109,8 @@ def duplicate_rows(source: Stage, shard: str, partitions: Iterable[str] | None =
         partitions: names of its duplicates shards, if they are known; else they are read from its plan.
     """
     if partitions is None:
-        partitions = [s["name"] for s in source.shards() if s["name"].startswith(PREFIX)]
-    found = []
+        partitions = [s["name"] for s in source.shards("duplicates")]
+    rows = []
     for partition in partitions:
         name = file_of(partition)
         with reported(f"{source.files.url}/{name}"), source.files.parquet(name) as file:
@@ -120,5 +120,5 @@ def duplicate_rows(source: Stage, shard: str, partitions: Iterable[str] | None =
                 if stats is not None and stats.has_min_max and not stats.min <= shard <= stats.max:
                     continue
                 table = file.read_row_group(g, ["shard", "row"])
-                found.append(table.filter(pc.field("shard") == shard)["row"].to_numpy())
-    return np.sort(np.concatenate(found)).astype(np.int32) if found else np.zeros(0, np.int32)
+                rows.append(table.filter(pc.field("shard") == shard)["row"].to_numpy())
+    return np.sort(np.concatenate(rows)).astype(np.int32) if rows else np.zeros(0, np.int32)

@@ -79,8 +79,8 @@ class ImageIndex:
             return cls._of(shards, _in_memory(sample, manifest, shards))
         folder = cache.expanduser().absolute() / manifest.digest
         with reported(str(cache)):
-            if (found := cls._mapped(folder)) is not None:
-                return found
+            if (index := cls._mapped(folder)) is not None:
+                return index
             folder.parent.mkdir(parents=True, exist_ok=True)
             with (folder.parent / f".{folder.name}.lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets go of it when its process dies
@@ -141,10 +141,10 @@ class ImageIndex:
 
     @classmethod
     def _reopen(cls, folder: Path) -> "ImageIndex":
-        found = cls._mapped(folder)
-        if found is None:
+        index = cls._mapped(folder)
+        if index is None:
             raise StoreError(f"{folder}: the index that was cached here is gone or cut short. Run again to rebuild it.")
-        return found
+        return index
 
 
 def _arrays(images: int, levels: int) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:

@@ -42,14 +42,14 @@ class CuratedSets:
 
     def read(self, rows_B: np.ndarray) -> list[bytes]:
         """The encoded images; raises as `ImageIndex.read_images`."""
-        found = [b""] * len(rows_B)
-        of_B = self._sets(rows_B)
-        for s in np.unique(of_B):
-            mine = np.flatnonzero(of_B == s)
-            images = self.indexes[s].read_images(self.ranges[s], rows_B[mine] - self.starts[s])
-            for i, data in zip(mine, images, strict=True):
-                found[i] = data
-        return found
+        contents = [b""] * len(rows_B)
+        set_B = self._sets(rows_B)
+        for s in np.unique(set_B):
+            places = np.flatnonzero(set_B == s)
+            images = self.indexes[s].read_images(self.ranges[s], rows_B[places] - self.starts[s])
+            for i, data in zip(places, images, strict=True):
+                contents[i] = data
+        return contents
 
     def image_ids(self, rows_B: np.ndarray) -> list[str]:
         """The images' ids."""

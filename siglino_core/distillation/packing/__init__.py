@@ -1,6 +1,6 @@
 """Token-balanced batches: which images share a sequence, and which sequences share a step."""
 
-from siglino_core.distillation.packing.config import Cost, Match, PackingConfig, default_max_images
+from siglino_core.distillation.packing.cost import Cost, default_max_images
 from siglino_core.distillation.packing.measures import Measures, measure
 from siglino_core.distillation.packing.mixture import Mixture, Part, grids, mix, native_between
 from siglino_core.distillation.packing.plan import Cursor, Pack, Plan
@@ -8,11 +8,9 @@ from siglino_core.distillation.packing.plan import Cursor, Pack, Plan
 __all__ = [
     "Cost",
     "Cursor",
-    "Match",
     "Measures",
     "Mixture",
     "Pack",
-    "PackingConfig",
     "Part",
     "Plan",
     "default_max_images",

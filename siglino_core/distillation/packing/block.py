@@ -8,8 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
+from siglino_core.config import PackConfig
 from siglino_core.distillation.packing.bestfit import best_fit
-from siglino_core.distillation.packing.config import PackingConfig
 from siglino_core.distillation.packing.mixture import PIECE, Mixture, Part
 from siglino_core.errors import DataError
 from siglino_core.hashing import key_of, uniform
@@ -44,13 +44,13 @@ class Block:
         return np.add.reduceat(self.tokens_N**2, self.start_P)
 
 
-def make_block(mixture: Mixture, config: PackingConfig, max_images: int, number: int) -> Block:
+def make_block(mixture: Mixture, config: PackConfig, max_images: int, prefix: int, number: int) -> Block:
     """A block, counted over all epochs. An epoch's blocks are of one length, give or take an image."""
     blocks = -(-len(mixture) // config.block)
     epoch, nth = divmod(number, blocks)
     first, last = (len(mixture) * n // blocks for n in (nth, nth + 1))
     part_N, index_N = mixture.draw(epoch, np.arange(first, last))
-    tokens_N = mixture.patches(part_N, index_N) + config.prefix
+    tokens_N = mixture.patches(part_N, index_N) + prefix
     order_N, start_P = best_fit(tokens_N, capacity=config.capacity, max_images=max_images, look_ahead=config.look_ahead)
     size_P = np.diff(start_P, append=len(order_N))
     # Packs that were filled early and late are not alike: the large images go first.
@@ -62,7 +62,7 @@ def make_block(mixture: Mixture, config: PackingConfig, max_images: int, number:
     return Block(epoch, part_N[order_N], index_N[order_N], tokens_N[order_N], ends_P - size_P, size_P)
 
 
-def check(mixture: Mixture, config: PackingConfig) -> float:
+def mean_tokens(mixture: Mixture, capacity: int, prefix: int) -> float:
     """The mean tokens of an epoch's images, after a look at every one of them.
 
     Raises:
@@ -72,16 +72,16 @@ def check(mixture: Mixture, config: PackingConfig) -> float:
     for part in mixture.parts:
         total = 0
         for i in range(0, len(part), PIECE):
-            tokens_N = part.patches(slice(i, i + PIECE)) + config.prefix
+            tokens_N = part.patches(slice(i, i + PIECE)) + prefix
             total += int(tokens_N.sum())
             if part.grids_N2[i : i + PIECE].min() < 1:
                 at = int(part.grids_N2[i : i + PIECE].min(axis=1).argmin())
                 raise DataError(f"{_name(part, i + at)}: each side at least 1")
-            if tokens_N.max() > config.capacity:
+            if tokens_N.max() > capacity:
                 at = int(tokens_N.argmax())
                 raise DataError(
                     f"{_name(part, i + at)} are {tokens_N[at]} tokens with its prefix, a pack holds capacity="
-                    f"{config.capacity}: raise it, or lower the part's max_pixels"
+                    f"{capacity}: raise it, or lower the part's max_pixels"
                 )
         means.append(total / len(part))
     return float(np.average(means, weights=weights))

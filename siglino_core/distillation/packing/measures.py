@@ -34,10 +34,10 @@ def measure(plan: Plan, steps: Iterable[int], world: int) -> Measures:
     packs = plan.config.packs_per_step
     if world < 1 or packs % world:
         raise ValueError(f"packs_per_step={packs} over {world} ranks: every rank holds as many")
-    found = [plan.sums(step) for step in steps]
-    if not found:
+    sums = [plan.sums(step) for step in steps]
+    if not sums:
         raise ValueError("no steps to measure")
-    tokens_SV, cost_SV, images_SV = (np.stack(values) for values in zip(*found, strict=True))
+    tokens_SV, cost_SV, images_SV = (np.stack(values) for values in zip(*sums, strict=True))
     return Measures(
         padding=1 - float(tokens_SV.mean()) / plan.config.capacity,
         token_imbalance=imbalance(_of_ranks(tokens_SV, world)),

@@ -10,8 +10,9 @@ from functools import cached_property
 
 import numpy as np
 
-from siglino_core.distillation.packing.block import Block, check, make_block
-from siglino_core.distillation.packing.config import Cost, PackingConfig, default_max_images
+from siglino_core.config import PackConfig
+from siglino_core.distillation.packing.block import Block, make_block, mean_tokens
+from siglino_core.distillation.packing.cost import Cost, default_max_images
 from siglino_core.distillation.packing.match import deal
 from siglino_core.distillation.packing.mixture import Mixture
 from siglino_core.errors import DataError
@@ -86,15 +87,18 @@ class Plan:
         mixture: the images.
         config: the settings.
         cost: of an image; e.g. `Cost.of` the student.
+        prefix: tokens of an image beside its patches.
         cursor: from an equal plan's `cursor`.
 
     Raises:
         DataError: an image has more tokens than a pack holds, or none; or ``cursor`` is another plan's.
     """
 
-    def __init__(self, mixture: Mixture, config: PackingConfig, cost: Cost, *, cursor: Cursor | None = None) -> None:
-        self.mixture, self.config, self.cost = mixture, config, cost
-        mean = check(mixture, config)
+    def __init__(
+        self, mixture: Mixture, config: PackConfig, cost: Cost, *, prefix: int = 5, cursor: Cursor | None = None
+    ) -> None:
+        self.mixture, self.config, self.cost, self.prefix = mixture, config, cost, prefix
+        mean = mean_tokens(mixture, config.capacity, prefix)
         self.max_images = config.max_images or default_max_images(config.capacity, mean)
         if cursor is not None and cursor.fingerprint != self.fingerprint:
             raise DataError(
@@ -110,7 +114,7 @@ class Plan:
     def fingerprint(self) -> str:
         """A hash of all that decides which images meet in a pack: seconds for 200M images."""
         c = self.config
-        return fingerprint([self.mixture.fingerprint, c.capacity, self.max_images, c.prefix, c.look_ahead, c.block])
+        return fingerprint([self.mixture.fingerprint, c.capacity, self.max_images, self.prefix, c.look_ahead, c.block])
 
     def step(self, step: int) -> tuple[Pack, ...]:
         """All packs of a global step, by virtual shard."""
@@ -172,9 +176,8 @@ class Plan:
         part_N, index_N = window.part_N[images], window.index_N[images]
         grid_N2, row_N = np.empty((len(part_N), 2), np.uint16), np.empty(len(part_N), np.int64)
         for part in np.unique(part_N):
-            mine = part_N == part
-            source = self.mixture.parts[part]
-            grid_N2[mine], row_N[mine] = source.grids_N2[index_N[mine]], source.rows(index_N[mine])
+            chosen_N, source = part_N == part, self.mixture.parts[part]
+            grid_N2[chosen_N], row_N[chosen_N] = source.grids_N2[index_N[chosen_N]], source.rows(index_N[chosen_N])
         return Pack(
             epoch=int(window.epoch_P[number]),
             parts_N=part_N,
@@ -195,9 +198,9 @@ class Plan:
         block = self._block_with(first)
         pieces: list[tuple[Block, slice]] = []
         while True:
-            found = self._get(block)
+            packed = self._get(block)
             before = self._ends[block - self._first]
-            pieces.append((found, slice(max(first - before, 0), min(last - before, len(found.start_P)))))
+            pieces.append((packed, slice(max(first - before, 0), min(last - before, len(packed.start_P)))))
             if self._ends[block - self._first + 1] >= last:
                 break
             block += 1
@@ -227,7 +230,7 @@ class Plan:
     def _get(self, number: int) -> Block:
         """A block; the last one is kept, and the row of packs goes on with it if it comes next."""
         if self._block is None or self._block[0] != number:
-            self._block = number, make_block(self.mixture, self.config, self.max_images, number)
+            self._block = number, make_block(self.mixture, self.config, self.max_images, self.prefix, number)
         block = self._block[1]
         if number == self._first + len(self._ends) - 1:
             self._ends.append(self._ends[-1] + len(block.start_P))

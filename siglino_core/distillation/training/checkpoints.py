@@ -72,7 +72,7 @@ class Checkpoints:
             ConfigError: one is of another training.
         """
         names = [n for n in self.files.sizes() if n.count("/") == 1 and n.endswith(f"/{MARK}")]
-        found = []
+        kept = []
         for name, text in self.files.read_many(names).items():
             about = json.loads(text)
             if about["fingerprint"] != self.fingerprint:
@@ -80,8 +80,8 @@ class Checkpoints:
                     f"{self.files.url}/{name}: a checkpoint of another training (model, data or settings). "
                     "Use --redo train to begin anew, or another run=URL."
                 )
-            found.append(Kept(step=about["step"], name=name.partition("/")[0], about=about))
-        return sorted(found, key=lambda k: k.step)
+            kept.append(Kept(step=about["step"], name=name.partition("/")[0], about=about))
+        return sorted(kept, key=lambda k: k.step)
 
     def save(self, state: Mapping[str, Tensor], config: Mapping[str, Any], about: dict[str, Any]) -> None:
         """Begin to write; all ranks call it. One that is being written is finished first.

@@ -40,9 +40,9 @@ class ClusterLoss:
     def gather(self, device: str = "cpu", group: dist.ProcessGroup | None = None) -> None:
         """Add what all ranks have taken in since the last call; all ranks call it."""
         if dist.is_available() and dist.is_initialized():
-            found = self._pending.to(device)
-            dist.all_reduce(found, group=group)
-            self._pending = found.cpu()
+            pending = self._pending.to(device)
+            dist.all_reduce(pending, group=group)
+            self._pending = pending.cpu()
         self.total += self._pending
         self._pending = torch.zeros_like(self.total)
 

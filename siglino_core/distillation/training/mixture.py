@@ -7,7 +7,7 @@ import numpy as np
 
 from siglino_core.config import Config, PartConfig
 from siglino_core.distillation.curated.sets import CuratedSets
-from siglino_core.distillation.packing import Cost, Cursor, Mixture, PackingConfig, Part, Plan, native_between
+from siglino_core.distillation.packing import Cost, Cursor, Mixture, Part, Plan, native_between
 from siglino_core.errors import ConfigError
 from siglino_core.models.resolution import Resolution
 
@@ -64,17 +64,7 @@ def mixture_of(config: Config, sets: CuratedSets, patch_size: int) -> Mixture:
 
 def plan_of(config: Config, mixture: Mixture, *, prefix: int, cost: Cost, cursor: Cursor | None = None) -> Plan:
     """Which images meet in which pack of which step."""
-    pack = config.train.pack
-    packing = PackingConfig(
-        packs_per_step=pack.packs_per_step,
-        capacity=pack.capacity,
-        max_images=pack.max_images or None,
-        prefix=prefix,
-        look_ahead=pack.look_ahead,
-        window=pack.window,
-        match=pack.match,
-    )
-    return Plan(mixture, packing, cost, cursor=cursor)
+    return Plan(mixture, config.train.pack, cost, prefix=prefix, cursor=cursor)
 
 
 def _shifted(rows_N: np.ndarray | None, start: int, count: int) -> np.ndarray | None:

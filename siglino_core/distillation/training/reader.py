@@ -103,8 +103,10 @@ class Images(Dataset[Batch | SiglinoError]):
             return np.zeros(len(rows_B), bool)
         out_B = np.empty(len(rows_B), bool)
         for epoch in np.unique(epochs_B):
-            mine = epochs_B == epoch
-            out_B[mine] = uniform(key_of(self.flip_seed, "flip", int(epoch)), rows_B[mine].astype(np.uint64)) < 0.5
+            in_epoch = epochs_B == epoch
+            out_B[in_epoch] = (
+                uniform(key_of(self.flip_seed, "flip", int(epoch)), rows_B[in_epoch].astype(np.uint64)) < 0.5
+            )
         return out_B
 
 
@@ -158,14 +160,14 @@ def batches(
         worker_init_fn=_alone,
         multiprocessing_context="spawn",  # threads of gloo, NCCL and Ray do not outlive a fork
     )
-    found = iter(loader)
+    iterator = iter(loader)
     while True:
         try:
-            batch = next(found)
+            batch = next(iterator)
         except StopIteration:
             return
         except (RuntimeError, OSError, EOFError) as e:  # what torch says of a dead worker, or a pipe that broke off
-            if not _died(found):
+            if not _died(iterator):
                 raise
             raise _dead(e) from e
         if isinstance(batch, SiglinoError):
@@ -189,10 +191,10 @@ def _dead(error: Exception) -> WorkerError:
     return WorkerError(f"a process that reads images died ({why}). Out of memory? Try fewer train.num_workers.")
 
 
-def _died(found: Any, seconds: float = 5.0) -> bool:
+def _died(iterator: Any, seconds: float = 5.0) -> bool:
     """Whether a loader's process is gone; a pipe may tell of its end before the system does."""
     deadline = time.monotonic() + seconds
-    while all(worker.is_alive() for worker in found._workers):
+    while all(worker.is_alive() for worker in iterator._workers):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)

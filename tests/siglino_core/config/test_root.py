@@ -78,6 +78,11 @@ def test_every_fault_at_once() -> None:
         ({"source": {"keep": "all"}}, "source.keep: 'all' is not one of bytes, pointer"),
         ({"source": {"rows_per_shard": 65537}}, "source.rows_per_shard: 65537 is above 65536"),
         ({"run": ""}, "run: a folder or URL is needed"),
+        ({"train": {"pack": {"packs_per_step": 0}}}, "train.pack.packs_per_step: 0 is below 1"),
+        ({"train": {"pack": {"capacity": 2**31}}}, "train.pack.capacity: 2147483648 is above 1.67772e+07"),
+        ({"train": {"pack": {"look_ahead": 12}}}, "train.pack.look_ahead: 12 is not a multiple of 8"),
+        ({"train": {"pack": {"block": 0}}}, "train.pack.block: 0 is below 1"),
+        ({"train": {"pack": {"match": "best"}}}, "train.pack.match: 'best' is not one of none, shards, global"),
     ],
 )
 def test_each_fault_names_key_value_and_what_is_wanted(values: Any, said: str) -> None:

@@ -126,7 +126,7 @@ def small(**changes: Any) -> CurationReport:
                 url="runs/demo/source",
             ),
         ),
-        command="siglino run experiment=smoke run=runs/demo",
+        command="siglino curate experiment=smoke run=runs/demo",
         config_yaml="run: runs/demo\nseed: 0\n",
         software={"siglino": "0.1.0"},
     )

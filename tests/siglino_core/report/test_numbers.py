@@ -6,11 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from siglino_core.report import charts, words
+from siglino_core.report import charts, numbers, words
 from siglino_core.report.axes import Scale, share_tick, short
 from siglino_core.report.curation import Interval
 from siglino_core.report.headline import headline, judge
-from siglino_core.report.measures import doubling_bins, effective_number, random_counts, ranked_shares
+from siglino_core.report.measures import doubling_bins, random_counts, ranked_shares
+from siglino_core.statistics.diversity import effective_number
 from tests.siglino_core.report import samples
 
 
@@ -83,15 +84,15 @@ def test_no_baseline_is_said() -> None:
 
 
 def test_numbers_as_they_are_read() -> None:
-    assert [words.number(v) for v in (1234567, 71.234, 0.01234, 12.0, float("nan"))] == [
+    assert [numbers.number(v) for v in (1234567, 71.234, 0.01234, 12.0, float("nan"))] == [
         "1,234,567",
         "71.2",
         "0.0123",
         "12",
         "–",
     ]
-    assert [words.percent(v) for v in (0.153, 1.0, 0.0, 1e-6)] == ["15.3%", "100.0%", "0.0%", "<0.1%"]
-    assert [words.duration(s) for s in (0.42, 12.3, 59.97, 245, 12_000)] == [
+    assert [numbers.percent(v) for v in (0.153, 1.0, 0.0, 1e-6)] == ["15.3%", "100.0%", "0.0%", "<0.1%"]
+    assert [numbers.duration(s) for s in (0.42, 12.3, 59.97, 245, 12_000)] == [
         "0.42 s",
         "12.3 s",
         "1 min 00 s",

@@ -30,7 +30,7 @@ def identity(**config: Any) -> Identity:
 
 
 def shards(n: int = 3) -> list[dict[str, Any]]:
-    return [{"name": f"part-{i:05d}", "first": i} for i in range(n)]
+    return [{"name": f"part-{i:05d}", "kind": "part", "first": i} for i in range(n)]
 
 
 def write(stage: Stage, shard: dict[str, Any], who: Identity | None = None) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def life(run: Run) -> None:
     """A stage from its beginning to its end, on any store."""
     stage = run.stage("embed")
     assert (stage.manifest(), stage.shards(), stage.commits()) == (None, [], {})
-    with pytest.raises(StoreError, match=r"embed is not finished: run `siglino run --from embed` first"):
+    with pytest.raises(StoreError, match=r"embed is not finished: run `siglino curate --from embed` first"):
         stage.require()
     todo = stage.begin(identity(), shards)
     assert (todo.state, todo.shards, todo.missing) == ("Computed", shards(), shards())
@@ -248,7 +248,7 @@ import sys
 from tests.siglino_core.store.test_stage import identity, write
 from siglino_core.store import Run
 stage = Run(sys.argv[1]).stage("embed")
-plan = [{"name": f"part-{i:05d}", "first": i} for i in range(300)]
+plan = [{"name": f"part-{i:05d}", "kind": "part", "first": i} for i in range(300)]
 todo = stage.begin(identity(), lambda: plan)
 for shard in todo.missing:
     write(stage, shard)
@@ -340,8 +340,9 @@ def test_of_two_configs_that_begin_together_one_wins(tmp_path: Path) -> None:
 
 def test_a_manifest_of_another_version(tmp_path: Path) -> None:
     stage = Run(str(tmp_path)).stage("embed")
-    found = dataclasses.asdict(finished(stage))
+    finished(stage)
     path = tmp_path / "embed/manifest.json"
+    found = json.loads(path.read_text())
     path.write_text(json.dumps({**found, "of_the_future": 1}))
     assert stage.require().digest == found["digest"]
     del found["software"], found["facts"]  # which have defaults
@@ -360,11 +361,11 @@ def test_work_is_counted_wherever_it_was_done(tmp_path: Path) -> None:
     """What went before the writer, and the units that only led to the artifact."""
     stage = Run(str(tmp_path)).stage("embed")
     who = identity()
-    todo = stage.begin(who, lambda: [{"name": "scratch"}, {"name": "part-00000"}])
+    todo = stage.begin(who, lambda: [{"name": "scratch", "kind": "scratch"}, {"name": "part-00000", "kind": "part"}])
     for name, worked in (("scratch", 30.0), ("part-00000", 5.0)):
         with stage.writer(name, who.fingerprint, worked=worked) as out:
             out.commit(rows=1)
-    manifest = stage.finish(who, todo, shards=[{"name": "part-00000"}])
+    manifest = stage.finish(who, todo, shards=todo.shards[1:])
     assert 35 <= manifest.seconds < 36
     assert manifest.rows == 1
 
@@ -397,3 +398,16 @@ def test_images_and_plain_columns_are_stored_as_they_are(run: Run) -> None:
         "embedding": ("ZSTD", False),
         "bytes": ("UNCOMPRESSED", False),
     }
+
+
+def test_a_run_of_an_earlier_version_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    stage = Run(str(tmp_path)).stage("embed")
+    finished(stage)
+    for name in ("plan.json", "manifest.json"):
+        path = tmp_path / "embed" / name
+        path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "format"}))
+    says = r"embed was made by an earlier version of this software, .* --redo embed to make it again.$"
+    for ask in (stage.manifest, stage.require, stage.shards, lambda: stage.begin(identity(), shards)):
+        with pytest.raises(ConfigError, match=says):
+            ask()
+    assert stage.begin(identity(), shards, redo="always").state == "Computed"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siglino_core.distillation.packing import Match
+from siglino_core.config import Match
 from siglino_core.distillation.packing.match import deal
 from siglino_core.distillation.packing.measures import imbalance
 

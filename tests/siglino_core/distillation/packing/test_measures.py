@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from siglino_core.distillation.packing import Cost, Match, Mixture, PackingConfig, Plan, measure
+from siglino_core.config import Match, PackConfig
+from siglino_core.distillation.packing import Cost, Mixture, Plan, measure
 from siglino_core.distillation.packing.measures import greedy, imbalance, padded_to_longest
 from siglino_core.models.config import PRESETS
 from tests.siglino_core.distillation.packing.sizes import NATIVE, mixed, of_tokens, web
@@ -16,7 +17,7 @@ def test_by_hand() -> None:
 
 
 def test_a_rank_works_on_every_world_th_shard() -> None:
-    config = PackingConfig(packs_per_step=6, capacity=60, match=Match.NONE)
+    config = PackConfig(packs_per_step=6, capacity=60, match=Match.NONE)
     found = Plan(of_tokens(*range(20, 60)), config, Cost(linear=1, quadratic=1))
     ranks = np.array([[sum(p.tokens for p in found.packs_for(0, rank, 3)) for rank in range(3)]], float)
     assert imbalance(ranks) > 0
@@ -24,7 +25,7 @@ def test_a_rank_works_on_every_world_th_shard() -> None:
 
 
 def test_of_a_plan() -> None:
-    found = Plan(of_tokens(10, 20), PackingConfig(packs_per_step=2, capacity=20, window=1), Cost(linear=1, quadratic=1))
+    found = Plan(of_tokens(10, 20), PackConfig(packs_per_step=2, capacity=20, window=1), Cost(linear=1, quadratic=1))
     got = measure(found, range(3), 2)
     assert got.padding == pytest.approx(0.25)
     assert got.token_imbalance == pytest.approx(20 / 15 - 1)
@@ -42,7 +43,7 @@ def test_bars_over_32_ranks(sizes: str) -> None:
     mixture: Mixture = web(120_000, NATIVE) if sizes == "native" else mixed(120_000)
     cost = Cost.of(PRESETS["siglino-moe-0.3b"])
     for match, bar in ((Match.SHARDS, 0.035), (Match.GLOBAL, 0.015)):
-        got = measure(Plan(mixture, PackingConfig(packs_per_step=32, match=match), cost), range(5 * 64), 32)
+        got = measure(Plan(mixture, PackConfig(packs_per_step=32, match=match), cost), range(5 * 64), 32)
         assert got.padding <= 0.005
         assert got.token_imbalance <= 0.007
         assert got.flop_imbalance <= bar

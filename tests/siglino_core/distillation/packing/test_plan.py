@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siglino_core.distillation.packing import Cost, Cursor, Match, Mixture, Pack, PackingConfig, Plan
+from siglino_core.config import Match, PackConfig
+from siglino_core.distillation.packing import Cost, Cursor, Mixture, Pack, Plan
 from siglino_core.distillation.packing.block import Block
 from siglino_core.errors import DataError
 from tests.siglino_core.distillation.packing.sizes import NATIVE, mixed, of_tokens, web
@@ -18,7 +19,7 @@ COST = Cost(linear=1000.0, quadratic=1.0)
 
 def plan(mixture: Mixture, cursor: Cursor | None = None, **config: object) -> Plan:
     small = {"packs_per_step": 4, "window": 3, "block": 100, "look_ahead": 16}
-    return Plan(mixture, PackingConfig(**{**small, **config}), COST, cursor=cursor)  # type: ignore[arg-type]
+    return Plan(mixture, PackConfig(**{**small, **config}), COST, cursor=cursor)  # type: ignore[arg-type]
 
 
 def ids(packs: tuple[Pack, ...]) -> list[tuple[int, ...]]:

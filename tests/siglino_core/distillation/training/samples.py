@@ -43,7 +43,7 @@ def sample(run: Run, images: list[list[dict[str, Any]]], *, indexed: bool = True
     """The stage, with a shard for each list."""
     stage = run.stage("sample")
     identity = Identity(stage="sample", version=version, config={}, inputs={})
-    todo = stage.begin(identity, lambda: [{"name": f"part-{i:05d}"} for i in range(len(images))])
+    todo = stage.begin(identity, lambda: [{"name": f"part-{i:05d}", "kind": "part"} for i in range(len(images))])
     for unit, mine in zip(todo.shards, images, strict=True):
         with stage.writer(unit["name"], identity.fingerprint) as out:
             name, wanted = f"images/{unit['name']}.parquet", schema.images(LEVELS)
