@@ -76,8 +76,8 @@ def single_thread() -> None:
 def memory_reused() -> Iterator[None]:
     """Inside, what a network frees stays with the process, up to 1 GB, and its next layer finds it there.
 
-    glibc asks the kernel for every array above 32 MB, and gives it back: a fifth of the time of a small convolutional
-    network on a CPU is spent on pages that come zeroed. Elsewhere than under glibc this does nothing.
+    glibc asks the kernel for every array above 32 MB, and gives it back: a fifth to a third of a small convolutional
+    network's time on a CPU is spent on pages that come zeroed. Elsewhere than under glibc this does nothing.
     """
     libc = ctypes.CDLL(None)
     if sys.platform != "linux" or not hasattr(libc, "mallopt"):

@@ -18,7 +18,7 @@ from torch import Tensor
 from pipelines.support.work import Work
 from siglino_core import schema
 from siglino_core.config import Stored, TargetsConfig
-from siglino_core.device import choose, single_thread
+from siglino_core.device import choose, memory_reused, single_thread
 from siglino_core.distillation.targets.checked import checked_targets, to_half
 from siglino_core.distillation.targets.codec import DENSE, Codec
 from siglino_core.distillation.targets.measures import ErrorMeter
@@ -61,6 +61,7 @@ class TargetsWork(Work):
         return Resolution(patch_size=self.cards[0].patch_size, **bounds)
 
 
+@memory_reused()
 def moments(work: TargetsWork, unit: Shard) -> dict[str, Any]:
     """Means and covariances of each teacher's outputs, over some images of a few shards."""
     writer = work.writer(unit["name"])
@@ -107,6 +108,7 @@ def statistics(work: TargetsWork, parts: Sequence[Shard], unit: Shard) -> dict[s
         return out.commit(rows=images if work.settings.keep is Stored.ONLINE else 0, facts=facts)
 
 
+@memory_reused()
 def part(work: TargetsWork, unit: Shard) -> dict[str, Any]:
     """The targets of a training shard, row by row, and where each lies in the file."""
     keep = work.settings.keep

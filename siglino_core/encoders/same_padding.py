@@ -5,6 +5,8 @@ the input into a larger one for it. Here the kernel has a row and a column of ze
 equal on both sides: what is added to a sum are zeros.
 """
 
+from typing import TypeGuard
+
 import torch
 import torch.nn.functional as F
 from timm.layers.conv2d_same import Conv2dSame
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 def fold_padding(module: nn.Module) -> None:
     """Replace every stride-2 convolution with 'same' padding inside ``module``."""
     for name, child in list(module.named_children()):
-        if isinstance(child, Conv2dSame) and isinstance(child, nn.Conv2d) and _folds(child):
+        if _folds(child):
             setattr(module, name, FoldedSame(child))
         else:
             fold_padding(child)
@@ -37,6 +39,8 @@ class FoldedSame(nn.Module):
         return torch.conv2d(x_BCHW, self.wide, conv.bias, 2, padding, 1, conv.groups)
 
 
-def _folds(conv: nn.Conv2d) -> bool:
-    height, width = conv.kernel_size
-    return height == width and height % 2 == 1 and height > 1 and conv.stride == (2, 2) and conv.dilation == (1, 1)
+def _folds(module: nn.Module) -> TypeGuard[nn.Conv2d]:
+    if not isinstance(module, nn.Conv2d) or not isinstance(module, Conv2dSame):
+        return False
+    height, width = module.kernel_size
+    return height == width > 1 and height % 2 == 1 and module.stride == (2, 2) and module.dilation == (1, 1)

@@ -41,7 +41,7 @@ def main(words: Sequence[str] | None = None) -> None:
     made.add_argument("recipes", nargs="*")
     a = made.parse_intermixed_args(words)
     if a.tiny:
-        a.seeds, a.recipes = 2, a.recipes or ["ours (", "n/4"]
+        a.seeds, a.recipes = 2, a.recipes or ["ours ("]
     record = Record.of(__file__, a)
     recipes = {name: r for name, r in RECIPES.items() if name.startswith(tuple(a.recipes) or "")}
     with curated(BEFORE, tiny=a.tiny, run=a.run) as origin, tempfile.TemporaryDirectory() as folder:

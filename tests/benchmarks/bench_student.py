@@ -93,7 +93,7 @@ def attention(record: Record, tokens: int, repeats: int) -> None:
 def main(words: Sequence[str] | None = None) -> None:
     a = parser(__doc__, tokens=4096, repeats=5).parse_args(words)
     if a.tiny:
-        a.tokens, a.repeats = 3000, 1
+        a.tokens, a.repeats = 2000, 1
     record = Record.of(__file__, a)
     torch.set_num_threads(1)
     print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, one thread")

@@ -23,8 +23,6 @@ import numpy as np
 import torch
 
 from flows.config import compose_config
-from flows.stages import run_stage
-from pipelines.support.runtime import silent
 from siglino_core.config import Config, LossConfig, Relation, Stored
 from siglino_core.distillation.curated.sets import CuratedSets
 from siglino_core.distillation.packing import Pack
@@ -39,7 +37,7 @@ from siglino_core.models.resolution import Resolution
 from siglino_core.networks import describe
 from siglino_core.store import Run
 from siglino_core.weights.load import load_student
-from tests.benchmarks.demo import copied
+from tests.benchmarks.demo import copied, run_stage
 from tests.benchmarks.demo import curated as curation
 from tests.benchmarks.record import Record, parser
 
@@ -73,7 +71,7 @@ def trained(
     if factor != 1:
         config = compose_config([*words, f"train.optim.lr={factor * config.train.optim.lr}"])
     for stage in ("targets", "train"):
-        run_stage(stage, config, silent, "no")
+        run_stage(stage, config)
     return config, [line["loss"] for line in metrics.read(Run(config.run).stage("train").files)]
 
 

@@ -179,7 +179,7 @@ class Cut:
         features, seconds = [], []
         longest = max(images, key=tokens_of)
         for count, tokens in timed:
-            side = max(1, round((tokens - PREFIX) ** 0.5))
+            side = int((min(tokens, tokens_of(longest)) - PREFIX) ** 0.5)
             one = replace_shape(longest, (side, side))
             features.append(batch_features(count, PREFIX + side * side))
             began = time.process_time()

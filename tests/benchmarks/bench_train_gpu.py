@@ -110,7 +110,8 @@ class Bench:
         self.statistics = {name: Statistics(summary=p, patch=p) for name, p in phis.items()}
         self.codecs = {name: Codec(Stored.INT8, len(p.mean), p) for name, p in phis.items()}
         self.packing = PackConfig(packs_per_step=packs, capacity=512 if tiny else 4096, window=4)
-        self.steps, self.tiny = WARM_UP + steps, tiny
+        self.warm_up = 1 if tiny else WARM_UP
+        self.steps, self.tiny = self.warm_up + steps, tiny
         self._kept: tuple[str, list[Given]] = ("", [])
 
     def given(self, kind: str, mixture: Mixture) -> list[Given]:
@@ -197,7 +198,7 @@ class Bench:
             rebalance(model)
             clock("optimiser")
             taken.append((step.tokens, clock.seconds()))
-        self._say(f"{kind}, {_words(online, activation_checkpointing, compiled)}", steps, taken[WARM_UP:], online)
+        self._say(f"{kind}, {_words(online, activation_checkpointing, compiled)}", steps, taken[self.warm_up :], online)
 
     def _say(
         self, name: str, steps: Sequence[Given], taken: Sequence[tuple[int, dict[str, float]]], online: bool
@@ -211,7 +212,7 @@ class Bench:
             memory = f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GB"
             device = torch.cuda.get_device_name()
             if peak := next((flops for known, flops in PEAK.items() if known in device), None):
-                share = f", {sum(self._flops(s, online) for s in steps[WARM_UP:]) / whole / peak:.1%} of peak"
+                share = f", {sum(self._flops(s, online) for s in steps[self.warm_up :]) / whole / peak:.1%} of peak"
         median = statistics.median(rates)
         self.record.ratio(
             f"tokens a second, {name}", "20,000 published for an A100", [r / PUBLISHED for r in rates], "higher"
@@ -266,7 +267,8 @@ def _all(bench: Bench, *, compiled: bool) -> None:
     sizes = {"up to 256^2": web(1 << 14, SMALL), "mixed": mixed(1 << 14)}
     if bench.tiny:
         del sizes["mixed"]
-    ways = itertools.product((True, False), (False, True), (False, True) if compiled else (False,))
+    again_or_not = (False,) if bench.tiny else (False, True)
+    ways = itertools.product((True, False), again_or_not, (False, True) if compiled else (False,))
     for (kind, mixture), (online, again, compiles) in itertools.product(sizes.items(), list(ways)):
         try:
             bench.run(

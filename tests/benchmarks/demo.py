@@ -4,19 +4,19 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 import flows.demo
 from flows.config import compose_config
-from flows.stages import run_stage
-from pipelines.support.runtime import silent
+from siglino_core.config import Config
 from siglino_core.store import Run
 
 MADE = Path("runs/demo")
-SLICE = 120  # images of the pool in a tiny one
-SMALL = ("cluster.num_clusters=[12,6,3]", "sample.target_size=40")  # what fits it
+SLICE = 64  # images of the pool in a tiny one
+SMALL = ("cluster.num_clusters=[8,4,2]", "sample.target_size=20")  # what fits it
 
 
 @contextlib.contextmanager
@@ -39,8 +39,13 @@ def curated(stages: Sequence[str], *, tiny: bool, run: Path | None = None) -> It
         else:
             print(f"{MADE} is not finished: curating the demo's pool first", flush=True)
         for stage in stages:
-            run_stage(stage, compose_config(words), silent, "no")
+            run_stage(stage, compose_config(words))
         yield Path(name) / "run"
+
+
+def run_stage(stage: str, config: Config) -> None:
+    """In this process."""
+    import_module(f"pipelines.{stage}").run(config, Run(config.run))
 
 
 def copied(origin: Path, stages: Sequence[str], folder: Path) -> None:

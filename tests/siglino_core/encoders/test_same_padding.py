@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from timm.layers import Conv2dSame
+from timm.layers.conv2d_same import Conv2dSame
 
 from siglino_core.encoders import efficientnet_lite, same_padding
 from siglino_core.encoders.same_padding import FoldedSame, fold_padding

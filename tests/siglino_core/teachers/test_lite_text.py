@@ -80,9 +80,10 @@ def test_in_half_precision(teacher: lite_text.LiteText, images: list[Tensor]) ->
 
 
 def test_its_price_is_about_what_torch_counts(teacher: lite_text.LiteText) -> None:
+    unfolded = lite_text.load(dtype=torch.bfloat16)  # folded paddings multiply zeros, which are not counted
     with FlopCounterMode(display=False) as counted:
-        teacher(torch.zeros(196, 768), [(14, 14)])
-    assert counted.get_total_flops() == pytest.approx(196 * teacher.card.flops.linear, rel=0.06)
+        unfolded(torch.zeros(196, 768), [(14, 14)])
+    assert counted.get_total_flops() == pytest.approx(196 * teacher.card.flops.linear, rel=0.01)
 
 
 def test_by_name() -> None:
