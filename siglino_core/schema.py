@@ -186,11 +186,11 @@ def targets_columns(cards: "Sequence[Card]", keep: str) -> list[str]:
 
 def targets_index(columns: Sequence[str]) -> pa.Schema:
     """``targets/index/``: where a curated image's targets lie in the shard of the same number."""
-    found: list[pa.Field] = []
+    fields: list[pa.Field] = []
     for name in columns:
-        found.append(_column(f"{name}_offset", pa.int64(), f"byte range of {name} in the shard: its first byte"))
-        found.append(_column(f"{name}_length", pa.int32(), f"byte range of {name} in the shard: its number of bytes"))
-    return pa.schema([IMAGE_ID, *GRID, *found])
+        fields.append(_column(f"{name}_offset", pa.int64(), f"byte range of {name} in the shard: its first byte"))
+        fields.append(_column(f"{name}_length", pa.int32(), f"byte range of {name} in the shard: its number of bytes"))
+    return pa.schema([IMAGE_ID, *GRID, *fields])
 
 
 def check(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:

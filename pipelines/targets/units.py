@@ -70,8 +70,8 @@ def moments(work: TargetsWork, unit: Shard) -> dict[str, Any]:
     rows = 0
     for shard in unit["shards"]:
         for images in _packs(work, shard, device, _keyed(work, shard)):
-            for told, into in zip(_told(work, images, device), summed, strict=True):
-                into.update(told)
+            for targets, into in zip(_told(work, images, device), summed, strict=True):
+                into.update(targets)
             rows += len(images.ids)
     with writer as out:
         out.put(_state(unit), pack({m.teacher: m.tensors() for m in summed}))
@@ -88,11 +88,11 @@ def statistics(work: TargetsWork, parts: Sequence[Shard], unit: Shard) -> dict[s
     writer = work.writer(unit["name"])
     summed = [TeacherMoments(card) for card in work.cards]
     for part in parts:
-        found = unpack(stage.files.read(_state(part)), f"{stage.files.url}/{_state(part)}", depth=1)
+        states = unpack(stage.files.read(_state(part)), f"{stage.files.url}/{_state(part)}", depth=1)
         for m in summed:
-            m.merge(found[m.teacher])
+            m.merge(states[m.teacher])
     fitted = {m.teacher: m.fit(work.config.seed) for m in summed}
-    images = summed[0].of["summary"].count
+    images = summed[0].by_kind["summary"].count
     facts = {
         "images": images,
         "teachers": {name: _described(s) for name, s in fitted.items()},
@@ -120,8 +120,8 @@ def part(work: TargetsWork, unit: Shard) -> dict[str, Any]:
     with writer as out:
         with out.parquet(name, wanted, plain=columns) as file:
             for images in _packs(work, unit, device):
-                for card, told in zip(work.cards, _told(work, images, device), strict=True):
-                    target.add(card, told, images)
+                for card, targets in zip(work.cards, _told(work, images, device), strict=True):
+                    target.add(card, targets, images)
                 target.add_images(images)
                 if len(target) >= ROW_GROUP:
                     file.write_table(target.table(wanted))
@@ -152,16 +152,16 @@ class _Shard:
     def __len__(self) -> int:
         return len(self._columns["image_id"])
 
-    def add(self, card: Card, told: Targets, images: Pack) -> None:
+    def add(self, card: Card, targets: Targets, images: Pack) -> None:
         """A teacher's targets for a pack."""
-        self._columns[f"{card.name}_summary"].extend(to_half(card, "summary", told.summaries, images.ids))
+        self._columns[f"{card.name}_summary"].extend(to_half(card, "summary", targets.summaries, images.ids))
         if self._keep not in DENSE:
             return
-        if told.registers is not None:
-            registers = to_half(card, "registers", told.registers, images.ids)
+        if targets.registers is not None:
+            registers = to_half(card, "registers", targets.registers, images.ids)
             self._columns[f"{card.name}_registers"].extend(registers.flatten(1))
-        if told.patches is not None:
-            self._columns[f"{card.name}_patches"].extend(self._encoded(card, told.patches, images))
+        if targets.patches is not None:
+            self._columns[f"{card.name}_patches"].extend(self._encoded(card, targets.patches, images))
 
     def add_images(self, images: Pack) -> None:
         """The pack itself, once all teachers' targets are in."""
@@ -273,8 +273,8 @@ def _head(teacher: Teacher) -> dict[str, Tensor]:
     return dict(head.state_dict())
 
 
-def _described(of: Statistics) -> dict[str, Any]:
-    phis = {"summary": of.summary} | ({} if of.patch is None else {"patch": of.patch})
+def _described(statistics: Statistics) -> dict[str, Any]:
+    phis = {"summary": statistics.summary} | ({} if statistics.patch is None else {"patch": statistics.patch})
     return {"phi": {k: p.phi for k, p in phis.items()}, "rotation": {k: p.kind for k, p in phis.items()}}
 
 

@@ -118,10 +118,12 @@ def _path(name: str, setting: str = "") -> Path:
 def _checked(name: str, path: Path) -> str:
     """The SHA-256 of the weights' file, which must be the known one."""
     with path.open("rb") as f:
-        found = hashlib.file_digest(f, "sha256").hexdigest()
-    if not found.startswith(SHA256[name]):
-        raise ConfigError(f"{path} is not the file that was expected (SHA-256 begins {found[:16]}, not {SHA256[name]})")
-    return found
+        digest = hashlib.file_digest(f, "sha256").hexdigest()
+    if not digest.startswith(SHA256[name]):
+        raise ConfigError(
+            f"{path} is not the file that was expected (SHA-256 begins {digest[:16]}, not {SHA256[name]})"
+        )
+    return digest
 
 
 def _renamed(

@@ -69,9 +69,9 @@ class Lite:
     @torch.no_grad()
     def __call__(self, patches_NV: Tensor, shapes: Sequence[tuple[int, int]]) -> Targets:
         weight = next(self.trunk.parameters())
-        found: dict[int, Tensor] = {}
+        features: dict[int, Tensor] = {}
         for places, pixels_B3HW in batches(patches_NV.to(weight.device, weight.dtype), shapes, self.card.patch_size):
             maps_BCHW = self.trunk(pixels_B3HW)
-            found |= zip(places, maps_BCHW.flatten(2).mT, strict=True)
-        maps = [found[i] for i in range(len(shapes))]
+            features |= zip(places, maps_BCHW.flatten(2).mT, strict=True)
+        maps = [features[i] for i in range(len(shapes))]
         return Targets(torch.stack([map_NC.mean(0) for map_NC in maps]), torch.cat(maps))

@@ -65,5 +65,5 @@ class PackedSigLip2:
         # Their own resizing, which differs a little between versions of transformers.
         longest = max(h * w for h, w in distinct)
         resized_GNC = embeddings.resize_positional_embeddings(square_SSC, sizes_G2, longest)  # type: ignore[arg-type]
-        of = dict(zip(distinct, resized_GNC, strict=True))
-        return torch.cat([of[(h, w)][: h * w] for h, w in shapes])
+        positions = dict(zip(distinct, resized_GNC, strict=True))
+        return torch.cat([positions[(h, w)][: h * w] for h, w in shapes])

@@ -33,19 +33,19 @@ def checked_targets(
     """
     card = teacher.card
     with torch.no_grad():
-        found = teacher(to_floats(patches_NV.to(device)), shapes)
+        output = teacher(to_floats(patches_NV.to(device)), shapes)
     images, patches = len(shapes), sum(h * w for h, w in shapes)
-    summaries = _shaped(card, "summaries", found.summaries, (images, card.dim))
+    summaries = _shaped(card, "summaries", output.summaries, (images, card.dim))
     _finite(card, "summary", summaries, ids)
     dense = registers = None
     if card.patches:
-        dense = _shaped(card, "patches", found.patches, (patches, card.dim))
+        dense = _shaped(card, "patches", output.patches, (patches, card.dim))
         good_N = dense.isfinite().all(1)
-        of = [bool(good.all()) for good in good_N.split([h * w for h, w in shapes])] if not good_N.all() else []
-        if not all(of):
-            raise _not_finite(card, "patches", ids[of.index(False)])
+        finite = [bool(good.all()) for good in good_N.split([h * w for h, w in shapes])] if not good_N.all() else []
+        if not all(finite):
+            raise _not_finite(card, "patches", ids[finite.index(False)])
     if card.registers:
-        registers = _shaped(card, "registers", found.registers, (images, card.registers, card.dim))
+        registers = _shaped(card, "registers", output.registers, (images, card.registers, card.dim))
         _finite(card, "registers", registers, ids)
     return Targets(summaries, dense, registers)
 

@@ -85,10 +85,10 @@ class Objective:
         device = features.summaries["siglino"].device
         total, per_image_B = torch.zeros((), device=device), torch.zeros(len(counts), device=device)
         for name, target in targets.items():
-            found = features.summaries[name]
+            summaries = features.summaries[name]
             stats = self.statistics[name]
-            errors = {"summary": (c.summary, summary_errors(found, target.summaries, phi=stats.summary.phi))}
-            terms[f"{name}.summary_cosine"] = mean_over_images(_cosine(found, target.summaries), images)
+            errors = {"summary": (c.summary, summary_errors(summaries, target.summaries, phi=stats.summary.phi))}
+            terms[f"{name}.summary_cosine"] = mean_over_images(_cosine(summaries, target.summaries), images)
             if target.patches is not None and stats.patch is not None:
                 predicted = features.patches[name]
                 error_B = patch_errors(predicted, target.patches, counts, phi=stats.patch.phi)
@@ -104,7 +104,7 @@ class Objective:
                 per_image_B += weight * error_B.detach()
             if c.relation is not Relation.NONE:
                 relation = relation_loss(
-                    found, target.summaries, c.relation.value, beta=c.relation_beta, group=self.group
+                    summaries, target.summaries, c.relation.value, beta=c.relation_beta, group=self.group
                 )
                 relation = relation / passes
                 terms[f"{name}.relation"] = relation.detach()

@@ -105,8 +105,8 @@ class _Rank:
             rank=rank,
             group=group,
         )
-        found = self.checkpoints.all()
-        self.begin: Kept | None = found[-1] if found else None
+        kept = self.checkpoints.all()
+        self.begin: Kept | None = kept[-1] if kept else None
         self.step = self.begin.step if self.begin else 0
         if self.step >= self.train.optim.steps:
             return
@@ -261,9 +261,9 @@ class _Rank:
         if self.world > 1:
             dist.all_reduce(values)
             values /= self.world
-        found = dict(zip(terms, values.tolist(), strict=True))
-        explained = {f"{k}_explained": 1 - v for k, v in found.items() if k.endswith((".summary", ".patch"))}
-        return found | explained
+        means = dict(zip(terms, values.tolist(), strict=True))
+        explained = {f"{k}_explained": 1 - v for k, v in means.items() if k.endswith((".summary", ".patch"))}
+        return means | explained
 
     def _guard(self, step: int, seen: list[Batch]) -> None:
         """A step that is not finite changes nothing; too many of them in a row end the training."""
@@ -279,7 +279,7 @@ class _Rank:
     def _rates(self, step: int, seconds: float, waited: float, factor: float) -> dict[str, float]:
         tokens_V, _, images_V = self.plan.sums(step)
         packs = len(tokens_V)
-        found = {
+        rates = {
             "lr": self.train.optim.lr * factor,
             "images": float(images_V.sum()),
             "tokens": float(tokens_V.sum()),
@@ -292,8 +292,8 @@ class _Rank:
         if peak:
             mean = float(tokens_V.sum()) / max(1.0, float(images_V.sum()))
             flops = 3 * forward_flops(self.job.shape, round(mean)) * float(images_V.sum())
-            found["mfu"] = flops / seconds / self.world / peak
-        return found
+            rates["mfu"] = flops / seconds / self.world / peak
+        return rates
 
     def _say(self, step: int, numbers: dict[str, float], log: JsonLines | None, others: list[Sink]) -> None:
         if log is None:

@@ -54,8 +54,8 @@ def shape_of(name: str) -> SigLinoConfig:
     from siglino_core.models.hf_config import SigLinoHFConfig
 
     try:
-        found = json.loads(Path(name).read_text(encoding="utf-8"))
-        return SigLinoHFConfig.from_dict(found).spec()
+        values = json.loads(Path(name).read_text(encoding="utf-8"))
+        return SigLinoHFConfig.from_dict(values).spec()
     except (OSError, ValueError, TypeError) as e:
         raise ConfigError(f"train.student={name} cannot be read as a student's config.json ({e})") from e
 

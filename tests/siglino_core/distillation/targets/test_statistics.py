@@ -58,7 +58,7 @@ def test_parts_merge_into_the_whole() -> None:
         part = TeacherMoments(CARD)
         part.update(targets(seed))
         merged.merge(unpack(pack({"both": part.tensors()}), "state", depth=1)["both"])
-    assert merged.of["summary"].count == 160
+    assert merged.by_kind["summary"].count == 160
     for kind in ("summary", "patch"):
         a, b = whole.fit(), merged.fit()
         torch.testing.assert_close(getattr(a, kind).mean, getattr(b, kind).mean, rtol=1e-12, atol=1e-12)
