@@ -65,7 +65,7 @@ def load_encoder(spec: Spec, device: str = "cpu", precision: str = "auto") -> Em
     kind = KINDS[spec.kind]
     if kind.embeds:
         return _module(kind.describes).load(spec, device, precision)
-    from siglino_core.teachers.as_encoder import TeacherEncoder
+    from siglino_core.networks.as_encoder import TeacherEncoder
 
     chosen = choose(device, precision)
     return TeacherEncoder(_module(kind.teaches).load(spec, chosen.device, chosen.dtype), chosen)
@@ -88,7 +88,7 @@ def load_teacher(spec: Spec | str, device: str = "cpu", dtype: "torch.dtype | No
     kind = KINDS[spec.kind]
     if kind.teaches:
         return _module(kind.teaches).load(spec, device, dtype)
-    from siglino_core.teachers.by_pixels import PixelTeacher
+    from siglino_core.networks.by_pixels import PixelTeacher
 
     precision = "bf16" if dtype is torch.bfloat16 else "fp32"
     return PixelTeacher(_module(kind.describes).load(spec, device, precision))

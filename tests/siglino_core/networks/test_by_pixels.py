@@ -9,8 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from siglino_core.encoders import efficientnet_lite
-from siglino_core.networks import describe, load_teacher
-from siglino_core.teachers import by_pixels
+from siglino_core.networks import by_pixels, describe, load_teacher
 
 SHAPES = [(2, 3), (4, 4), (2, 3), (1, 1)]
 WEIGHTLESS = {"vit": "vit_tiny_patch16_224", "net": "resnet10t", "coarse": "vit_tiny_patch16_224"}

@@ -60,8 +60,8 @@ def test_weights_are_the_identity(folders: dict[str, Path], tmp_path: Path) -> N
         ("no.such.module:load", "No module named 'no'.* It is module:attribute"),
         ("dinvo3:folder", r"No module named 'dinvo3' \(did you mean dinov3\?\)"),
         ("math:tau2", "has no attribute 'tau2'"),
-        ("tests.siglino_core.test_networks:no_network", "what it returned has no `card`"),
-        ("tests.siglino_core.test_networks:card_alone", "takes no packs of patches"),
+        ("tests.siglino_core.networks.test_registry:no_network", "what it returned has no `card`"),
+        ("tests.siglino_core.networks.test_registry:card_alone", "takes no packs of patches"),
     ],
 )
 def test_what_is_no_teacher(spec: str, says: str) -> None:
