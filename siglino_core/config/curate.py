@@ -115,7 +115,10 @@ class ClusterConfig:
     """The hierarchy of centroids."""
 
     num_clusters: list[int] = setting([1000, 100, 10], "number of centroids of each level, the finest first", ge=1)
-    seeding: Seeding = setting(Seeding.D2_ROUNDS, "how the first centroids of a level are chosen")
+    seeding: Seeding = setting(
+        Seeding.D2_ROUNDS,
+        "how the first centroids are chosen: random, kmeans++, or d2_rounds (like it, doubling them each round)",
+    )
     iterations: int = setting(0, "Lloyd iterations per level; 0 keeps the first centroids", ge=0, le=1000)
     resampling: int = setting(
         0, "rounds of resampling per level: thin dense clusters, then cluster anew (Vo et al. 2024)", ge=0, le=100
@@ -139,11 +142,14 @@ class SampleConfig:
         0.95, "of two images whose embeddings have a larger cosine, one is dropped; 1 drops none", ge=0, le=1
     )
     trim: float = setting(
-        0.01, "share of images dropped as outliers: those farthest from their second nearest neighbour", ge=0, le=0.5
+        0.01,
+        "share of images dropped as outliers: those farthest from their second neighbour in their cluster",
+        ge=0,
+        le=0.5,
     )
     quota: Quota = setting(
         Quota.RADIUS,
-        "images per cluster. radius: the same spacing everywhere; hierarchical: equal shares, level by level",
+        "radius: kept images are equally far apart everywhere; hierarchical: equal shares per cluster, by level",
     )
     quota_power: float = setting(
         0.0, "hierarchical: a cluster's share grows as its size to this power; 0: equal, 1: as at random", ge=0, le=1
