@@ -26,6 +26,7 @@ from PIL import Image
 
 from pipelines import embed, source
 from siglino_core.config import Config, Runner, build
+from siglino_core.device import memory_reused
 from siglino_core.store import Run
 from tests.benchmarks.record import Record, parser
 from tests.benchmarks.tree import Tree
@@ -86,8 +87,9 @@ def by_ray(config: Config) -> None:
     embed.run(config, Run(config.run))
 
 
+@memory_reused()
 def _plain_worker(config: Config, names: list[str]) -> None:
-    from siglino_core.device import memory_reused, single_thread
+    from siglino_core.device import single_thread
     from siglino_core.encoders import Spec
     from siglino_core.images.decode import decode
     from siglino_core.networks import load_encoder
@@ -105,8 +107,7 @@ def _plain_worker(config: Config, names: list[str]) -> None:
             picture = decode(image["bytes"], max_pixels=1 << 27, max_bytes=1 << 27, draft=encoder.card.pixels.size)
             waiting.append(encoder.card.pixels(picture))
             if len(waiting) == batch:
-                with memory_reused():
-                    vectors.append(encoder.encode(np.stack(waiting)))
+                vectors.append(encoder.encode(np.stack(waiting)))
                 waiting = []
         if waiting:
             vectors.append(encoder.encode(np.stack(waiting)))
