@@ -30,7 +30,7 @@ from siglino_core.curation.clustering.points import mean_of, prepare
 from siglino_core.device import choose, single_thread
 from siglino_core.errors import DataError
 from siglino_core.hashing import id_bits, key_of, uniform
-from siglino_core.store import Files, Identity, Run, Shard, Stage, of_kind
+from siglino_core.store import Identity, Run, Shard, Stage, of_kind
 from siglino_core.store.vectors import from_column, to_column
 
 VERSION = 1
@@ -38,7 +38,7 @@ SLICE = 65_536  # centroids a block, when they are the points of the next level
 SCRATCH = "state"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ClusterWork(Work):
     """What every unit of this stage knows.
 
@@ -273,10 +273,9 @@ def _parents(below: State, above: State) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _centroids_once(url: str, name: str, fingerprint: str) -> np.ndarray:
+def _centroids_once(work: Work, name: str) -> np.ndarray:
     """A finished level's centroids: a worker assigns many shards to the same ones and reads them once."""
-    assert fingerprint, "part of the key: another config has other centroids under the same name"
-    return _stored_centroids(pq.read_table(io.BytesIO(Files(url).read(name))))
+    return _stored_centroids(pq.read_table(io.BytesIO(work.stage.files.read(name))))
 
 
 def _assign_shard(work: ClusterWork, centroids_name: str, parents: list[np.ndarray], shard: Shard) -> dict[str, Any]:
@@ -286,7 +285,7 @@ def _assign_shard(work: ClusterWork, centroids_name: str, parents: list[np.ndarr
     writer = work.writer(name)
     with work.run.stage("embed").files.parquet(f"{name}.parquet") as file:
         table = file.read()
-    centroids = _centroids_once(work.stage.files.url, centroids_name, work.fingerprint)
+    centroids = _centroids_once(work, centroids_name)
     points = prepare(from_column(table["embedding"]), work.center)
     device = choose(work.config.runtime.device).device
     ids, d2 = nearest(points, torch.tensor(centroids).to(device))

@@ -46,7 +46,7 @@ from siglino_core.store.vectors import to_column
 VERSION = 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class EmbedWork(Work):
     """What every unit of this stage knows.
 

@@ -29,7 +29,7 @@ ID_BYTES = 100  # bytes of memory an id takes while duplicates are found
 PARTITION_BYTES = 1_000_000_000
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class SourceWork(Work):
     """What every unit of this stage knows."""
 

@@ -29,7 +29,7 @@ from siglino_core.errors import ConfigError, DataError
 from siglino_core.hashing import id_bits, key_of, uniform
 from siglino_core.models.resolution import Resolution
 from siglino_core.networks import load_teacher, same_teacher
-from siglino_core.store import Run, Shard, ShardWriter
+from siglino_core.store import Shard, ShardWriter
 from siglino_core.store.locate import locate
 from siglino_core.store.vectors import to_column
 from siglino_core.teachers.teacher import Targets, Teacher
@@ -38,7 +38,7 @@ ROW_GROUP = 64  # images a row group: 38 MB of bf16 patches at 256 patches of 11
 THREADS = 16  # that decode beside a GPU, at most
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class TargetsWork(Work):
     """What every unit of this stage knows.
 
@@ -139,7 +139,7 @@ class _Shard:
         self._meters = {card.name: ErrorMeter() for card in work.cards if card.patches and measured}
         self._codecs: dict[str, tuple[Codec, Codec]] = {}
         if self._keep in DENSE:
-            fitted = _fitted(work.run.url, work.fingerprint)
+            fitted = _fitted(work)
             self._codecs = {
                 card.name: (
                     Codec(self._keep, card.dim, fitted[card.name].patch, device),
@@ -257,9 +257,9 @@ def _teacher(spec: str, device: str, dtype: str) -> Teacher:
 
 
 @lru_cache(maxsize=1)
-def _fitted(url: str, fingerprint: str) -> dict[str, Statistics]:
-    """Of one fingerprint, one set of statistics."""
-    files = Run(url).stage("targets").files
+def _fitted(work: Work) -> dict[str, Statistics]:
+    """The statistics: a worker makes many shards with the same ones and reads them once."""
+    files = work.stage.files
     return Statistics.load(files.read("statistics.safetensors"), f"{files.url}/statistics.safetensors")
 
 
