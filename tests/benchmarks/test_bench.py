@@ -11,6 +11,7 @@ from tests.benchmarks.record import PATH, ROOT
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_all_to_the_end() -> None:
     before = PATH.read_bytes() if PATH.exists() else b""
     words = [sys.executable, "-m", "tests.benchmarks", "--tiny", "--no-record"]
