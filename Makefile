@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test pytest soak check fast bench docs clean
+.PHONY: demo test pytest soak check fast bench mutate docs clean
 
 demo: $(VENV)/.installed  ## Curate the pool that ships with the package into runs/demo, distil a student on it
 	$(BIN)/siglino curate experiment=demo
@@ -30,6 +30,9 @@ check: $(VENV)/.installed
 
 bench: $(VENV)/.installed  ## Ratios of the hot paths against named baselines, into docs/benchmarks.jsonl too
 	$(BIN)/python -m tests.benchmarks
+
+mutate: $(VENV)/.installed  ## Break the code line by line; every break must make a test fail
+	$(BIN)/python -m scripts.mutate
 
 docs: $(VENV)/.docs  ## The documentation as a site in site/; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --clean

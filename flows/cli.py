@@ -145,7 +145,8 @@ def _by_prefect(command: str, arguments: argparse.Namespace, progress: Any) -> d
     try:
         return flow(experiment=experiment, overrides=rest, **options)
     except Exception as e:
-        if type(e).__module__.partition(".")[0] not in ("httpx", "httpcore"):
+        unreachable = type(e).__module__.partition(".")[0] in ("httpx", "httpcore") or "Failed to reach API" in str(e)
+        if not unreachable:
             raise
         raise WorkerError(
             f"Prefect's API at {api_url()} does not answer ({type(e).__name__}: {e}). Start it with `prefect server "

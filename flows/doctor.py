@@ -48,9 +48,10 @@ def _prefect_api() -> str:
 
 
 def _encoder(config: Config) -> str:
-    from siglino_core.encoders import load
+    from siglino_core.encoders.spec import Spec
+    from siglino_core.networks import load_encoder
 
-    card = load(config.embed).card
+    card = load_encoder(Spec.of(config.embed)).card
     return f"{config.embed.encoder}, {card.dim} wide, weights {card.identity[:12]}"
 
 

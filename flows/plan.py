@@ -8,12 +8,11 @@ from rich.table import Table
 
 from flows.limits import refuse_too_small
 from flows.stages import CURATE, DISTILL
+from pipelines.support import price as constants
 from pipelines.support.runtime import Estimate
 from siglino_core.config import Config
 from siglino_core.errors import SiglinoError
 from siglino_core.report.numbers import hours, size
-
-NODE = 8  # GPUs
 
 
 @dataclass(kw_only=True)
@@ -93,11 +92,14 @@ def _priced(estimates: list[Estimate], console: Console) -> None:
 
 
 def _device_hours(estimates: list[Estimate]) -> str:
-    by_device: dict[str, float] = {"CPU core": 0.0}
+    by_device: dict[str, float] = {constants.CPU_CORE: 0.0}
     for e in estimates:
         by_device[e.device] = by_device.get(e.device, 0.0) + e.device_hours
-    parts = [f"{hours(by_device.pop('CPU core'))} CPU-core-hours"]
-    parts += [f"{hours(h)} {device}-hours ({hours(h / NODE)} node-hours of {NODE})" for device, h in by_device.items()]
+    parts = [f"{hours(by_device.pop(constants.CPU_CORE))} CPU-core-hours"]
+    parts += [
+        f"{hours(h)} {device}-hours ({hours(h / constants.NODE)} node-hours of {constants.NODE})"
+        for device, h in by_device.items()
+    ]
     return ", ".join(parts)
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from pipelines.support import price
 from pipelines.support.points import gather
 from pipelines.support.runtime import Estimate, Progress, Result, map_shards, silent
 from pipelines.support.work import Work
@@ -29,7 +30,7 @@ from siglino_core.curation.clustering.points import mean_of, prepare
 from siglino_core.device import choose, single_thread
 from siglino_core.errors import DataError
 from siglino_core.hashing import id_bits, key_of, uniform
-from siglino_core.store import Files, Identity, Run, Shard, Stage, of_kind
+from siglino_core.store import Identity, Run, Shard, Stage, of_kind
 from siglino_core.store.vectors import from_column, to_column
 
 VERSION = 1
@@ -37,7 +38,7 @@ SLICE = 65_536  # centroids a block, when they are the points of the next level
 SCRATCH = "state"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ClusterWork(Work):
     """What every unit of this stage knows.
 
@@ -109,16 +110,16 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
         passes = 1 + c.iterations + c.resampling * (2 + c.resampling_iterations)
         flops += 2.0 * n * k * dim * passes
     flops += 2.0 * rows * c.num_clusters[0] * dim
-    gpu = flops > 1e16 or choose(config.runtime.device).device == "cuda"
-    # fp32 products at the yield measured on one core, or an A100's fp32 peak at 90%.
-    per_second, unit = (17.5e12, "A100") if gpu else (4e10, "CPU core")
+    gpu = flops > price.LARGE_CLUSTERING or choose(config.runtime.device).device == "cuda"
+    device, hours = price.device_hours(flops, price.CLUSTER, gpu=gpu)
     return Estimate(
         stage="cluster",
         shards=-(-rows // config.source.rows_per_shard) + 1,
         rows=rows,
-        bytes=rows * (44 + 4 * len(c.num_clusters)) + sum(c.num_clusters) * (4 * dim + 16),
-        device=unit,
-        device_hours=flops / per_second / 3600,
+        bytes=rows * (price.ASSIGNED_ROW + price.A_LEVEL * len(c.num_clusters))
+        + sum(c.num_clusters) * (4 * dim + price.CENTROID_ROW),
+        device=device,
+        device_hours=hours,
         note="exact assignment: 2 x points x centroids x width a pass",
     )
 
@@ -272,10 +273,9 @@ def _parents(below: State, above: State) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _centroids_once(url: str, name: str, fingerprint: str) -> np.ndarray:
+def _centroids_once(work: Work, name: str) -> np.ndarray:
     """A finished level's centroids: a worker assigns many shards to the same ones and reads them once."""
-    assert fingerprint, "part of the key: another config has other centroids under the same name"
-    return _stored_centroids(pq.read_table(io.BytesIO(Files(url).read(name))))
+    return _stored_centroids(pq.read_table(io.BytesIO(work.stage.files.read(name))))
 
 
 def _assign_shard(work: ClusterWork, centroids_name: str, parents: list[np.ndarray], shard: Shard) -> dict[str, Any]:
@@ -285,7 +285,7 @@ def _assign_shard(work: ClusterWork, centroids_name: str, parents: list[np.ndarr
     writer = work.writer(name)
     with work.run.stage("embed").files.parquet(f"{name}.parquet") as file:
         table = file.read()
-    centroids = _centroids_once(work.stage.files.url, centroids_name, work.fingerprint)
+    centroids = _centroids_once(work, centroids_name)
     points = prepare(from_column(table["embedding"]), work.center)
     device = choose(work.config.runtime.device).device
     ids, d2 = nearest(points, torch.tensor(centroids).to(device))

@@ -7,11 +7,13 @@ import io
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from pipelines.support import price
 from pipelines.support.runtime import (
     Estimate,
     Progress,
@@ -27,28 +29,39 @@ from pipelines.support.runtime import (
 )
 from pipelines.support.runtime import gpus as gpus_of
 from pipelines.support.runtime import pack as packed
+from pipelines.support.work import Work
 from siglino_core import schema
 from siglino_core.config import Config, EmbedConfig, Runner, shaping
 from siglino_core.curation.dedup.exact import duplicate_rows
 from siglino_core.device import choose, memory_reused, single_thread
-from siglino_core.encoders import Card, Preprocess, describe, load
+from siglino_core.encoders import Card, Spec
 from siglino_core.errors import DataError, SiglinoError
 from siglino_core.images.decode import BadImage, decode
+from siglino_core.networks import Embeds, describe, load_encoder, outline
 from siglino_core.pools.image_rows import image_rows
-from siglino_core.store import Identity, Run, Shard
+from siglino_core.report.numbers import short
+from siglino_core.store import Identity, Run
 from siglino_core.store.vectors import to_column
 
-if TYPE_CHECKING:
-    from siglino_core.encoders.encoder import Encoder
-
 VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EmbedWork(Work):
+    """What every unit of this stage knows.
+
+    Attributes:
+        card: of the encoder that the run began with; a worker that has another refuses.
+    """
+
+    card: Card
 
 
 def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
     """Embed every image of `source` that is not an exact duplicate."""
     source, stage = run.stage("source"), run.stage("embed")
     manifest = source.require()
-    card = describe(config.embed)
+    card = describe(Spec.of(config.embed))
     precision = precision_of(stage, config.runtime, config.embed.precision, redo)
     identity = Identity(
         stage="embed",
@@ -63,7 +76,8 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     device = computing_device(stage, config.runtime, config.embed.precision, precision)
     done = todo.done
     progress("embed", done, len(todo.shards), device.reason)
-    for record in _records(config, run, identity.fingerprint, card, todo.missing):
+    work = EmbedWork(run=run, stage=stage, fingerprint=identity.fingerprint, config=config, card=card)
+    for record in _records(work, [shard["name"] for shard in todo.missing]):
         done += 1
         progress("embed", done, len(todo.shards), f"{record['rows']} images in {record['shard']}")
     facts = {"encoder": config.embed.encoder, "dim": card.dim, "device": device.reason}
@@ -74,37 +88,40 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
 
 
 def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
-    """What embedding the pool costs: device-hours from the encoder's FLOPs and the device's usual yield."""
-    encoder, rows = config.embed.encoder, upstream["source"].rows
-    dim, gflops = (1280, 0.8) if encoder == "efficientnet_lite0" else (768, 35.2)
-    device = choose(config.runtime.device, config.embed.precision.value)
-    # Forward passes at about 40% of an A100's bf16 peak (312 TFLOP/s), or as measured on one CPU core.
-    per_second = 125e12 / (gflops * 1e9) if encoder.startswith("dinov3") or device.device == "cuda" else 30.0
-    unit = "A100" if per_second > 100 else "CPU core"
+    """What embedding the pool costs: device-hours from the FLOPs that the encoder's card tells.
+
+    Raises:
+        ConfigError: the encoder's shape cannot be had.
+    """
+    rows, card = upstream["source"].rows, outline(Spec.of(config.embed))
+    flops = card.image_flops(card.pixels.size**2)
+    gpu = price.on_gpu(flops, config.runtime, config.embed.precision.value)
+    device, hours = price.device_hours(rows * flops, price.EMBED, gpu=gpu)
     return Estimate(
         stage="embed",
         shards=-(-rows // config.source.rows_per_shard),
         rows=rows,
-        bytes=rows * (2 * dim + 36),
-        device=unit,
-        device_hours=rows / per_second / 3600,
-        dim=dim,
+        bytes=rows * (2 * card.dim + price.EMBEDDED_ROW),
+        device=device,
+        device_hours=hours,
+        note=f"{config.embed.encoder}, {short(card.parameters, '')} weights, {short(flops, 'FLOP')} an image of "
+        f"{card.pixels.size} x {card.pixels.size} pixels" + price.unsaid([card]),
+        dim=card.dim,
     )
 
 
-def _records(config: Config, run: Run, fingerprint: str, card: Card, missing: list[Shard]) -> Iterator[dict[str, Any]]:
-    names = [shard["name"] for shard in missing]
+def _records(work: EmbedWork, names: list[str]) -> Iterator[dict[str, Any]]:
+    """Embed and commit the shards; their commit records, in the order in which they end."""
+    runtime = work.config.runtime
     if not names:
         return
-    decoder = Decoder(run, config, card.preprocess)
-    encoder = (run, config.embed, config.runtime.device, fingerprint, card)
-    if config.runtime.runner is Runner.LOCAL:
-        worker = ShardWorker(decoder, *encoder)
+    if runtime.runner is Runner.LOCAL:
+        worker = ShardWorker(work)
         yield from (worker.commit(name) for name in names)
         return
-    ray = start_ray(config.runtime)
-    gpus = gpus_of(config.runtime) if worker_device(config.runtime).device != "cpu" else 0
-    actors = min(len(names), config.runtime.workers or gpus or parallelism(config.runtime))
+    ray = start_ray(runtime)
+    gpus = gpus_of(runtime) if worker_device(runtime).device != "cpu" else 0
+    actors = min(len(names), runtime.workers or gpus or parallelism(runtime))
     pool: dict[str, Any] = {
         "batch_size": 1,
         "batch_format": "pyarrow",
@@ -113,11 +130,12 @@ def _records(config: Config, run: Run, fingerprint: str, card: Card, missing: li
     with worker_errors():
         dataset = ray.data.from_items([{"shard": name} for name in names], override_num_blocks=len(names))
         if gpus:  # decoders on the CPUs feed encoders on the GPUs, through Ray's object store
+            decoder = Decoder(work)
             dataset = dataset.map_batches(decoder, batch_size=1, batch_format="pyarrow", num_cpus=1).map_batches(
-                ShardEncoder, fn_constructor_args=encoder, zero_copy_batch=True, num_gpus=1, num_cpus=0, **pool
+                ShardEncoder, fn_constructor_args=(work,), zero_copy_batch=True, num_gpus=1, num_cpus=0, **pool
             )
         else:  # a core decodes what it encodes: pixels need not travel
-            dataset = dataset.map_batches(ShardWorker, fn_constructor_args=(decoder, *encoder), num_cpus=1, **pool)
+            dataset = dataset.map_batches(ShardWorker, fn_constructor_args=(work,), num_cpus=1, **pool)
         for row in dataset.iter_rows():
             yield unpack(row["record"])
 
@@ -125,14 +143,15 @@ def _records(config: Config, run: Run, fingerprint: str, card: Card, missing: li
 class Decoder:
     """Reads a source shard and decodes its images to the pixels that the encoder wants."""
 
-    def __init__(self, run: Run, config: Config, preprocess: Preprocess) -> None:
-        self._run, self._source, self._preprocess = run, config.source, preprocess
+    def __init__(self, work: EmbedWork) -> None:
+        self._source, self._settings = work.run.stage("source"), work.config.source
+        self._preprocess = work.card.pixels
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        found = [self._guarded(name) for name in batch.column("shard").to_pylist()]
+        shards = [self._guarded(name) for name in batch.column("shard").to_pylist()]
         columns = {
-            "meta": [f["meta"] for f in found],
-            "pixels": pa.array([f["pixels"] for f in found], pa.large_binary()),
+            "meta": [shard["meta"] for shard in shards],
+            "pixels": pa.array([shard["pixels"] for shard in shards], pa.large_binary()),
         }
         return pa.table(columns)
 
@@ -141,16 +160,16 @@ class Decoder:
 
         def work() -> dict[str, Any]:
             nonlocal pixels
-            found = self.decoded(shard)
-            pixels = found["pixels"]
-            return found["meta"]
+            decoded = self.decoded(shard)
+            pixels = decoded["pixels"]
+            return decoded["meta"]
 
         return {"meta": packed(work), "pixels": pixels}
 
     def decoded(self, shard: str) -> dict[str, Any]:
         """The shard's pixels as one buffer, uint8 [N, S, S, 3], and what belongs to them."""
         began = time.monotonic()
-        size, source = self._preprocess.size, self._run.stage("source")
+        size, source = self._preprocess.size, self._source
         pixels = io.BytesIO()
         ids: list[str] = []
         rows: list[int] = []
@@ -163,8 +182,8 @@ class Decoder:
             try:
                 picture = decode(
                     image["bytes"],
-                    max_pixels=self._source.max_pixels,
-                    max_bytes=self._source.max_bytes,
+                    max_pixels=self._settings.max_pixels,
+                    max_bytes=self._settings.max_bytes,
                     draft=size,
                 )
             except BadImage as e:
@@ -182,21 +201,22 @@ class Decoder:
 class ShardEncoder:
     """An actor: holds the encoder, turns one shard's pixels into embeddings, and commits them."""
 
-    def __init__(self, run: Run, config: EmbedConfig, device: str, fingerprint: str, card: Card) -> None:
-        self._stage, self._fingerprint, self._card = run.stage("embed"), fingerprint, card
+    def __init__(self, work: EmbedWork) -> None:
+        self._work = work
         self._fault: SiglinoError | None = None
-        if choose(device).device == "cpu":
+        device, config = choose(work.config.runtime.device).device, work.config.embed
+        if device == "cpu":
             single_thread()
         try:
-            self._encoder = _encoder(config, choose(device).device, card)
+            self._encoder = _encoder(config, device, work.card)
         except SiglinoError as e:  # said with the first shard: out of a constructor Ray would wrap it
             self._fault = e
             return
         self._batch = config.batch_size or self._encoder.device.batch_size
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        found = zip(batch.column("meta").to_pylist(), batch.column("pixels"), strict=True)
-        return pa.table({"record": [packed(self._commit_packed, m, p.as_buffer()) for m, p in found]})
+        shards = zip(batch.column("meta").to_pylist(), batch.column("pixels"), strict=True)
+        return pa.table({"record": [packed(self._commit_packed, meta, p.as_buffer()) for meta, p in shards]})
 
     def _commit_packed(self, meta: str, pixels: Any) -> dict[str, Any]:
         return self.commit({"meta": unpack(meta), "pixels": pixels})
@@ -206,8 +226,8 @@ class ShardEncoder:
         if self._fault is not None:
             raise self._fault
         meta = decoded["meta"]
-        shard, size = meta["shard"], self._card.preprocess.size
-        writer = self._stage.writer(shard, self._fingerprint, worked=meta["seconds"])
+        shard, size = meta["shard"], self._work.card.pixels.size
+        writer = self._work.writer(shard, worked=meta["seconds"])
         pixels = np.frombuffer(decoded["pixels"], np.uint8).reshape(-1, size, size, 3)
         vectors = _encoded(self._encoder, pixels, self._batch)
         finite = np.isfinite(vectors).all(1)
@@ -226,7 +246,7 @@ class ShardEncoder:
         for reject in rejects:
             counts[reject["reason"]] = counts.get(reject["reason"], 0) + 1
         with writer as out:
-            out.write(f"{shard}.parquet", table, schema.embed(self._card.dim), row_group_size=16384)
+            out.write(f"{shard}.parquet", table, schema.embed(self._work.card.dim), row_group_size=16384)
             out.write(f"rejects/{shard}.parquet", pa.Table.from_pylist(rejects, schema.REJECTS), schema.REJECTS)
             return out.commit(rows=table.num_rows, rejects=counts)
 
@@ -234,8 +254,8 @@ class ShardEncoder:
 class ShardWorker:
     """An actor on a CPU, or this process: decodes a shard, turns it into embeddings, and commits them."""
 
-    def __init__(self, decoder: Decoder, *encoder: Any) -> None:
-        self._decoder, self._encoder = decoder, ShardEncoder(*encoder)
+    def __init__(self, work: EmbedWork) -> None:
+        self._decoder, self._encoder = Decoder(work), ShardEncoder(work)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         return pa.table({"record": [packed(self.commit, name) for name in batch.column("shard").to_pylist()]})
@@ -245,9 +265,9 @@ class ShardWorker:
         return self._encoder.commit(self._decoder.decoded(shard))
 
 
-def _encoder(config: EmbedConfig, device: str, card: Card) -> "Encoder":
+def _encoder(config: EmbedConfig, device: str, card: Card) -> Embeds:
     """The encoder, if it is on this machine the one that the run began with."""
-    encoder = load(config, device, config.precision.value)
+    encoder = load_encoder(Spec.of(config), device, config.precision.value)
     if encoder.card != card:
         raise DataError(
             f"embed.encoder={config.encoder}: the weights on {platform.node()} are not those that the run began "
@@ -256,7 +276,7 @@ def _encoder(config: EmbedConfig, device: str, card: Card) -> "Encoder":
     return encoder
 
 
-def _encoded(encoder: "Encoder", pixels: np.ndarray, batch: int) -> np.ndarray:
+def _encoded(encoder: Embeds, pixels: np.ndarray, batch: int) -> np.ndarray:
     with memory_reused():
         parts = [encoder.encode(pixels[i : i + batch]) for i in range(0, len(pixels), batch)]
     return np.concatenate(parts) if parts else np.empty((0, encoder.card.dim), np.float32)

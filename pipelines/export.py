@@ -8,19 +8,20 @@ from pathlib import Path
 
 import torch
 
+from pipelines.support import price
 from pipelines.support.runtime import Estimate, Progress, Result, silent
 from pipelines.support.work import Work
 from siglino_core.config import Config
 from siglino_core.distillation.training.mixture import largest_area
-from siglino_core.distillation.training.student import shape_of
+from siglino_core.distillation.training.student import student_config
 from siglino_core.errors import StoreError
-from siglino_core.models import SigLino
+from siglino_core.models import SigLino, SigLinoConfig
+from siglino_core.networks import outline
 from siglino_core.store import Identity, Manifest, Run, Stage
 from siglino_core.store.fetched import fetched
 
 VERSION = 1
 SHARD = FOLDER = "student"
-MODEL_CODE = 300_000  # bytes of the code files, configs and the card beside the weights
 
 
 def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no") -> Result:
@@ -42,24 +43,28 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
 
 
 def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
-    """What the export writes: the student in fp32, with the heads of the teachers that its configuration names."""
-    parameters = _parameters(config.train.student)
+    """What the export writes: the student in fp32, with a head for every teacher.
+
+    Raises:
+        ConfigError: a teacher's shape cannot be had, or does not fit the student.
+    """
+    parameters = _parameters(student_config(config.train, [outline(spec) for spec in config.targets.teachers]))
     bound = config.export.max_pixels or largest_area(config)
     what = f"{parameters / 1e6:,.0f}M parameters with its heads"
     return Estimate(
         stage="export",
         shards=1,
         rows=1,
-        bytes=4 * parameters + MODEL_CODE,
-        device="CPU core",
-        device_hours=4 * parameters / 200e6 / 3600,  # read, hash and write, at a disk's pace
+        bytes=4 * parameters + price.MODEL_CODE,
+        device=price.CPU_CORE,
+        device_hours=4 * parameters * price.EXPORTED_BYTE / 3600,
         note=f"{config.train.student}, {what}, for images of up to {bound:,} pixels",
     )
 
 
-def _parameters(student: str) -> int:
+def _parameters(shape: SigLinoConfig) -> int:
     with torch.device("meta"):
-        return sum(p.numel() for p in SigLino(shape_of(student)).parameters())
+        return sum(p.numel() for p in SigLino(shape).parameters())
 
 
 def _write(work: Work, manifest: Manifest, bound: int) -> None:

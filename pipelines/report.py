@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipelines.support import price
 from pipelines.support.runtime import Estimate, Progress, Result, silent
 from pipelines.support.summary import duckdb_line, summarise
 from siglino_core.config import Config, ReportConfig, shaping
@@ -57,9 +58,9 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
         stage="report",
         shards=1,
         rows=rows,
-        bytes=8_000_000,
-        device="CPU core",
-        device_hours=(seen * 0.5e-3 + config.report.map_points * 5e-3) / 3600,
+        bytes=price.REPORT,
+        device=price.CPU_CORE,
+        device_hours=(seen * price.REPORTED_IMAGE + config.report.map_points * price.MAP_POINT) / 3600,
     )
 
 
@@ -93,9 +94,9 @@ class _Seen:
         rows = self.table.select(["shard", "row"]).take(pa.array(positions))
         shard_N, row_N = rows["shard"].to_numpy(), rows["row"].to_numpy()
         for index, shard in enumerate(self.shards):
-            mine = dict(zip(row_N[shard_N == index].tolist(), positions[shard_N == index].tolist(), strict=True))
-            for row, image in image_rows(self.run.stage("source"), shard, np.array(sorted(mine), np.int64)):
-                self.images[mine[row]] = image
+            places = dict(zip(row_N[shard_N == index].tolist(), positions[shard_N == index].tolist(), strict=True))
+            for row, image in image_rows(self.run.stage("source"), shard, np.array(sorted(places), np.int64)):
+                self.images[places[row]] = image
 
     def pictures(self, positions: np.ndarray) -> tuple[Picture, ...]:
         """The images at some positions of the table, with bytes and captions if they were loaded."""
@@ -152,11 +153,11 @@ def _map(run: Run, seen: _Seen, chosen: np.ndarray, drawn_from: int) -> MapView 
     rows = seen.table.select(["shard", "row"]).take(pa.array(chosen))
     vectors: list[np.ndarray] = []
     for index, shard in enumerate(seen.shards):
-        mine = rows["row"].to_numpy()[rows["shard"].to_numpy() == index]
-        if len(mine):
+        chosen_rows = rows["row"].to_numpy()[rows["shard"].to_numpy() == index]
+        if len(chosen_rows):
             with run.stage("embed").files.parquet(f"{shard}.parquet") as file:
                 table = file.read(columns=["row", "embedding"])
-            at = np.searchsorted(table["row"].to_numpy(), mine)
+            at = np.searchsorted(table["row"].to_numpy(), chosen_rows)
             vectors.append(from_column(table["embedding"].take(pa.array(at))))
     center = None if seen.center is None else np.array(seen.center)
     xy, method = _flat(prepare(np.concatenate(vectors), center).astype(np.float32))
@@ -198,7 +199,7 @@ def _principal(x_ND: np.ndarray, kept: int = 50) -> tuple[np.ndarray, np.ndarray
 
 def _choose_clusters(config: ReportConfig, seen: _Seen, ids: np.ndarray) -> dict[int, str]:
     """Clusters to show and why: the largest, those with most near-duplicates, and some at random."""
-    found: dict[int, str] = {}
+    reasons: dict[int, str] = {}
     reason = seen.table["reason"].to_numpy(zero_copy_only=False)
     count = np.bincount(ids[ids >= 0])
     copies = np.bincount(ids[(ids >= 0) & (reason == "near_duplicate")], minlength=len(count))
@@ -211,9 +212,9 @@ def _choose_clusters(config: ReportConfig, seen: _Seen, ids: np.ndarray) -> dict
     ]
     for clusters, why in wishes:
         for c in clusters:
-            if len(found) < config.clusters and count[c] > 0:
-                found.setdefault(int(c), why)
-    return found
+            if len(reasons) < config.clusters and count[c] > 0:
+                reasons.setdefault(int(c), why)
+    return reasons
 
 
 def _shown_level(seen: _Seen) -> tuple[int, np.ndarray]:

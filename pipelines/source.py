@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from pipelines.support import price
 from pipelines.support.runtime import Estimate, Progress, Result, map_shards, silent
 from pipelines.support.work import Work
 from siglino_core import schema
-from siglino_core.config import Config, Format, Keep, SourceConfig, Verify, shaping
+from siglino_core.config import Config, Format, Keep, SourceConfig, shaping
 from siglino_core.curation.dedup import exact as duplicates
 from siglino_core.errors import DataError
 from siglino_core.pools.location import Location
@@ -26,13 +27,9 @@ VERSION = 3
 READ_MEMORY = 512 << 20  # bytes a part shard may need: a row group, what is read ahead, and one large image
 ID_BYTES = 100  # bytes of memory an id takes while duplicates are found
 PARTITION_BYTES = 1_000_000_000
-POINTER_BYTES = 250  # a stored row without its image
-# One core, JPEG of 640 x 480 pixels and 81 kB from Parquet; a PNG of that size takes five times as long.
-SECONDS_PER_IMAGE = {Verify.DECODE: 0.0015, Verify.HEADER: 0.0005}
-WEB_IMAGE = 60_000  # bytes of a web image at LAION's usual 256 to 512 pixels, where the pool cannot be listed
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class SourceWork(Work):
     """What every unit of this stage knows."""
 
@@ -92,7 +89,7 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
     """
     source = config.source
     if source.pool_size:
-        rows, image_bytes = source.pool_size, WEB_IMAGE * source.pool_size
+        rows, image_bytes = source.pool_size, price.WEB_IMAGE * source.pool_size
         shards = -(-rows // source.rows_per_shard)
         note = f"{rows:,} images as configured, not listed"
     else:
@@ -105,9 +102,9 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
         stage=STAGE,
         shards=shards,
         rows=rows,
-        bytes=rows * POINTER_BYTES + (image_bytes if source.keep is Keep.BYTES else 0),
-        device="CPU core",
-        device_hours=rows * SECONDS_PER_IMAGE[source.verify] / 3600,
+        bytes=rows * price.SOURCE_ROW + (image_bytes if source.keep is Keep.BYTES else 0),
+        device=price.CPU_CORE,
+        device_hours=rows * price.SOURCE_IMAGE[source.verify] / 3600,
         note=note,
         image_bytes=image_bytes / max(1, rows),
     )

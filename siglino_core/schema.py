@@ -8,7 +8,7 @@ import pyarrow as pa
 from siglino_core.errors import DataError
 
 if TYPE_CHECKING:
-    from siglino_core.teachers.teacher import TeacherCard
+    from siglino_core.encoders.card import Card
 
 
 def _column(name: str, kind: pa.DataType, doc: str, *, nullable: bool = False) -> pa.Field:
@@ -162,7 +162,7 @@ GRID = (
 )
 
 
-def targets(cards: "Sequence[TeacherCard]", keep: str) -> pa.Schema:
+def targets(cards: "Sequence[Card]", keep: str) -> pa.Schema:
     """``targets/part-*.parquet``: what the teachers say of a curated image; row-aligned with the training shard."""
     columns: list[pa.Field] = []
     for card in cards:
@@ -179,18 +179,18 @@ def targets(cards: "Sequence[TeacherCard]", keep: str) -> pa.Schema:
     return pa.schema([IMAGE_ID, *GRID, *columns])
 
 
-def targets_columns(cards: "Sequence[TeacherCard]", keep: str) -> list[str]:
+def targets_columns(cards: "Sequence[Card]", keep: str) -> list[str]:
     """The columns of :func:`targets` that hold targets."""
     return targets(cards, keep).names[1 + len(GRID) :]
 
 
 def targets_index(columns: Sequence[str]) -> pa.Schema:
     """``targets/index/``: where a curated image's targets lie in the shard of the same number."""
-    found: list[pa.Field] = []
+    fields: list[pa.Field] = []
     for name in columns:
-        found.append(_column(f"{name}_offset", pa.int64(), f"byte range of {name} in the shard: its first byte"))
-        found.append(_column(f"{name}_length", pa.int32(), f"byte range of {name} in the shard: its number of bytes"))
-    return pa.schema([IMAGE_ID, *GRID, *found])
+        fields.append(_column(f"{name}_offset", pa.int64(), f"byte range of {name} in the shard: its first byte"))
+        fields.append(_column(f"{name}_length", pa.int32(), f"byte range of {name} in the shard: its number of bytes"))
+    return pa.schema([IMAGE_ID, *GRID, *fields])
 
 
 def check(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:

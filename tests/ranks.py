@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+PRELOADED = ["torch.distributed.fsdp", "torch.distributed.checkpoint", "siglino_core.distillation.training.rank"]
 GRACE = 5.0  # seconds that the others have after one failed: most fail as well, and may say why
 
 
@@ -30,7 +31,8 @@ def on_ranks(function: Callable[..., Any], *args: Any, ranks: int = 2, timeout: 
         AssertionError: a rank failed or took more than ``timeout`` seconds; the message has every rank's traceback.
     """
     with TemporaryDirectory() as folder:
-        context = mp.get_context("spawn")
+        context = mp.get_context("forkserver")  # its server imports torch once, and computes nothing
+        context.set_forkserver_preload(PRELOADED)
         processes = [
             context.Process(target=_rank, args=(rank, ranks, folder, timeout, function, args), daemon=True)
             for rank in range(ranks)

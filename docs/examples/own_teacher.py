@@ -1,4 +1,4 @@
-"""A teacher of your own, any timm vision transformer: `targets.teachers=[python:own_teacher:load]`."""
+"""A teacher of your own, any timm vision transformer: `targets.teachers=[own_teacher:load]`."""
 
 import hashlib
 import os
@@ -6,8 +6,9 @@ import os
 import timm
 import torch
 
+from siglino_core.encoders import Card
 from siglino_core.teachers.by_shape import batches
-from siglino_core.teachers.teacher import Targets, TeacherCard
+from siglino_core.teachers.teacher import Targets
 
 
 class OwnTeacher:
@@ -16,16 +17,16 @@ class OwnTeacher:
         self.net.eval().requires_grad_(False).to(device, dtype)
         with open(weights, "rb") as file:  # of one identity, one set of targets
             identity = hashlib.file_digest(file, "sha256").hexdigest()[:32]
-        self.card = TeacherCard(name="own", dim=self.net.num_features, identity=identity)
+        self.card = Card(name="own", dim=self.net.num_features, identity=identity)
 
     @torch.no_grad()
     def __call__(self, patches_NV, shapes):
-        found = {}
+        tokens = {}
         for places, pixels_B3HW in batches(patches_NV, shapes, self.card.patch_size):  # in +-1, images of one shape
             features = self.net.forward_features(pixels_B3HW.to(next(self.net.parameters())))
-            found |= zip(places, features, strict=True)
-        tokens = [found[i] for i in range(len(shapes))]  # each image's [1 + patches, dim]
-        return Targets(torch.stack([t[0] for t in tokens]), torch.cat([t[1:] for t in tokens]))
+            tokens |= zip(places, features, strict=True)  # each image's [1 + patches, dim]
+        in_order = [tokens[i] for i in range(len(shapes))]
+        return Targets(torch.stack([t[0] for t in in_order]), torch.cat([t[1:] for t in in_order]))
 
 
 def load(device: str, dtype: torch.dtype) -> OwnTeacher:

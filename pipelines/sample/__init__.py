@@ -14,6 +14,7 @@ import pyarrow as pa
 from pipelines.sample.cells import SEEDS, coverage, exchange, near_duplicates, pick, stays
 from pipelines.sample.layout import Layout, SampleWork
 from pipelines.sample.write import write_group
+from pipelines.support import price
 from pipelines.support.runtime import Estimate, Progress, Result, map_shards, silent
 from pipelines.support.summary import summarise
 from siglino_core import schema
@@ -69,15 +70,15 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
     rows, dim, image_bytes = upstream["embed"].rows, upstream["embed"].dim, upstream["source"].image_bytes
     fitting = [k for k in config.cluster.num_clusters if rows / k <= 8192] or config.cluster.num_clusters[:1]
     flops = 2.0 * rows * (rows / fitting[-1]) * dim
-    seconds = flops / 4e10 + rows * 20e-6 + config.sample.target_size * 100e-6
+    seconds = flops / price.PAIRS + rows * price.SAMPLED_IMAGE + config.sample.target_size * price.KEPT_IMAGE
     return Estimate(
         stage="sample",
         shards=-(-rows // config.source.rows_per_shard),
         rows=rows,
-        bytes=int(rows * 20 + config.sample.target_size * image_bytes),
-        device="CPU core",
+        bytes=int(rows * price.SAMPLED_ROW + config.sample.target_size * image_bytes),
+        device=price.CPU_CORE,
         device_hours=seconds / 3600,
-        note=f"{rows * (2 * dim + 80) / 1e9:.1f} GB of scratch",
+        note=f"{rows * (2 * dim + price.EXCHANGED_ROW) / 1e9:.1f} GB of scratch",
     )
 
 

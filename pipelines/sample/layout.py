@@ -58,7 +58,7 @@ class Layout:
         ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class SampleWork(Work):
     """What every unit of this stage knows.
 

@@ -6,9 +6,11 @@ from siglino_core.config import Config
 from siglino_core.store import Run, ShardWriter, Stage
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Work:
     """One stage's work in one run. It may be pickled: units of work take it along to their workers.
+
+    Two are equal if they make the same bytes in the same place, so that workers can cache by it.
 
     Attributes:
         stage: the one that is written.
@@ -19,6 +21,16 @@ class Work:
     stage: Stage
     fingerprint: str
     config: Config
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Work) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        return self.stage.files.url, self.fingerprint
 
     def writer(self, shard: str, *, worked: float = 0.0) -> ShardWriter:
         """What writes and commits a shard; arguments as of `Stage.writer`."""

@@ -4,7 +4,6 @@ Units: stats-KK (moments over some images of a few training shards) -> statistic
 part (the targets of a training shard, row-aligned with it). See `layout` for how the work is cut.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -14,10 +13,10 @@ from pipelines.targets.layout import plan_units
 from pipelines.targets.price import choices, plan
 from pipelines.targets.units import TargetsWork, moments, part, statistics
 from siglino_core.config import Config, Stored, shaping
+from siglino_core.encoders.card import Card
 from siglino_core.errors import ConfigError
+from siglino_core.networks import describe
 from siglino_core.store import Identity, Run, Shard, of_kind
-from siglino_core.teachers.choose import describe_teacher
-from siglino_core.teachers.teacher import TeacherCard
 
 __all__ = ["choices", "plan", "run"]
 
@@ -37,7 +36,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         version=VERSION,
         config={
             **shaping(config.targets),
-            "teachers": [_identity(card) for card in cards],  # not where their weights lie
+            "teachers": [card.deciding() for card in cards],  # not where their weights lie
             "precision": precision,
             "seed": config.seed,
         },
@@ -78,8 +77,8 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     return Result(state=todo.state, manifest=manifest)
 
 
-def _cards(specs: Sequence[str]) -> list[TeacherCard]:
-    cards = [describe_teacher(spec) for spec in specs]
+def _cards(specs: Sequence[str]) -> list[Card]:
+    cards = [describe(spec) for spec in specs]
     names = [card.name for card in cards]
     if len(set(names)) < len(names):
         raise ConfigError(f"targets.teachers: two are named alike ({', '.join(names)}); a name is a student's head")
@@ -87,11 +86,6 @@ def _cards(specs: Sequence[str]) -> list[TeacherCard]:
         sizes = ", ".join(f"{card.name} {card.patch_size}" for card in cards)
         raise ConfigError(f"targets.teachers: patches of several sizes ({sizes} pixels); the student's grid is one")
     return cards
-
-
-def _identity(card: TeacherCard) -> dict[str, Any]:
-    """What of a card decides the bytes."""
-    return {k: v for k, v in dataclasses.asdict(card).items() if not k.endswith("_flops")}
 
 
 def _facts(work: TargetsWork, units: list[str]) -> dict[str, Any]:
@@ -109,7 +103,7 @@ def _facts(work: TargetsWork, units: list[str]) -> dict[str, Any]:
             error = {"relative_mse": mse, "knn_agreement": knn, "images": images}
         elif keep is Stored.BF16 and card.patches:
             error = {"relative_mse": 0.0, "knn_agreement": 1.0, "images": 0}  # it is what the others are measured by
-        teachers[card.name] = {"card": dataclasses.asdict(card), **fitted["teachers"][card.name], "codec": error}
+        teachers[card.name] = {"card": card.deciding(), **fitted["teachers"][card.name], "codec": error}
     return {
         "keep": keep.value,
         "teachers": teachers,

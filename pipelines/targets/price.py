@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from pipelines.support.price import on_gpu
+from pipelines.support import price
 from pipelines.support.runtime import Estimate
 from siglino_core.config import Config, Stored
 from siglino_core.distillation.targets.codec import DENSE, patch_bytes
+from siglino_core.encoders.card import Card
+from siglino_core.networks import outline
 from siglino_core.report.numbers import short
-from siglino_core.teachers.published import card_of
-from siglino_core.teachers.teacher import TeacherCard
-
-A100 = 0.4 * 312e12  # FLOP/s: 40% of its bf16 peak
-CPU_CORE = 3e10  # FLOP/s, fp32
 
 
 def plan(
@@ -19,7 +16,7 @@ def plan(
     upstream: Mapping[str, Estimate],
     *,
     patches: float | None = None,
-    cards: Sequence[TeacherCard] | None = None,
+    cards: Sequence[Card] | None = None,
 ) -> Estimate:
     """What the curated images' targets cost.
 
@@ -32,36 +29,38 @@ def plan(
         ConfigError: a teacher cannot be had.
     """
     rows = config.sample.target_size
-    cards = [card_of(spec) for spec in config.targets.teachers] if cards is None else cards
+    cards = [outline(spec) for spec in config.targets.teachers] if cards is None else cards
     n = patches or config.targets.max_pixels / cards[0].patch_size ** 2
     images = min(rows, config.targets.statistics_images)
     if config.targets.keep is not Stored.ONLINE:
         images += rows
-    flops = sum(c.linear_flops * n + c.quadratic_flops * n**2 for c in cards)
-    gpu = on_gpu(flops, config.runtime, config.targets.precision.value)
+    flops = sum(c.image_flops(n * c.patch_size**2) for c in cards)
+    gpu = price.on_gpu(flops, config.runtime, config.targets.precision.value)
+    device, hours = price.device_hours(images * flops, price.TARGETS, gpu=gpu)
     priced = {keep: _bytes(cards, keep, rows, n) for keep in Stored}
     return Estimate(
         stage="targets",
         shards=-(-rows // config.source.rows_per_shard),
         rows=rows,
         bytes=priced[config.targets.keep],
-        device="A100" if gpu else "CPU core",
-        device_hours=images * flops / (A100 if gpu else CPU_CORE) / 3600,
-        note="targets.keep: " + ", ".join(f"{keep.value} {short(size, 'B')}" for keep, size in priced.items()),
+        device=device,
+        device_hours=hours,
+        note=f"{short(flops, 'FLOP')} an image{price.unsaid(cards)}; targets.keep: "
+        + ", ".join(f"{keep.value} {short(size, 'B')}" for keep, size in priced.items()),
     )
 
 
 def choices(
-    config: Config, *, patches: float | None = None, cards: Sequence[TeacherCard] | None = None
+    config: Config, *, patches: float | None = None, cards: Sequence[Card] | None = None
 ) -> list[tuple[Stored, int]]:
     """Bytes that every `targets.keep` would store; arguments and errors as of :func:`plan`."""
     rows = config.sample.target_size
-    cards = [card_of(spec) for spec in config.targets.teachers] if cards is None else cards
+    cards = [outline(spec) for spec in config.targets.teachers] if cards is None else cards
     n = patches or config.targets.max_pixels / cards[0].patch_size ** 2
     return [(keep, _bytes(cards, keep, rows, n)) for keep in Stored]
 
 
-def _bytes(cards: Sequence[TeacherCard], keep: Stored, rows: int, patches: float) -> int:
+def _bytes(cards: Sequence[Card], keep: Stored, rows: int, patches: float) -> int:
     """Without the statistics' few megabytes, which do not grow with the images."""
     if keep is Stored.ONLINE:
         return 0

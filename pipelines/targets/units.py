@@ -24,20 +24,21 @@ from siglino_core.distillation.targets.codec import DENSE, Codec
 from siglino_core.distillation.targets.measures import ErrorMeter
 from siglino_core.distillation.targets.packs import Pack, packs, read_index
 from siglino_core.distillation.targets.statistics import Statistics, TeacherMoments, pack, unpack
+from siglino_core.encoders.card import Card
 from siglino_core.errors import ConfigError, DataError
 from siglino_core.hashing import id_bits, key_of, uniform
 from siglino_core.models.resolution import Resolution
-from siglino_core.store import Run, Shard, ShardWriter
+from siglino_core.networks import load_teacher, same_teacher
+from siglino_core.store import Shard, ShardWriter
 from siglino_core.store.locate import locate
 from siglino_core.store.vectors import to_column
-from siglino_core.teachers.choose import load_teacher, same_teacher
-from siglino_core.teachers.teacher import Targets, Teacher, TeacherCard
+from siglino_core.teachers.teacher import Targets, Teacher
 
 ROW_GROUP = 64  # images a row group: 38 MB of bf16 patches at 256 patches of 1152
 THREADS = 16  # that decode beside a GPU, at most
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class TargetsWork(Work):
     """What every unit of this stage knows.
 
@@ -47,7 +48,7 @@ class TargetsWork(Work):
     """
 
     dtype: str
-    cards: tuple[TeacherCard, ...]
+    cards: tuple[Card, ...]
 
     @property
     def settings(self) -> TargetsConfig:
@@ -69,8 +70,8 @@ def moments(work: TargetsWork, unit: Shard) -> dict[str, Any]:
     rows = 0
     for shard in unit["shards"]:
         for images in _packs(work, shard, device, _keyed(work, shard)):
-            for told, into in zip(_told(work, images, device), summed, strict=True):
-                into.update(told)
+            for targets, into in zip(_told(work, images, device), summed, strict=True):
+                into.update(targets)
             rows += len(images.ids)
     with writer as out:
         out.put(_state(unit), pack({m.teacher: m.tensors() for m in summed}))
@@ -87,11 +88,11 @@ def statistics(work: TargetsWork, parts: Sequence[Shard], unit: Shard) -> dict[s
     writer = work.writer(unit["name"])
     summed = [TeacherMoments(card) for card in work.cards]
     for part in parts:
-        found = unpack(stage.files.read(_state(part)), f"{stage.files.url}/{_state(part)}", depth=1)
+        states = unpack(stage.files.read(_state(part)), f"{stage.files.url}/{_state(part)}", depth=1)
         for m in summed:
-            m.merge(found[m.teacher])
+            m.merge(states[m.teacher])
     fitted = {m.teacher: m.fit(work.config.seed) for m in summed}
-    images = summed[0].of["summary"].count
+    images = summed[0].by_kind["summary"].count
     facts = {
         "images": images,
         "teachers": {name: _described(s) for name, s in fitted.items()},
@@ -119,8 +120,8 @@ def part(work: TargetsWork, unit: Shard) -> dict[str, Any]:
     with writer as out:
         with out.parquet(name, wanted, plain=columns) as file:
             for images in _packs(work, unit, device):
-                for card, told in zip(work.cards, _told(work, images, device), strict=True):
-                    target.add(card, told, images)
+                for card, targets in zip(work.cards, _told(work, images, device), strict=True):
+                    target.add(card, targets, images)
                 target.add_images(images)
                 if len(target) >= ROW_GROUP:
                     file.write_table(target.table(wanted))
@@ -138,7 +139,7 @@ class _Shard:
         self._meters = {card.name: ErrorMeter() for card in work.cards if card.patches and measured}
         self._codecs: dict[str, tuple[Codec, Codec]] = {}
         if self._keep in DENSE:
-            fitted = _fitted(work.run.url, work.fingerprint)
+            fitted = _fitted(work)
             self._codecs = {
                 card.name: (
                     Codec(self._keep, card.dim, fitted[card.name].patch, device),
@@ -151,16 +152,16 @@ class _Shard:
     def __len__(self) -> int:
         return len(self._columns["image_id"])
 
-    def add(self, card: TeacherCard, told: Targets, images: Pack) -> None:
+    def add(self, card: Card, targets: Targets, images: Pack) -> None:
         """A teacher's targets for a pack."""
-        self._columns[f"{card.name}_summary"].extend(to_half(card, "summary", told.summaries, images.ids))
+        self._columns[f"{card.name}_summary"].extend(to_half(card, "summary", targets.summaries, images.ids))
         if self._keep not in DENSE:
             return
-        if told.registers is not None:
-            registers = to_half(card, "registers", told.registers, images.ids)
+        if targets.registers is not None:
+            registers = to_half(card, "registers", targets.registers, images.ids)
             self._columns[f"{card.name}_registers"].extend(registers.flatten(1))
-        if told.patches is not None:
-            self._columns[f"{card.name}_patches"].extend(self._encoded(card, told.patches, images))
+        if targets.patches is not None:
+            self._columns[f"{card.name}_patches"].extend(self._encoded(card, targets.patches, images))
 
     def add_images(self, images: Pack) -> None:
         """The pack itself, once all teachers' targets are in."""
@@ -186,7 +187,7 @@ class _Shard:
         """Each teacher's codec errors, and of how many images."""
         return {name: list(meter.result()) for name, meter in self._meters.items()}
 
-    def _encoded(self, card: TeacherCard, x_NC: Tensor, images: Pack) -> list[bytes]:
+    def _encoded(self, card: Card, x_NC: Tensor, images: Pack) -> list[bytes]:
         codec, reference = self._codecs[card.name]
         counts = [h * w for h, w in images.shapes]
         try:
@@ -256,9 +257,9 @@ def _teacher(spec: str, device: str, dtype: str) -> Teacher:
 
 
 @lru_cache(maxsize=1)
-def _fitted(url: str, fingerprint: str) -> dict[str, Statistics]:
-    """Of one fingerprint, one set of statistics."""
-    files = Run(url).stage("targets").files
+def _fitted(work: Work) -> dict[str, Statistics]:
+    """The statistics: a worker makes many shards with the same ones and reads them once."""
+    files = work.stage.files
     return Statistics.load(files.read("statistics.safetensors"), f"{files.url}/statistics.safetensors")
 
 
@@ -272,8 +273,8 @@ def _head(teacher: Teacher) -> dict[str, Tensor]:
     return dict(head.state_dict())
 
 
-def _described(of: Statistics) -> dict[str, Any]:
-    phis = {"summary": of.summary} | ({} if of.patch is None else {"patch": of.patch})
+def _described(statistics: Statistics) -> dict[str, Any]:
+    phis = {"summary": statistics.summary} | ({} if statistics.patch is None else {"patch": statistics.patch})
     return {"phi": {k: p.phi for k, p in phis.items()}, "rotation": {k: p.kind for k, p in phis.items()}}
 
 

@@ -2,7 +2,6 @@
 
 import json
 import statistics
-from dataclasses import asdict
 from typing import Any
 
 from safetensors.torch import save_file
@@ -19,6 +18,7 @@ from siglino_core.schema import CLUSTER_LOSS
 from siglino_core.weights.checkpoint import tensor, weights
 
 STUDENT = "student"
+KINDS = (".summary", ".patch", ".register", ".relation", ".gram")  # of losses
 
 
 def checkpoints_of(work: Work) -> list[Kept]:
@@ -48,7 +48,7 @@ def commit(work: Work, job: Job, device: Device) -> dict[str, Any]:
     lines = metrics.read(files)
     return {
         "student": job.config.train.student,
-        "teachers": [asdict(card) for card in job.cards],
+        "teachers": [card.deciding() for card in job.cards],
         "parameters": sum(t.numel() for t in state.values()),
         "steps": steps,
         "images": int(sum(line["images"] for line in lines)),
@@ -74,7 +74,7 @@ def _losses(lines: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     if not good:
         return {"first": {}, "last": {}}
     some = max(1, min(10, len(lines) // 10))
-    names = [k for k in good[-1] if k == "loss" or k.endswith((".summary", ".patch", ".register", ".relation"))]
+    names = [k for k in good[-1] if k == "loss" or k.endswith(KINDS)]
 
     def mean(steps: list[dict[str, Any]]) -> dict[str, float]:
         return {name: round(statistics.fmean(line[name] for line in steps), 6) for name in names}

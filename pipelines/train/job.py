@@ -12,10 +12,10 @@ from siglino_core.distillation.training.clusters import MOST
 from siglino_core.distillation.training.mixture import runs_of
 from siglino_core.distillation.training.rank import Job
 from siglino_core.distillation.training.student import student_config
+from siglino_core.encoders.card import Card
 from siglino_core.errors import ConfigError
+from siglino_core.networks import describe
 from siglino_core.store import Identity, Manifest, Run
-from siglino_core.teachers.choose import describe_teacher
-from siglino_core.teachers.teacher import TeacherCard
 
 VERSION = 1
 
@@ -32,7 +32,7 @@ def require_same_targets(config: Config, run: Run, sample: Manifest, targets: Ma
             f"{sample.digest[:12]}). Use --redo targets."
         )
     theirs, ours = targets.identity["config"], shaping(config.targets)
-    cards = [describe_teacher(spec) for spec in config.targets.teachers]
+    cards = [describe(spec) for spec in config.targets.teachers]
     stored = {name: teacher["card"]["identity"] for name, teacher in targets.facts["teachers"].items()}
     ours |= {"teachers": {card.name: card.identity for card in cards}, "precision": theirs["precision"]}
     theirs = {**theirs, "teachers": stored}
@@ -89,10 +89,12 @@ def _others(config: Config) -> dict[str, str]:
 
 
 def _begun_from(config: Config) -> dict[str, str]:
-    """The identity of the weights that training begins with, if it begins with any."""
+    """The identity of the weights that training begins with, and of those that anchor it, if there are any."""
     from siglino_core.weights.source import identity
 
-    return {"checkpoint": identity(config.train.checkpoint)} if config.train.checkpoint else {}
+    loss = config.train.loss
+    sources = {"checkpoint": config.train.checkpoint, "gram_checkpoint": loss.gram_checkpoint if loss.gram else ""}
+    return {name: identity(source) for name, source in sources.items() if source}
 
 
 def _student(config: Config, targets: Manifest) -> Any:
@@ -103,7 +105,7 @@ def _student(config: Config, targets: Manifest) -> Any:
     return {key: value for key, value in shape.items() if key != "teachers"}
 
 
-def _cards(config: Config, targets: Manifest) -> tuple[TeacherCard, ...]:
+def _cards(config: Config, targets: Manifest) -> tuple[Card, ...]:
     """The teachers' cards as the targets have them, in the config's order."""
     stored = targets.facts["teachers"]
-    return tuple(TeacherCard(**stored[describe_teacher(spec).name]["card"]) for spec in config.targets.teachers)
+    return tuple(Card.read(stored[describe(spec).name]["card"]) for spec in config.targets.teachers)

@@ -13,8 +13,8 @@ ROOTS = ("siglino_core", "pipelines")
 
 def packages(root: Path) -> list[Path]:
     """The folders of all public packages, in the order of their names."""
-    found = [p.parent for top in ROOTS for p in (root / top).rglob("__init__.py")]
-    return sorted(p for p in found if _public(p.relative_to(root).parts))
+    folders = [p.parent for top in ROOTS for p in (root / top).rglob("__init__.py")]
+    return sorted(p for p in folders if _public(p.relative_to(root).parts))
 
 
 def modules(package: Path) -> list[Path]:
@@ -34,12 +34,12 @@ def api_pages(root: Path) -> dict[str, str]:
 
 def places(root: Path) -> dict[str, str]:
     """Where the site shows every package and module: by its path in the repository, the page and the anchor."""
-    found: dict[str, str] = {}
+    pages: dict[str, str] = {}
     for package in packages(root):
         page = f"api/{name_of(package, root)}.md"
-        found[str(package.relative_to(root))] = found[str(package.relative_to(root) / "__init__.py")] = page
-        found |= {str(m.relative_to(root)): f"{page}#{name_of(m, root)}" for m in modules(package)}
-    return found
+        pages[str(package.relative_to(root))] = pages[str(package.relative_to(root) / "__init__.py")] = page
+        pages |= {str(m.relative_to(root)): f"{page}#{name_of(m, root)}" for m in modules(package)}
+    return pages
 
 
 def first_line(path: Path) -> str:
@@ -66,9 +66,9 @@ def _page(package: Path, root: Path) -> str:
         f"::: {name}\n    options:\n      show_root_heading: false\n      show_root_toc_entry: false",
         f"      members:{members}\n",
     ]
-    found = modules(package)
-    if found:
+    names = modules(package)
+    if names:
         lines += ["| module | what it is for |", "|---|---|"]
-        lines += [f"| [`{p.stem}`](#{name_of(p, root)}) | {words(first_line(p))} |" for p in found]
-        lines += [f"\n::: {name_of(p, root)}" for p in found]
+        lines += [f"| [`{p.stem}`](#{name_of(p, root)}) | {words(first_line(p))} |" for p in names]
+        lines += [f"\n::: {name_of(p, root)}" for p in names]
     return "\n".join(lines) + "\n"

@@ -34,22 +34,22 @@ def benchmarks_page(path: Path) -> str:
 
 def _object(line: str, where: str) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        value = json.loads(line)
     except ValueError as e:
         raise ValueError(f"{where}: {e}") from e
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise ValueError(f"{where}: not a JSON object")
-    return found
+    return value
 
 
 def _flat(facts: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    found: dict[str, str] = {}
+    cells: dict[str, str] = {}
     for name, value in facts.items():
         if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{name}.")
+            cells |= _flat(value, f"{prefix}{name}.")
         else:
-            found[f"{prefix}{name}"] = f"{value:.4g}" if isinstance(value, float) else _plain(value)
-    return found
+            cells[f"{prefix}{name}"] = f"{value:.4g}" if isinstance(value, float) else _plain(value)
+    return cells
 
 
 def _plain(value: Any) -> str:

@@ -11,15 +11,15 @@ Named configs that ship: `experiment=NAME` on a command. Below each: what of the
 
 def header(text: str) -> dict[str, list[str]]:
     """The head of an experiment's file: every word before a colon with its lines."""
-    found: dict[str, list[str]] = {}
+    sections: dict[str, list[str]] = {}
     for line in text.splitlines():
         if not line.startswith("#"):
             break
         if match := re.match(r"# ([A-Z]\w*): +(.*)", line):
-            found[match[1]] = [match[2]]
-        elif found:
-            found[list(found)[-1]].append(line[1:].strip())
-    return found
+            sections[match[1]] = [match[2]]
+        elif sections:
+            sections[list(sections)[-1]].append(line[1:].strip())
+    return sections
 
 
 def experiments_page(folder: Path) -> str:

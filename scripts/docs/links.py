@@ -12,9 +12,9 @@ _LINK = re.compile(r"`+[^`]*`+|(!?)\[((?:`[^`]*`|[^\]`])*)\]\(([^)\s]+)\)")
 
 def links(text: str) -> list[str]:
     """The targets of a text's links into the repository, in order; those to the web are left out."""
-    found: list[str] = []
-    rewrite(text, lambda target: found.append(target) or target)
-    return found
+    targets: list[str] = []
+    rewrite(text, lambda target: targets.append(target) or target)
+    return targets
 
 
 def rewrite(text: str, change: Callable[[str], str]) -> str:
@@ -35,18 +35,18 @@ def rewrite(text: str, change: Callable[[str], str]) -> str:
     return "\n".join(lines)
 
 
-def in_repository(target: str, of: str) -> str:
-    """The path in the repository that a link of the file ``of`` leads to, without its anchor.
+def in_repository(target: str, page: str) -> str:
+    """The path in the repository that a link of the file ``page`` leads to, without its anchor.
 
     Raises:
         ValueError: it leads out of the repository.
     """
-    path = os.path.normpath(PurePosixPath(of).parent / target.partition("#")[0])
+    path = os.path.normpath(PurePosixPath(page).parent / target.partition("#")[0])
     if path.startswith(".."):
-        raise ValueError(f"{of}: the link {target} leads out of the repository")
+        raise ValueError(f"{page}: the link {target} leads out of the repository")
     return path
 
 
-def relative(page: str, of: str) -> str:
+def relative(page: str, target: str) -> str:
     """The link from one page of the site to another, both by their place in it."""
-    return os.path.relpath(page, PurePosixPath(of).parent)
+    return os.path.relpath(page, PurePosixPath(target).parent)

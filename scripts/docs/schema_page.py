@@ -35,7 +35,7 @@ def schemas(module: ModuleType = schema) -> dict[str, tuple[pa.Schema, str, list
         ValueError: a schema has no docstring, or a parameter that this page has no value for.
     """
     tree = ast.parse(inspect.getsource(module))
-    found: dict[str, tuple[pa.Schema, str, list[str]]] = {}
+    tables: dict[str, tuple[pa.Schema, str, list[str]]] = {}
     for node, after in zip(tree.body, [*tree.body[1:], ast.Pass()], strict=True):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             name, value = node.targets[0].id, getattr(module, node.targets[0].id)
@@ -58,8 +58,8 @@ def schemas(module: ModuleType = schema) -> dict[str, tuple[pa.Schema, str, list
             continue
         if ": " not in str(text):
             raise ValueError(f"{name}: its docstring should be ``where/it/lies``: what a row is")
-        found[name] = (value, str(text), shown)
-    return found
+        tables[name] = (value, str(text), shown)
+    return tables
 
 
 def schema_page(module: ModuleType = schema) -> str:

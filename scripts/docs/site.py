@@ -32,19 +32,19 @@ def pages(root: Path = ROOT) -> dict[str, str]:
     """
     texts = {page: path for page, path in TOP.items() if (root / path).is_file()}
     texts |= {p.name: f"docs/{p.name}" for p in sorted((root / "docs").glob("*.md"))}
-    found = {page: (root / path).read_text(encoding="utf-8") for page, path in texts.items()}
+    contents = {page: (root / path).read_text(encoding="utf-8") for page, path in texts.items()}
     places = api_pages.places(root) | {path: page for page, path in texts.items()}
     waiting = list(texts)
     while waiting:
         page = waiting.pop()
-        for path in _leads_to(found[page], texts[page], root):
+        for path in _leads_to(contents[page], texts[page], root):
             if path.startswith("docs/") and path.endswith(PICTURES):  # MkDocs copies it as it is
                 places[path] = path.removeprefix("docs/")
             elif path not in places:
                 places[path] = new = f"files/{path}.md"
-                texts[new], found[new] = path, _file(root / path, path)
+                texts[new], contents[new] = path, _file(root / path, path)
                 waiting.append(new)
-    made = {page: _linked(text, page, texts[page], places) for page, text in found.items()}
+    made = {page: _linked(text, page, texts[page], places) for page, text in contents.items()}
     made |= {
         "settings.md": settings_page(),
         "artifacts.md": schema_page(),
@@ -59,23 +59,23 @@ def api_navigation(root: Path = ROOT) -> list[dict[str, str]]:
     return [{Path(page).stem: page} for page in api_pages.api_pages(root)]
 
 
-def _leads_to(text: str, of: str, root: Path) -> list[str]:
+def _leads_to(text: str, source: str, root: Path) -> list[str]:
     """The files and folders that a text links to, by their path in the repository."""
-    found = [links.in_repository(target, of) for target in links.links(text)] if of.endswith(".md") else []
-    for path in found:
+    targets = [links.in_repository(target, source) for target in links.links(text)] if source.endswith(".md") else []
+    for path in targets:
         if not (root / path).exists():
-            raise ValueError(f"{of}: it links to {path}, which does not exist")
-    return found
+            raise ValueError(f"{source}: it links to {path}, which does not exist")
+    return targets
 
 
-def _linked(text: str, page: str, of: str, places: dict[str, str]) -> str:
-    """The text of the file ``of`` as the site's page has it."""
+def _linked(text: str, page: str, source: str, places: dict[str, str]) -> str:
+    """The text of the file ``source`` as the site's page has it."""
 
     def change(target: str) -> str:
-        place, anchor = places[links.in_repository(target, of)], target.partition("#")[2]
+        place, anchor = places[links.in_repository(target, source)], target.partition("#")[2]
         return links.relative(place, page) + (f"#{anchor}" if anchor else "")
 
-    return links.rewrite(text, change) if of.endswith(".md") else text
+    return links.rewrite(text, change) if source.endswith(".md") else text
 
 
 def _file(path: Path, name: str) -> str:

@@ -5,6 +5,11 @@ from enum import StrEnum
 
 from siglino_core.config.settings import setting
 
+NETWORKS = (
+    "dinov3:SOURCE or siglip2:SOURCE (folder or hub id), timm:NAME_OR_FOLDER, open_clip:NAME_OR_FOLDER, "
+    "efficientnet_lite0, lite, lite_text, or module:attribute for one of your own"
+)
+
 
 class Format(StrEnum):
     AUTO = "auto"
@@ -88,9 +93,9 @@ class SourceConfig:
 class EmbedConfig:
     """Which encoder embeds the pool."""
 
-    encoder: str = setting("efficientnet_lite0", "efficientnet_lite0 | timm:<model> | dinov3:<hub id or folder>")
+    encoder: str = setting("efficientnet_lite0", NETWORKS)
     weights: str = setting(
-        "", "safetensors file or folder for a timm encoder; empty: its pretrained weights", shapes=False
+        "", "safetensors file or its folder, of a timm or open_clip name; empty: its own", shapes=False
     )
     pooling: Pooling = setting(Pooling.CLS, "DINOv3's embedding: its class token, or the mean of its patches")
     image_size: int = setting(
@@ -110,7 +115,10 @@ class ClusterConfig:
     """The hierarchy of centroids."""
 
     num_clusters: list[int] = setting([1000, 100, 10], "number of centroids of each level, the finest first", ge=1)
-    seeding: Seeding = setting(Seeding.D2_ROUNDS, "how the first centroids of a level are chosen")
+    seeding: Seeding = setting(
+        Seeding.D2_ROUNDS,
+        "how the first centroids are chosen: random, kmeans++, or d2_rounds (like it, doubling them each round)",
+    )
     iterations: int = setting(0, "Lloyd iterations per level; 0 keeps the first centroids", ge=0, le=1000)
     resampling: int = setting(
         0, "rounds of resampling per level: thin dense clusters, then cluster anew (Vo et al. 2024)", ge=0, le=100
@@ -134,11 +142,14 @@ class SampleConfig:
         0.95, "of two images whose embeddings have a larger cosine, one is dropped; 1 drops none", ge=0, le=1
     )
     trim: float = setting(
-        0.01, "share of images dropped as outliers: those farthest from their second nearest neighbour", ge=0, le=0.5
+        0.01,
+        "share of images dropped as outliers: those farthest from their second neighbour in their cluster",
+        ge=0,
+        le=0.5,
     )
     quota: Quota = setting(
         Quota.RADIUS,
-        "images per cluster. radius: the same spacing everywhere; hierarchical: equal shares, level by level",
+        "radius: kept images are equally far apart everywhere; hierarchical: equal shares per cluster, by level",
     )
     quota_power: float = setting(
         0.0, "hierarchical: a cluster's share grows as its size to this power; 0: equal, 1: as at random", ge=0, le=1

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from siglino_core.config.curate import Precision
+from siglino_core.config.curate import NETWORKS, Precision
 from siglino_core.config.optim import OptimConfig
 from siglino_core.config.settings import setting
 
@@ -51,15 +51,15 @@ class Tracker(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class TargetsConfig:
-    """What the teachers say of the curated images, and how much of it is stored."""
+    """The teachers' outputs for the curated images, and how much of them is stored."""
 
     teachers: list[str] = setting(
         ["siglip2:google/siglip2-so400m-patch16-naflex", "dinov3:facebook/dinov3-vitl16-pretrain-lvd1689m"],
-        "dinov3:SOURCE, siglip2:SOURCE (folder or hub id), lite, lite_text, python:MODULE:FUNCTION",
+        NETWORKS,
     )
     keep: Stored = setting(
         Stored.ONLINE,
-        "what is stored. online: nothing, teachers run in training; summary; bf16, int8, fp8: patches too",
+        "online: store nothing, run the teachers in training; summary: image vectors; bf16, int8, fp8: patches too",
     )
     min_pixels: int = setting(128**2, "images with fewer pixels are enlarged to this area", ge=256)
     max_pixels: int = setting(
@@ -77,12 +77,15 @@ class PackConfig:
     """Token-balanced batches (see docs/design.md)."""
 
     packs_per_step: int = setting(32, "packs per step over all ranks; a multiple of their number", ge=1, le=1 << 16)
-    capacity: int = setting(4096, "tokens per pack, at most", ge=64, le=1 << 24)
-    max_images: int = setting(0, "images per pack, at most; 0: chosen from the mean image", ge=0)
+    capacity: int = setting(
+        4096, "tokens per pack, at most; a pack is one sequence of several images' tokens", ge=64, le=1 << 24
+    )
+    max_images: int = setting(0, "images per pack, at most; 0: chosen from the mean image's tokens", ge=0)
     look_ahead: int = setting(256, "images from which the next pack is filled; a multiple of 8", ge=8, le=65536)
     window: int = setting(64, "steps over which packs of equal cost are brought together", ge=1, le=65536)
     match: Match = setting(
-        Match.GLOBAL, "how they are: none; shards: each rank's own packs are sorted; global: all are dealt out"
+        Match.GLOBAL,
+        "packs of similar cost meet in one step: none; shards: each shard sorts its own; global: all are sorted",
     )
     block: int = setting(1 << 20, "images that are planned at a time; a million take about a second", ge=1)
 
@@ -114,14 +117,33 @@ class PartConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """What the student pays for."""
+    """The terms of the loss, and their weights."""
 
     summary: float = setting(1.0, "weight of the summaries' errors", ge=0)
     patch: float = setting(1.0, "weight of the patches' errors", ge=0)
     register: float = setting(1.0, "weight of the registers' errors, of teachers that have registers", ge=0)
-    relation: Relation = setting(Relation.ARKD, "loss on distances between images' summaries: arkd, rkd or none")
+    relation: Relation = setting(
+        Relation.ARKD,
+        "rkd: match the teacher's distances between images; arkd: only where they are off the wrong way; none",
+    )
     relation_weight: float = setting(1.0, "weight of that loss", ge=0)
     relation_beta: float = setting(1.0, "error at which its smooth L1 turns from square to linear", ge=1e-9)
+    gram: float = setting(
+        0.0,
+        "weight of Gram anchoring: keeps the cosines between an image's patches as an earlier student has them",
+        ge=0,
+    )
+    gram_checkpoint: str = setting(
+        "",
+        "that earlier student, of the same patch size: an exported folder, a checkpoint, a file, a URL or a hub id",
+        shapes=False,
+    )
+
+    def __post_init__(self) -> None:
+        if self.gram > 0 and not self.gram_checkpoint:
+            raise ValueError(
+                f"gram: {self.gram:g} needs gram_checkpoint, the student whose patches anchor this one's; 0 needs none"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +160,9 @@ class TrainConfig:
         [], "sets of images and their resolutions; empty: this run's, at the targets' resolution"
     )
     pack: PackConfig = field(default_factory=PackConfig)
-    packs_at_once: int = setting(1, "packs per forward pass; the loss on distances is computed within one pass", ge=1)
+    packs_at_once: int = setting(
+        1, "packs per forward pass; loss.relation compares only images of one pass, so this changes the loss", ge=1
+    )
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     balance: float = setting(1e-3, "how far a step moves the bias that balances the experts", ge=0, le=1)
@@ -173,7 +197,7 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig:
-    """The student as others take it."""
+    """The exported model folder."""
 
     max_pixels: int = setting(
         0, "largest area that the processor gives the student, in pixels; 0: the largest in training", ge=0

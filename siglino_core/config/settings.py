@@ -38,11 +38,11 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 def keys(cls: type, prefix: str = "") -> list[str]:
     """Every dotted key of a config class."""
-    found: list[str] = []
+    names: list[str] = []
     for name, kind in typing.get_type_hints(cls).items():
         nested = isinstance(kind, type) and dataclasses.is_dataclass(kind)
-        found += keys(kind, f"{prefix}{name}.") if nested else [f"{prefix}{name}"]
-    return found
+        names += keys(kind, f"{prefix}{name}.") if nested else [f"{prefix}{name}"]
+    return names
 
 
 def did_you_mean(key: str, known: list[str]) -> str:
@@ -84,8 +84,8 @@ def _build(cls: Any, values: Any, prefix: str, errors: list[str], known: list[st
         if isinstance(kind, type) and dataclasses.is_dataclass(kind):
             made[f.name] = _build(kind, value, f"{key}.", errors, known)
             continue
-        if (of := _list_of_settings(kind)) and isinstance(value, list):
-            made[f.name] = [_build(of, v, f"{key}[{i}].", errors, known) for i, v in enumerate(value)]
+        if (item_class := _list_of_settings(kind)) and isinstance(value, list):
+            made[f.name] = [_build(item_class, v, f"{key}[{i}].", errors, known) for i, v in enumerate(value)]
             continue
         try:
             made[f.name] = _convert(kind, value)
@@ -96,15 +96,15 @@ def _build(cls: Any, values: Any, prefix: str, errors: list[str], known: list[st
     try:
         return cls(**made)
     except ValueError as e:  # what no single value shows
-        told = any(error.startswith(prefix) for error in errors)
-        errors += [] if told else [f"{prefix}{line}" for line in str(e).splitlines()]
+        reported = any(error.startswith(prefix) for error in errors)
+        errors += [] if reported else [f"{prefix}{line}" for line in str(e).splitlines()]
         return cls()
 
 
 def _list_of_settings(kind: Any) -> Any:
     """The class, if a setting is a list of settings."""
-    of = kind.__args__[0] if isinstance(kind, types.GenericAlias) else None
-    return of if dataclasses.is_dataclass(of) else None
+    item_class = kind.__args__[0] if isinstance(kind, types.GenericAlias) else None
+    return item_class if dataclasses.is_dataclass(item_class) else None
 
 
 def _convert(kind: Any, value: Any) -> Any:
@@ -135,8 +135,10 @@ def says(kind: Any) -> str:
     if isinstance(kind, types.UnionType):
         return f"{says(kind.__args__[0])} or none"
     if isinstance(kind, types.GenericAlias):
-        of = kind.__args__[0]
-        return "a list of " + {int: "whole numbers", float: "numbers", str: "texts"}.get(of, f"values, each {says(of)}")
+        item_class = kind.__args__[0]
+        return "a list of " + {int: "whole numbers", float: "numbers", str: "texts"}.get(
+            item_class, f"values, each {says(item_class)}"
+        )
     return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, "settings")
 
 

@@ -10,9 +10,10 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siglino_core.config import EmbedConfig
 from siglino_core.encoders.card import Card
+from siglino_core.encoders.flops import Flops
 from siglino_core.encoders.preprocess import Preprocess
+from siglino_core.encoders.spec import Spec
 from siglino_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,21 +23,44 @@ if TYPE_CHECKING:
 
 LITE0, LITE2 = "efficientnet_lite0", "efficientnet_lite2"
 SHA256 = {LITE0: "579344248a93e230", LITE2: "9656183eaeafe8cb"}  # how the weights' files begin
+FLOPS_A_PATCH = 3.96e6  # of 16 x 16 pixels of Lite0 at 224 px; smaller images have a little more on their edges
+PARAMETERS = 3_371_024  # of Lite0 without its classifier
 
 
-def describe(config: EmbedConfig) -> Card:
+def describe(spec: Spec) -> Card:
     """The card; its identity is that of the weights' file."""
-    preprocess = Preprocess(size=config.image_size or 224, fit="squash")
-    return Card(identity=identity(LITE0, "embed.encoder="), preprocess=preprocess, dim=1280)
+    return _card(spec, identity(LITE0, spec.asked.removesuffix(LITE0)))
 
 
-def load(config: EmbedConfig, device: str, precision: str) -> "Encoder":
+def outline(spec: Spec) -> Card:
+    """The card without the weights' identity."""
+    return _card(spec, "")
+
+
+def load(spec: Spec, device: str, precision: str) -> "Encoder":
     """Lite0 as :func:`network` gives it."""
     from siglino_core.encoders.encoder import Encoder
 
-    card = describe(config)
     half = (0.5, 0.5, 0.5)
-    return Encoder(network(LITE0), card, mean=half, std=half, device=device, precision=precision)
+    return Encoder(network(LITE0), describe(spec), mean=half, std=half, device=device, precision=precision)
+
+
+def squeezed(spec: Spec | None) -> Preprocess:
+    """All of an image in a square of 224 pixels, or of what was asked for."""
+    return Preprocess(size=(spec.image_size if spec else 0) or 224, fit="squash")
+
+
+def _card(spec: Spec, identity: str) -> Card:
+    return Card(
+        name=LITE0,
+        dim=1280,
+        identity=identity,
+        patches=False,
+        native=False,
+        preprocess=squeezed(spec),
+        flops=Flops(linear=FLOPS_A_PATCH),
+        parameters=PARAMETERS,
+    )
 
 
 def identity(name: str, setting: str = "") -> str:
@@ -94,10 +118,12 @@ def _path(name: str, setting: str = "") -> Path:
 def _checked(name: str, path: Path) -> str:
     """The SHA-256 of the weights' file, which must be the known one."""
     with path.open("rb") as f:
-        found = hashlib.file_digest(f, "sha256").hexdigest()
-    if not found.startswith(SHA256[name]):
-        raise ConfigError(f"{path} is not the file that was expected (SHA-256 begins {found[:16]}, not {SHA256[name]})")
-    return found
+        digest = hashlib.file_digest(f, "sha256").hexdigest()
+    if not digest.startswith(SHA256[name]):
+        raise ConfigError(
+            f"{path} is not the file that was expected (SHA-256 begins {digest[:16]}, not {SHA256[name]})"
+        )
+    return digest
 
 
 def _renamed(

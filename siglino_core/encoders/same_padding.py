@@ -27,7 +27,7 @@ class FoldedSame(nn.Module):
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
-        self.conv = conv
+        self.conv: nn.Conv2d = conv
         self.wide = nn.Parameter(F.pad(conv.weight.data, (1, 0, 1, 0)), requires_grad=False)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:

@@ -5,35 +5,22 @@ pack, C width, D channels of a head.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import DINOv3ViTModel
 
-from siglino_core.encoders.dinov3 import IMAGENET_MEAN, IMAGENET_STD
-from siglino_core.encoders.hub import Checkpoint
+from siglino_core.encoders.dinov3 import IMAGENET_MEAN, IMAGENET_STD, card_of, checkpoint_of
+from siglino_core.encoders.spec import Spec
 from siglino_core.models.attention import prepare
 from siglino_core.models.layout import Layout
-from siglino_core.teachers.packed import compile_on_cuda, pack_attention, vit_flops
-from siglino_core.teachers.teacher import Targets, TeacherCard
-
-NAME = "dinov3"
+from siglino_core.teachers.packed import compile_on_cuda, pack_attention
+from siglino_core.teachers.teacher import Targets
 
 
-def describe(source: str) -> TeacherCard:
-    """The card of a hub id's or local folder's checkpoint.
-
-    Raises:
-        ConfigError: it cannot be had, or is another model's.
-    """
-    checkpoint = _checkpoint(source)
-    return _card(checkpoint.config, checkpoint.identity)
-
-
-def load(source: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> "PackedDinoV3":
-    """The teacher, ready to compute; raises as :func:`describe`."""
-    checkpoint = _checkpoint(source)
+def load(spec: Spec, device: str = "cpu", dtype: torch.dtype = torch.float32) -> "PackedDinoV3":
+    """The teacher, ready to compute; raises as `siglino_core.encoders.dinov3.describe`."""
+    checkpoint = checkpoint_of(spec)
     model = checkpoint.load(DINOv3ViTModel, dtype)
     return PackedDinoV3(model.to(device), checkpoint.identity)
 
@@ -45,7 +32,7 @@ class PackedDinoV3:
         pack_attention(model)
         self.model = model.eval().requires_grad_(False)
         compile_on_cuda(self.model.model.layer)
-        self.card = _card(model.config.to_dict(), identity)
+        self.card = card_of(model.config.to_dict(), identity)
 
     @torch.no_grad()
     def __call__(self, patches_NV: Tensor, shapes: Sequence[tuple[int, int]]) -> Targets:
@@ -83,20 +70,3 @@ class PackedDinoV3:
             turn_TD[layout.patch_N] = torch.cat([turns[shape][which] for shape in shapes])
             out.append(turn_TD)
         return out[0], out[1]
-
-
-def _checkpoint(source: str) -> Checkpoint:
-    return Checkpoint(source, f"{NAME}:{source}", "dinov3_vit")
-
-
-def _card(config: dict[str, Any], identity: str) -> TeacherCard:
-    linear, quadratic = vit_flops(config, gated=config.get("use_gated_mlp", False))
-    return TeacherCard(
-        name=NAME,
-        dim=config["hidden_size"],
-        identity=identity,
-        registers=config.get("num_register_tokens", 0),
-        patch_size=config.get("patch_size", 16),
-        linear_flops=linear,
-        quadratic_flops=quadratic,
-    )

@@ -13,36 +13,55 @@ import torch
 from torch import Tensor
 
 from siglino_core.encoders import efficientnet_lite
-from siglino_core.encoders.efficientnet_lite import LITE0
+from siglino_core.encoders.card import Card
+from siglino_core.encoders.efficientnet_lite import LITE0, squeezed
+from siglino_core.encoders.flops import Flops
+from siglino_core.encoders.spec import Spec
 from siglino_core.teachers.by_shape import batches
-from siglino_core.teachers.teacher import Targets, TeacherCard
+from siglino_core.teachers.teacher import Targets
 
 NAME, DIM = "lite", 112
 RECIPE = 1  # goes up when the same weights give other targets
 STAGES = 5  # the last of them is blocks[4], at stride 16
 FLOPS_A_PATCH = 2_482_336.0
+PARAMETERS = 700_768
 
 
-def describe(source: str = "") -> TeacherCard:
-    """The card; ``source`` is empty, since the weights come with a package.
+def describe(spec: Spec | None = None) -> Card:
+    """The card; its identity is that of the weights, which come with a package.
 
     Raises:
         ConfigError: the weights aren't installed, or aren't the known ones.
     """
-    identity = hashlib.sha256(f"{NAME} {RECIPE} {efficientnet_lite.identity(LITE0)}".encode()).hexdigest()[:32]
-    return TeacherCard(name=NAME, dim=DIM, identity=identity, linear_flops=FLOPS_A_PATCH)
+    return _card(spec, hashlib.sha256(f"{NAME} {RECIPE} {efficientnet_lite.identity(LITE0)}".encode()).hexdigest()[:32])
 
 
-def load(source: str = "", device: str = "cpu", dtype: torch.dtype = torch.float32) -> "Lite":
+def outline(spec: Spec) -> Card:
+    """The card without the weights' identity."""
+    return _card(spec, "")
+
+
+def load(spec: Spec | None = None, device: str = "cpu", dtype: torch.dtype = torch.float32) -> "Lite":
     """The teacher, ready to compute; raises as :func:`describe`."""
-    return Lite(device, dtype)
+    return Lite(device, dtype, describe(spec))
+
+
+def _card(spec: Spec | None, identity: str) -> Card:
+    return Card(
+        name=NAME,
+        dim=DIM,
+        identity=identity,
+        preprocess=squeezed(spec),
+        flops=Flops(linear=FLOPS_A_PATCH),
+        parameters=PARAMETERS,
+    )
 
 
 class Lite:
     """The map's places as patches, and their mean as the summary."""
 
-    def __init__(self, device: str, dtype: torch.dtype) -> None:
-        self.card = describe()
+    def __init__(self, device: str, dtype: torch.dtype, card: Card) -> None:
+        self.card = card
         network = efficientnet_lite.network(LITE0)
         layers = torch.nn.Sequential(network.conv_stem, network.bn1, *network.blocks[:STAGES])  # type: ignore[index]
         self.trunk = layers.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -50,9 +69,9 @@ class Lite:
     @torch.no_grad()
     def __call__(self, patches_NV: Tensor, shapes: Sequence[tuple[int, int]]) -> Targets:
         weight = next(self.trunk.parameters())
-        found: dict[int, Tensor] = {}
+        features: dict[int, Tensor] = {}
         for places, pixels_B3HW in batches(patches_NV.to(weight.device, weight.dtype), shapes, self.card.patch_size):
             maps_BCHW = self.trunk(pixels_B3HW)
-            found |= zip(places, maps_BCHW.flatten(2).mT, strict=True)
-        maps = [found[i] for i in range(len(shapes))]
+            features |= zip(places, maps_BCHW.flatten(2).mT, strict=True)
+        maps = [features[i] for i in range(len(shapes))]
         return Targets(torch.stack([map_NC.mean(0) for map_NC in maps]), torch.cat(maps))

@@ -21,23 +21,25 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from siglino_core.encoders import efficientnet_lite
-from siglino_core.encoders.efficientnet_lite import LITE0
+from siglino_core.encoders.card import Card
+from siglino_core.encoders.efficientnet_lite import FLOPS_A_PATCH, LITE0, PARAMETERS, squeezed
+from siglino_core.encoders.flops import Flops
+from siglino_core.encoders.spec import Spec
 from siglino_core.errors import ConfigError
 from siglino_core.hashing import files_hash
 from siglino_core.teachers.by_shape import batches
 from siglino_core.teachers.minilm import DIM, MiniLM
-from siglino_core.teachers.teacher import Targets, TeacherCard
+from siglino_core.teachers.teacher import Targets
 
 NAME = "lite_text"
 RECIPE = 1  # goes up when the same weights give other targets
 WEIGHTS = Path(__file__).with_name("lite_text.safetensors")
 FEATURES, HIDDEN, CLASSES, LIKELIEST = 1280, 512, 1000, 10
 CONSE_WEIGHT = 0.5  # by the classes that scripts/demo/train_text_head.py tunes on
-FLOPS_A_PATCH = 3.96e6  # of 224 px; smaller images have a little more on their edges
 
 
-def describe(source: str = "") -> TeacherCard:
-    """The card; ``source`` is empty, since the weights come with a package and with this one.
+def describe(spec: Spec | None = None) -> Card:
+    """The card; its identity is that of the weights, which come with a package and with this one.
 
     Raises:
         ConfigError: the weights aren't installed, or the network's aren't the known ones.
@@ -45,22 +47,38 @@ def describe(source: str = "") -> TeacherCard:
     if not WEIGHTS.is_file():
         raise ConfigError(f"{NAME} needs {WEIGHTS}, which comes with siglino: install it again")
     parts = f"{NAME} {RECIPE} {efficientnet_lite.identity(LITE0)} {files_hash([WEIGHTS])}"
-    identity = hashlib.sha256(parts.encode()).hexdigest()[:32]
-    return TeacherCard(name=NAME, dim=DIM, identity=identity, patches=False, linear_flops=FLOPS_A_PATCH)
+    return _card(spec, hashlib.sha256(parts.encode()).hexdigest()[:32])
 
 
-def load(source: str = "", device: str = "cpu", dtype: torch.dtype = torch.float32) -> "LiteText":
+def outline(spec: Spec) -> Card:
+    """The card without the weights' identity."""
+    return _card(spec, "")
+
+
+def load(spec: Spec | None = None, device: str = "cpu", dtype: torch.dtype = torch.float32) -> "LiteText":
     """The teacher, ready to compute; raises as :func:`describe`."""
-    return LiteText(device, dtype)
+    return LiteText(device, dtype, describe(spec))
+
+
+def _card(spec: Spec | None, identity: str) -> Card:
+    return Card(
+        name=NAME,
+        dim=DIM,
+        identity=identity,
+        patches=False,
+        preprocess=squeezed(spec),
+        flops=Flops(linear=FLOPS_A_PATCH),
+        parameters=PARAMETERS + CLASSES * (FEATURES + 1) + HIDDEN * (FEATURES + 1) + DIM * (HIDDEN + 1),
+    )
 
 
 class LiteText:
     """Summaries of unit length, to be compared with :meth:`text`'s."""
 
-    def __init__(self, device: str, dtype: torch.dtype) -> None:
+    def __init__(self, device: str, dtype: torch.dtype, card: Card) -> None:
         from safetensors.torch import load_file
 
-        self.card = describe()
+        self.card = card
         self._network = Pooled(device, dtype)
         tensors = load_file(WEIGHTS, device)
         self._classes_KC = tensors.pop("classes").to(dtype)

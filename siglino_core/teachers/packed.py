@@ -37,15 +37,6 @@ def compile_on_cuda(layers: Iterable[torch.nn.Module]) -> None:
             layer.compile(dynamic=True)
 
 
-def vit_flops(config: dict[str, Any], *, gated: bool = False) -> tuple[float, float]:
-    """FLOPs of a vision transformer's forward pass for an image of n tokens: (linear, quadratic) coefficients."""
-    width, layers, hidden = (config[k] for k in ("hidden_size", "num_hidden_layers", "intermediate_size"))
-    linear = (
-        layers * (4 * width**2 + (3 if gated else 2) * width * hidden) + 3 * config.get("patch_size", 16) ** 2 * width
-    )
-    return 2.0 * linear, 4.0 * width * layers
-
-
 def _attend(
     module: torch.nn.Module,
     query: Tensor,

@@ -4,35 +4,23 @@ Legend: B images, N patches of all images, V values of a patch, C width.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Siglip2VisionConfig, Siglip2VisionModel
+from transformers import Siglip2VisionModel
 
-from siglino_core.encoders.hub import Checkpoint
+from siglino_core.encoders.siglip2 import card_of, checkpoint_of
+from siglino_core.encoders.spec import Spec
 from siglino_core.models.attention import prepare
 from siglino_core.models.heads import PoolingHead
 from siglino_core.models.segments import Segments
-from siglino_core.teachers.packed import compile_on_cuda, pack_attention, vit_flops
-from siglino_core.teachers.teacher import Targets, TeacherCard
-
-NAME = "siglip2"
+from siglino_core.teachers.packed import compile_on_cuda, pack_attention
+from siglino_core.teachers.teacher import Targets
 
 
-def describe(source: str) -> TeacherCard:
-    """The card of a hub id's or local folder's checkpoint, of both towers or of the vision tower alone.
-
-    Raises:
-        ConfigError: it cannot be had, or is another model's.
-    """
-    checkpoint = _checkpoint(source)
-    return _card(_vision(checkpoint.config), checkpoint.identity)
-
-
-def load(source: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> "PackedSigLip2":
-    """The teacher, ready to compute; raises as :func:`describe`."""
-    checkpoint = _checkpoint(source)
+def load(spec: Spec, device: str = "cpu", dtype: torch.dtype = torch.float32) -> "PackedSigLip2":
+    """The teacher, ready to compute; raises as `siglino_core.encoders.siglip2.describe`."""
+    checkpoint = checkpoint_of(spec)
     model = checkpoint.load(Siglip2VisionModel, dtype)
     return PackedSigLip2(model.to(device), checkpoint.identity)
 
@@ -49,7 +37,7 @@ class PackedSigLip2:
         self.model = model.eval().requires_grad_(False)
         compile_on_cuda(self.model.encoder.layers)
         config = model.config
-        self.card = _card(config.to_dict(), identity)
+        self.card = card_of(config.to_dict(), identity)
         hidden = model.head.mlp.fc1.out_features
         self.head = PoolingHead(self.card.dim, config.num_attention_heads, hidden, config.layer_norm_eps)
         self.head.load_state_dict(model.head.state_dict())
@@ -77,28 +65,5 @@ class PackedSigLip2:
         # Their own resizing, which differs a little between versions of transformers.
         longest = max(h * w for h, w in distinct)
         resized_GNC = embeddings.resize_positional_embeddings(square_SSC, sizes_G2, longest)  # type: ignore[arg-type]
-        of = dict(zip(distinct, resized_GNC, strict=True))
-        return torch.cat([of[(h, w)][: h * w] for h, w in shapes])
-
-
-def _checkpoint(source: str) -> Checkpoint:
-    return Checkpoint(source, f"{NAME}:{source}", "siglip2", "siglip2_vision_model")
-
-
-def _vision(config: dict[str, Any]) -> dict[str, Any]:
-    """The vision tower's part, with transformers' defaults where the file leaves them out."""
-    found = config.get("vision_config", config)
-    return Siglip2VisionConfig(**{k: v for k, v in found.items() if k != "model_type"}).to_dict()
-
-
-def _card(config: dict[str, Any], identity: str) -> TeacherCard:
-    linear, quadratic = vit_flops(config)
-    return TeacherCard(
-        name=NAME,
-        dim=config["hidden_size"],
-        identity=identity,
-        pooled=True,
-        patch_size=config["patch_size"],
-        linear_flops=linear,
-        quadratic_flops=quadratic,
-    )
+        positions = dict(zip(distinct, resized_GNC, strict=True))
+        return torch.cat([positions[(h, w)][: h * w] for h, w in shapes])

@@ -22,14 +22,14 @@ import flows.demo
 from siglino_core.config import Stored
 from siglino_core.distillation.packing.mixture import grids
 from siglino_core.distillation.targets.codec import DENSE, Codec
-from siglino_core.distillation.targets.measures import errors
 from siglino_core.distillation.targets.phi_s import PhiS
 from siglino_core.images.decode import decode
 from siglino_core.images.patches import to_floats, to_patches
 from siglino_core.images.reasons import BadImage
 from siglino_core.models.resolution import Resolution
-from siglino_core.teachers.choose import load_teacher
+from siglino_core.networks import load_teacher
 from tests.benchmarks.record import Record, parser
+from tests.siglino_core.distillation.targets.features import errors
 from tests.siglino_core.distillation.targets.features import images as synthetic
 
 

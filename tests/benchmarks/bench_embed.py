@@ -90,12 +90,13 @@ def by_ray(config: Config) -> None:
 @memory_reused()
 def _plain_worker(config: Config, names: list[str]) -> None:
     from siglino_core.device import single_thread
-    from siglino_core.encoders import load
+    from siglino_core.encoders import Spec
     from siglino_core.images.decode import decode
+    from siglino_core.networks import load_encoder
     from siglino_core.pools.image_rows import image_rows
 
     single_thread()
-    encoder = load(config.embed)
+    encoder = load_encoder(Spec.of(config.embed))
     batch = config.embed.batch_size or encoder.device.batch_size
     stage = Run(config.run).stage("source")
     for name in names:
@@ -103,8 +104,8 @@ def _plain_worker(config: Config, names: list[str]) -> None:
             rows = np.arange(file.metadata.num_rows)
         waiting, vectors = [], []
         for _, image in image_rows(stage, name, rows):
-            picture = decode(image["bytes"], max_pixels=1 << 27, max_bytes=1 << 27, draft=encoder.card.preprocess.size)
-            waiting.append(encoder.card.preprocess(picture))
+            picture = decode(image["bytes"], max_pixels=1 << 27, max_bytes=1 << 27, draft=encoder.card.pixels.size)
+            waiting.append(encoder.card.pixels(picture))
             if len(waiting) == batch:
                 vectors.append(encoder.encode(np.stack(waiting)))
                 waiting = []

@@ -16,11 +16,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from siglino_core.config import Match, PackConfig
-from siglino_core.distillation.packing import Cost, Mixture, Plan, default_max_images, measure
+from siglino_core.distillation.packing import Cost, Mixture, Plan, default_max_images
 from siglino_core.distillation.packing.bestfit import best_fit
-from siglino_core.distillation.packing.measures import greedy, padded_to_longest
 from siglino_core.models.config import PRESETS
 from tests.benchmarks.record import Record, parser
+from tests.siglino_core.distillation.packing.measures import greedy, measure, padded_to_longest
 from tests.siglino_core.distillation.packing.sizes import NATIVE, SMALL, mixed, web
 
 COST = Cost.of(PRESETS["siglino-moe-0.3b"])
@@ -74,7 +74,7 @@ def speed(name: str, mixture: Mixture, repeats: int) -> None:
     for _ in range(repeats):
         plan = Plan(mixture, PackConfig(packs_per_step=400), COST)
         began = time.process_time()
-        plan.step(0)
+        plan.packs_for(0)
         rates.append(len(mixture) / (time.process_time() - began))
     print(f"planning, {name}: median {statistics.median(rates):,.0f} images/s ({min(rates):,.0f} to {max(rates):,.0f})")
 
@@ -82,7 +82,7 @@ def speed(name: str, mixture: Mixture, repeats: int) -> None:
 def memory(mixture: Mixture) -> None:
     plan = Plan(mixture, PackConfig(packs_per_step=400), COST)
     tracemalloc.start()
-    plan.step(0)
+    plan.packs_for(0)
     kept, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     print(f"memory for a block of {len(mixture):,} images: {peak / 1e6:.0f} MB at most, {kept / 1e6:.0f} MB kept")

@@ -34,8 +34,8 @@ from siglino_core.distillation.training.objective import Objective
 from siglino_core.distillation.training.reader import Images
 from siglino_core.images.patches import to_floats
 from siglino_core.models.resolution import Resolution
+from siglino_core.networks import describe
 from siglino_core.store import Run
-from siglino_core.teachers.choose import describe_teacher
 from siglino_core.weights.load import load_student
 from tests.benchmarks.demo import copied, run_stage
 from tests.benchmarks.demo import curated as curation
@@ -85,7 +85,7 @@ def held_against(student: Config, reference: Config, at_once: int = 32) -> float
         targets,
         sets.indexes[0],
         sample_digest=run.stage("sample").require().digest,
-        cards=[describe_teacher(spec) for spec in t.teachers],
+        cards=[describe(spec) for spec in t.teachers],
         resolution=resolution,
     )
     statistics_of = Statistics.load(targets.files.read("statistics.safetensors"))

@@ -36,9 +36,9 @@ import flows.demo
 from siglino_core.config import LossConfig, OptimConfig, Relation
 from siglino_core.distillation.optim import build
 from siglino_core.distillation.packing.bestfit import best_fit
-from siglino_core.distillation.packing.mixture import mix
 from siglino_core.distillation.targets.statistics import Statistics, TeacherMoments
 from siglino_core.distillation.training.objective import Objective
+from siglino_core.encoders.card import Card
 from siglino_core.images.patches import to_floats, to_patches
 from siglino_core.images.reasons import BadImage
 from siglino_core.models import PRESETS, HeadConfig, SigLino
@@ -49,10 +49,10 @@ from siglino_core.models.layout import Layout
 from siglino_core.models.moe import MixtureOfExperts, path
 from siglino_core.models.rope import rotate, rotation
 from siglino_core.models.size import forward_flops
-from siglino_core.teachers.choose import load_teacher
-from siglino_core.teachers.teacher import Targets, TeacherCard
+from siglino_core.networks import load_teacher
+from siglino_core.teachers.teacher import Targets
 from tests.benchmarks.record import Record, parser
-from tests.siglino_core.distillation.packing.sizes import mixed
+from tests.siglino_core.distillation.packing.sizes import mix, mixed
 
 CAPACITY = 4096
 PREFIX = 5  # tokens of an image beside its patches
@@ -236,7 +236,7 @@ def pictures(seed: int) -> Iterator[bytes]:
             yield rows[i]
 
 
-def read(count: int, smaller: int, seed: int) -> tuple[list[Image], Objective, tuple[TeacherCard, ...]]:
+def read(count: int, smaller: int, seed: int) -> tuple[list[Image], Objective, tuple[Card, ...]]:
     """Images in arrival order with their teachers' features, and the loss with the features' statistics.
 
     Args:

@@ -122,7 +122,7 @@ class Bench:
         return self._kept[1]
 
     def _given(self, plan: Plan, step: int) -> Given:
-        packs = plan.step(step)
+        packs = plan.packs_for(step)
         shapes = [(int(h), int(w)) for pack in packs for h, w in pack.grids_N2]
         patches, images = sum(h * w for h, w in shapes), len(shapes)
         stored = {}
@@ -231,7 +231,7 @@ class Bench:
         found = 3 * sum(forward_flops(self.shape, prefix + h * w) for h, w in step.shapes)
         if online:
             for card in (t.card for t in self.teachers):
-                found += sum(card.linear_flops * h * w + card.quadratic_flops * (h * w) ** 2 for h, w in step.shapes)
+                found += sum(card.image_flops(256 * h * w) for h, w in step.shapes)
         return found
 
 

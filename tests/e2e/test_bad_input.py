@@ -137,10 +137,11 @@ def test_a_stranger_where_a_stage_should_be(tiny: Tiny, run: Path) -> None:
 def test_a_prefect_api_that_does_not_answer(tiny: Tiny, tmp_path: Path) -> None:
     nowhere = "http://127.0.0.1:9/api"
     env = {"PREFECT_API_URL": nowhere, "PREFECT_CLIENT_MAX_RETRIES": "0"}
-    done = tiny.siglino("curate", *tiny.words(tmp_path / "run"), env=env)
-    assert done.returncode == FAILED, done.stdout
-    one_message(done.stderr, "WorkerError", nowhere, "does not answer", "unset PREFECT_API_URL")
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    with tiny.start("curate", *tiny.words(tmp_path / "run"), log=tmp_path / "log", env=env) as started:
+        code, text = started.wait()
+    assert code == FAILED, text
+    one_message(text, "WorkerError", nowhere, "does not answer", "unset PREFECT_API_URL")
+    assert not (tmp_path / "run/source/manifest.json").exists(), "it would have run where nobody sees it"
 
 
 def test_a_shard_cut_short_is_made_again_alone(tiny: Tiny, run: Path, undisturbed: Path) -> None:

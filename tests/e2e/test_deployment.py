@@ -147,6 +147,7 @@ def test_computed_then_reused_then_one_stage_alone(server: Server, folder: Path)
     assert run.stage("sample").require().facts["reasons"]["kept"] == 20
 
 
+@pytest.mark.soak
 def test_killed_in_mid_embed_then_resumed(server: Server, flow_worker: psutil.Process, folder: Path) -> None:
     embed = folder / "runs/killed/embed"
     start(server, "run=runs/killed", 'overrides=["source.rows_per_shard=6"]')

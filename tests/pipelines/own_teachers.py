@@ -6,14 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from siglino_core.teachers.teacher import Targets, TeacherCard
+from siglino_core.encoders.card import Card
+from siglino_core.teachers.teacher import Targets
 
 
 class Own:
     """A teacher of the test's: mean colours, and what goes wrong."""
 
     def __init__(self, dim: int = 8, *, name: str = "own", patch_size: int = 16, **card: Any) -> None:
-        self.card = TeacherCard(name=name, dim=dim, identity=name, patch_size=patch_size, **card)
+        self.card = Card(name=name, dim=dim, identity=name, patch_size=patch_size, **card)
 
     def __call__(self, patches_NV: Tensor, shapes: Sequence[tuple[int, int]]) -> Targets:
         x_NC = patches_NV[:, : self.card.dim]
@@ -91,4 +92,4 @@ def coarse(device: str, dtype: torch.dtype) -> Own:
 
 
 def spec_of(function: Any) -> str:
-    return f"python:{__name__}:{function.__name__}"
+    return f"{__name__}:{function.__name__}"

@@ -17,7 +17,7 @@ from siglino_core.store import Run
 from siglino_core.store.vectors import from_column
 from tests.pools import parquet_file, pictures
 
-CARD = Card(identity="of these weights", preprocess=Preprocess(size=8), dim=4)
+CARD = Card(name="mean", identity="of these weights", preprocess=Preprocess(size=8), dim=4)
 IMAGES = 20
 
 
@@ -49,8 +49,8 @@ def config(tmp_path: Path) -> Config:
 
 
 def given(monkeypatch: pytest.MonkeyPatch, encoder: Encoder) -> None:
-    monkeypatch.setattr(embed, "describe", lambda config: CARD)
-    monkeypatch.setattr(embed, "load", lambda *_: encoder)
+    monkeypatch.setattr(embed, "describe", lambda spec: CARD)
+    monkeypatch.setattr(embed, "load_encoder", lambda *_: encoder)
 
 
 def vectors(config: Config) -> pa.Table:
@@ -67,7 +67,7 @@ def test_a_row_an_image_of_unit_length(config: Config, monkeypatch: pytest.Monke
     found = from_column(table["embedding"])
     assert found.dtype == np.float16
     assert np.linalg.norm(found.astype(float), axis=1) == pytest.approx(np.ones(IMAGES), abs=1e-3)
-    monkeypatch.setattr(embed, "load", None)  # a finished stage builds no network
+    monkeypatch.setattr(embed, "load_encoder", None)  # a finished stage builds no network
     assert embed.run(config, Run(config.run)).state == "Reused"
 
 
@@ -101,7 +101,7 @@ def test_too_many_rejects_are_an_error(config: Config, monkeypatch: pytest.Monke
 
 
 def test_a_node_with_other_weights_is_named(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = Card(identity="of other weights", preprocess=CARD.preprocess, dim=CARD.dim)
+    other = Card(name="mean", identity="of other weights", preprocess=CARD.preprocess, dim=CARD.dim)
     given(monkeypatch, Encoder(other))
     with pytest.raises(DataError, match=r"the weights on .* are not those that the run began with \(of other wei"):
         embed.run(config, Run(config.run))
@@ -113,6 +113,6 @@ def test_weights_that_a_worker_cannot_have(config: Config, monkeypatch: pytest.M
         raise DataError("no weights here")
 
     given(monkeypatch, Encoder())
-    monkeypatch.setattr(embed, "load", fail)
+    monkeypatch.setattr(embed, "load_encoder", fail)
     with pytest.raises(DataError, match="no weights here"):
         embed.run(config, Run(config.run))

@@ -1,6 +1,7 @@
 """export: a trained student becomes a folder that loads anywhere, whole, once, and without a trace of this machine."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import torch
 import transformers
 
 from pipelines import export
+from pipelines.support import price
 from siglino_core.config import Config, ExportConfig, PartConfig, TargetsConfig, TrainConfig
 from siglino_core.errors import ConfigError, StoreError
-from siglino_core.models import PRESETS
+from siglino_core.models import PRESETS, HeadConfig
 from siglino_core.models.hf import SigLinoHFConfig, SigLinoModel
 from siglino_core.store import Run
 from siglino_core.weights.load import load_processor, load_student
@@ -161,9 +163,11 @@ def test_a_plan_of_every_student() -> None:
 
 def test_a_plan_of_a_config_of_ones_own(tmp_path: Path) -> None:
     SigLinoHFConfig.of(TINY).to_json_file(tmp_path / "own.json")
-    estimate = export.plan(Config(train=TrainConfig(student=str(tmp_path / "own.json"))), 10)
-    model = SigLinoModel(SigLinoHFConfig.of(TINY))
-    assert estimate.bytes == 4 * sum(p.numel() for p in model.parameters()) + export.MODEL_CODE
+    teachers = TargetsConfig(teachers=["lite", "lite_text"])
+    estimate = export.plan(Config(targets=teachers, train=TrainConfig(student=str(tmp_path / "own.json"))), 10)
+    heads = (HeadConfig(name="lite", dim=112), HeadConfig(name="lite_text", dim=384))
+    model = SigLinoModel(SigLinoHFConfig.of(replace(TINY, teachers=heads)))
+    assert estimate.bytes == 4 * sum(p.numel() for p in model.parameters()) + price.MODEL_CODE
     (tmp_path / "no.json").write_text("{")
     with pytest.raises(ConfigError, match=r"no.json cannot be read as a student's config.json"):
         export.plan(Config(train=TrainConfig(student=str(tmp_path / "no.json"))), 10)

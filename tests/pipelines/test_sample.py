@@ -261,6 +261,30 @@ def test_another_seed_keeps_others_and_closest_ignores_it(tmp_path: Path) -> Non
     assert len(same) >= 25  # only the quotas' remainders differ
 
 
+def test_where_a_cluster_is_thinned_from_follows_from_the_seed(tmp_path: Path) -> None:
+    kept = []
+    for seed in (0, 1):
+        run = clustered(tmp_path / str(seed), config())
+        sample.run(dataclasses.replace(config(sample=RADIUS), seed=seed), run)  # one radius draws nothing else
+        kept.append([row["kept"] for row in table(run, "sample", "part-").to_pylist()])
+    assert kept[0] != kept[1]
+    assert sum(kept[0]) == sum(kept[1]) == 60
+
+
+def test_the_trimmed_are_the_loneliest(run: Run) -> None:
+    sample.run(config(sample={"trim": 0.1, "near_duplicate": 1.0}), run)
+    of, rows = pool(), table(run, "sample", "part-").to_pylist()
+    here = [i for i in of.embedded() if rows[i]["reason"] != "exact_duplicate"]
+    x = of.vectors[here].astype(float) - of.vectors[of.embedded()].mean(0, dtype=np.float64)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    cluster_of = np.array([rows[i]["level_1"] for i in here])
+    square = np.where(cluster_of[:, None] == cluster_of, ((x[:, None] - x) ** 2).sum(2), np.inf)
+    lonely = np.minimum(np.sort(square, axis=1)[:, 2], 4)  # the first is itself
+    outlier = np.array([rows[i]["reason"] == "outlier" for i in here])
+    assert outlier.sum() == int(0.1 * len(here))
+    assert lonely[outlier].min() > lonely[~outlier].max() - 1e-2  # float16
+
+
 def test_webdataset_shards_hold_the_same_images(tmp_path: Path) -> None:
     of, members = pool(), {}
     for kind in Shards:

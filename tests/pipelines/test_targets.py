@@ -21,11 +21,12 @@ from siglino_core.config import Config, Shards, Stored
 from siglino_core.distillation.curated.index import ImageIndex
 from siglino_core.distillation.targets.phi_s import PhiS
 from siglino_core.distillation.targets.statistics import Statistics, unpack
+from siglino_core.encoders.card import Card
 from siglino_core.errors import ConfigError, DataError
 from siglino_core.images.patches import to_floats, to_patches
+from siglino_core.networks import describe, load_teacher
 from siglino_core.store import Manifest, Ranges, Run
-from siglino_core.teachers.choose import describe_teacher, load_teacher
-from siglino_core.teachers.teacher import Targets, TeacherCard
+from siglino_core.teachers.teacher import Targets
 from tests.pipelines.curated import KEPT, config, curated, opened
 from tests.stages import table
 
@@ -77,7 +78,7 @@ def test_the_teachers_own_words(run: Run, specs: list[str], keep: Stored) -> Non
 def test_rows_are_those_of_the_training_shards(run: Run, specs: list[str]) -> None:
     cfg = config(specs, keep=Stored.INT8)
     targets.run(cfg, run)
-    cards = [describe_teacher(s) for s in specs]
+    cards = [describe(s) for s in specs]
     stored = table(run, "targets", "part-")
     schema.check(stored, schema.targets(cards, "int8"), "targets")
     assert stored["image_id"].to_pylist() == table(run, "sample", "images/")["image_id"].to_pylist()
@@ -148,7 +149,7 @@ def test_the_manifest_says_what_the_codec_costs(run: Run, specs: list[str], keep
         assert cost["images"] == KEPT
         assert 0 < cost["relative_mse"] < (1e-3 if keep is Stored.INT8 else 3e-3)
         assert 0.8 < cost["knn_agreement"] <= 1
-        assert facts["teachers"][name]["card"]["identity"] == describe_teacher(specs[name == "dinov3"]).identity
+        assert facts["teachers"][name]["card"]["identity"] == describe(specs[name == "dinov3"]).identity
     assert (facts["keep"], facts["warnings"]) == (keep.value, [])
     assert json.loads(json.dumps(facts)) == facts
 
@@ -274,13 +275,13 @@ def test_an_image_that_changed_since_it_was_curated(run: Run, specs: list[str]) 
 def test_refusals(run: Run, specs: list[str]) -> None:
     cfg = config(specs, keep=Stored.SUMMARY)
     targets.run(cfg, run)
-    cards = [describe_teacher(s) for s in specs]
+    cards = [describe(s) for s in specs]
     with pytest.raises(DataError, match=r"targets is of another sample \(digest .*, not 0123\)\. Run again"):
         opened(run, cfg, sample_digest="0123")
     with pytest.raises(ConfigError, match=r"is of another teacher dinov3 \(weights .*, not abc\)"):
         opened(run, cfg, cards=[cards[0], dataclasses.replace(cards[1], identity="abc")])
     with pytest.raises(ConfigError, match="has no targets of teacher lite; it has dinov3, siglip2"):
-        opened(run, cfg, cards=[TeacherCard(name="lite", dim=3, identity="x")])
+        opened(run, cfg, cards=[Card(name="lite", dim=3, identity="x")])
     with pytest.raises(ConfigError, match=r"of other grids \(max_pixels: 4096 there, 65536 here\)"):
         opened(run, cfg, resolution=units.Resolution(min_pixels=32**2))
     assert set(opened(run, cfg, cards=cards[1:]).read([0])) == {"dinov3"}

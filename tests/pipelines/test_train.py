@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from siglino_core.distillation.curated.index import ImageIndex
 from siglino_core.distillation.targets.statistics import unpack
 from siglino_core.distillation.training.student import new_student, student_config
 from siglino_core.errors import ConfigError, DataError, StoreError
-from siglino_core.models import SigLinoConfig
+from siglino_core.models import SigLino, SigLinoConfig
 from siglino_core.store import Run
 from siglino_core.teachers.teacher import Targets
 from siglino_core.weights.checkpoint import tensor, weights
@@ -26,6 +27,7 @@ from tests.pipelines import distilling
 from tests.pipelines.curated import curated
 from tests.pipelines.distilling import STUDENT, TIMES, curve, lines
 from tests.pipelines.own_teachers import Own
+from tests.siglino_core.models.tiny import exported
 from tests.stages import table
 
 STEPS, PACKS = 6, 4
@@ -57,7 +59,7 @@ def other(device: str, dtype: torch.dtype) -> Own:
 
 
 def spec_of(function: Any) -> str:
-    return f"python:{__name__}:{function.__name__}"
+    return f"{__name__}:{function.__name__}"
 
 
 @pytest.fixture(autouse=True)
@@ -214,6 +216,15 @@ def test_averaged_weights_are_what_is_exported(made: Path, tmp_path: Path) -> No
     assert all(torch.equal(found[k], v) for k, v in weights(last(run)).items())
 
 
+def test_experts_are_balanced(made: Path, plain: Run, tmp_path: Path) -> None:
+    biases = [v for k, v in state(plain, STEPS, "model.").items() if k.endswith("expert_bias")]
+    assert len(biases) == STUDENT.layers
+    assert all(1e-4 < bias.abs().max() < 2e-3 * STEPS for bias in biases)
+    assert all(bias.mean().abs() < 1e-8 for bias in biases)
+    still = state(trained(made, tmp_path / "run", train__balance=0.0), STEPS, "model.")
+    assert not any(v.any() for k, v in still.items() if k.endswith("expert_bias"))
+
+
 def test_a_step_that_is_not_finite_changes_nothing(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Moody.bad = range(2 * PACKS, 3 * PACKS)
     changes = {"train__optim__ema": 0.9, "train__checkpoint_steps": 1, "train__keep_every": 1}
@@ -313,6 +324,36 @@ def test_weights_to_begin_from(made: Path, plain: Run, tmp_path: Path) -> None:
     assert refused(
         ConfigError, "nothing there", made, begun(made, tmp_path / "b"), train__checkpoint=str(tmp_path / "none")
     )
+
+
+def test_an_anchor(made: Path, plain: Run, tmp_path: Path) -> None:
+    anchor = {"train__loss__gram": 2.0, "train__loss__gram_checkpoint": str(last(plain))}
+    run = trained(made, tmp_path / "run", **anchor)
+    ours, theirs = curve(run.url), curve(plain.url)
+    assert ours[0]["own.patch"] == theirs[0]["own.patch"]  # the student is the same, and pays for one thing more
+    assert all(line["siglino.gram"] > 1e-4 for line in ours)
+    assert ours[0]["loss"] == pytest.approx(theirs[0]["loss"] + 2 * ours[0]["siglino.gram"])
+    assert ours[-1]["siglino.gram"] < ours[0]["siglino.gram"]
+    assert run.stage("train").require().facts["losses"]["first"]["siglino.gram"] > 0
+    moved = shutil.copytree(last(plain), tmp_path / "moved")
+    anchor["train__loss__gram_checkpoint"] = str(moved)
+    assert train.run(of(made, run.url, **anchor), run).state == "Reused"
+    anchor["train__loss__gram_checkpoint"] = str(last(run))
+    with pytest.raises(ConfigError, match=r"made by another config:\n  inputs.gram_checkpoint"):
+        train.run(of(made, run.url, **anchor), run)
+    anchor["train__loss__gram_checkpoint"] = str(tmp_path / "none")
+    assert refused(ConfigError, "none: there is nothing there", made, begun(made, tmp_path / "b"), **anchor)
+    anchor["train__loss__gram_checkpoint"] = exported(tmp_path / "coarse", SigLino(replace(STUDENT, patch_size=32)))
+    says = r"^train\.loss\.gram_checkpoint=.*coarse has patches of 32 pixels and 3 channels, train\.student of 16 and 3"
+    assert refused(ConfigError, says, made, begun(made, tmp_path / "c"), **anchor)
+
+
+def test_an_anchor_has_its_price(made: Path) -> None:
+    prices = [
+        train.plan(of(made, "runs/x", targets__keep="bf16", targets__teachers=["lite"], **changes), {}).device_hours
+        for changes in ({}, {"train__loss__gram": 1.0, "train__loss__gram_checkpoint": "runs/earlier"})
+    ]
+    assert prices[1] == pytest.approx(prices[0] * 4 / 3, rel=0.05)
 
 
 def test_a_shape_of_ones_own_may_move_but_not_change(made: Path, tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ import pyarrow as pa
 import pytest
 
 from siglino_core import schema
+from siglino_core.encoders.card import Card
 from siglino_core.errors import DataError
-from siglino_core.teachers.teacher import TeacherCard
 
 TEACHERS = [
-    TeacherCard(name="dense", dim=4, identity="0", registers=2),
-    TeacherCard(name="flat", dim=3, identity="1", patches=False),
+    Card(name="dense", dim=4, identity="0", registers=2),
+    Card(name="flat", dim=3, identity="1", patches=False),
 ]
 EVERY = {
     "source": schema.SOURCE,

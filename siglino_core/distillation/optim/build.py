@@ -1,15 +1,13 @@
-"""The optimisers of a model, and the schedulers that set their learning rate."""
+"""The optimisers of a model."""
 
 from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from siglino_core.config import Method, OptimConfig
 from siglino_core.distillation.optim.groups import Group, parameter_groups
 from siglino_core.distillation.optim.muon import Muon
-from siglino_core.distillation.optim.schedule import lr_factor
 
 
 def build(model: nn.Module, config: OptimConfig) -> list[torch.optim.Optimizer]:
@@ -49,8 +47,3 @@ def build(model: nn.Module, config: OptimConfig) -> list[torch.optim.Optimizer]:
         ]
         built.append(torch.optim.AdamW(named, lr=config.lr, betas=(beta1, beta2), eps=config.eps))
     return built
-
-
-def schedules(optimizers: list[torch.optim.Optimizer], config: OptimConfig) -> list[LambdaLR]:
-    """A scheduler for every optimiser, at step 0; to be stepped after it, and saved and loaded beside it."""
-    return [LambdaLR(optimizer, lambda step: lr_factor(step, config)) for optimizer in optimizers]

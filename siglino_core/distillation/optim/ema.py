@@ -6,8 +6,6 @@ weights' type, and names what it saves otherwise.
 Source: Polyak and Juditsky 1992, "Acceleration of stochastic approximation by averaging".
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -23,18 +21,15 @@ class Ema:
     Args:
         model: whose weights to average. Sharded ones are averaged shard by shard.
         decay: share of the average that an update keeps, 0..1.
-        warmup: start with less, ``min(decay, (1 + updates) / (10 + updates))``, so that the first weights are
-            forgotten soon.
 
     Raises:
         ValueError: a decay out of its range.
     """
 
-    def __init__(self, model: nn.Module, decay: float, *, warmup: bool = False) -> None:
+    def __init__(self, model: nn.Module, decay: float) -> None:
         if not 0 <= decay <= 1:
             raise ValueError(f"decay: {decay!r} is not within 0..1")
         self.decay = decay
-        self.warmup = warmup
         self.updates = 0
         averaged = _parameters(model)
         self.weights: dict[str, Tensor] = {
@@ -46,35 +41,12 @@ class Ema:
     def update(self, model: nn.Module) -> None:
         """Take in the weights after an optimiser step; buffers are copied as they are."""
         averaged = _parameters(model)
-        new_share = 1 - self.decay_now()
         for name, tensor in model.state_dict().items():
             if name in averaged:
-                self.weights[name].lerp_(tensor.to(self.weights[name].dtype), new_share)
+                self.weights[name].lerp_(tensor.to(self.weights[name].dtype), 1 - self.decay)
             else:
                 self.weights[name].copy_(tensor)
         self.updates += 1
-
-    def decay_now(self) -> float:
-        """The decay of the next update."""
-        return min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.warmup else self.decay
-
-    def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` resumes from: the weights (not a copy of them) and the number of updates."""
-        return {"weights": self.weights, "updates": self.updates}
-
-    @torch.no_grad()
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume, in place.
-
-        Raises:
-            ValueError: the state's names are not the model's.
-        """
-        weights: dict[str, Tensor] = state["weights"]
-        if wrong := sorted(weights.keys() ^ self.weights.keys()):
-            raise ValueError(f"the saved average is of another model: {wrong[0]} and {len(wrong) - 1} more differ")
-        for name, tensor in self.weights.items():
-            tensor.copy_(weights[name])
-        self.updates = int(state["updates"])
 
 
 def _parameters(model: nn.Module) -> set[str]:

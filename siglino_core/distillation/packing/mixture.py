@@ -55,8 +55,8 @@ class Part:
 
     def __post_init__(self) -> None:
         if self.grids_N2.ndim != 2 or self.grids_N2.shape[1] != 2 or not np.issubdtype(self.grids_N2.dtype, np.integer):
-            found = f"{self.grids_N2.dtype} {list(self.grids_N2.shape)}"
-            raise ValueError(f"part '{self.name}': grids are integers [N, 2], these are {found}")
+            layout = f"{self.grids_N2.dtype} {list(self.grids_N2.shape)}"
+            raise ValueError(f"part '{self.name}': grids are integers [N, 2], these are {layout}")
         if self.rows_N is not None and len(self.rows_N) != len(self):
             raise ValueError(f"part '{self.name}': {len(self.rows_N)} rows for {len(self)} grids")
         if not len(self):
@@ -149,20 +149,20 @@ class Mixture:
         part_N = np.searchsorted(ends, place_N, side="right").astype(np.uint8)
         index_N = np.empty(len(place_N), np.int64)
         for number, (part, count) in enumerate(zip(self.parts, self.counts, strict=True)):
-            mine = np.flatnonzero(part_N == number)
-            drawn_N = place_N[mine] - (ends[number] - count)
+            places = np.flatnonzero(part_N == number)
+            drawn_N = place_N[places] - (ends[number] - count)
             if count % len(part):  # which images an epoch takes is a matter of the order; else it takes all alike
                 cycle_N, drawn_N = np.divmod(drawn_N + epoch * count, len(part))
                 drawn_N = permute(key_of(self.seed, "part", part.name), len(part), drawn_N, cycle_N)
-            index_N[mine] = drawn_N % len(part)
+            index_N[places] = drawn_N % len(part)
         return part_N, index_N
 
     def patches(self, part_N: np.ndarray, index_N: np.ndarray) -> np.ndarray:
         """Patches of drawn images: int64 [N]."""
         out_N = np.empty(len(index_N), np.int64)
         for number, part in enumerate(self.parts):
-            mine = part_N == number
-            out_N[mine] = part.patches(index_N[mine])
+            chosen_N = part_N == number
+            out_N[chosen_N] = part.patches(index_N[chosen_N])
         return out_N
 
     @property
@@ -177,13 +177,3 @@ def _checksum(values: np.ndarray) -> int:
     for i in range(0, len(values), PIECE):
         crc = zlib.crc32(values[i : i + PIECE].astype(np.int64).tobytes(), crc)
     return crc
-
-
-def mix(mixture: Mixture, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """An epoch in full: each image's part uint8 [N], row int64 [N], and (height, width) in patches uint16 [N, 2]."""
-    part_N, index_N = mixture.draw(epoch, np.arange(len(mixture)))
-    row_N, grid_N2 = np.empty(len(index_N), np.int64), np.empty((len(index_N), 2), np.uint16)
-    for number, part in enumerate(mixture.parts):
-        mine = part_N == number
-        row_N[mine], grid_N2[mine] = part.rows(index_N[mine]), part.grids_N2[index_N[mine]]
-    return part_N, row_N, grid_N2

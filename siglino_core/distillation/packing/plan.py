@@ -4,7 +4,6 @@ Legend: N images, P packs, S steps of a window, V packs of a step (virtual shard
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -116,11 +115,7 @@ class Plan:
         c = self.config
         return fingerprint([self.mixture.fingerprint, c.capacity, self.max_images, self.prefix, c.look_ahead, c.block])
 
-    def step(self, step: int) -> tuple[Pack, ...]:
-        """All packs of a global step, by virtual shard."""
-        return self.packs_for(step, 0, 1)
-
-    def packs_for(self, step: int, rank: int, world: int) -> tuple[Pack, ...]:
+    def packs_for(self, step: int, rank: int = 0, world: int = 1) -> tuple[Pack, ...]:
         """A rank's packs of a global step: of virtual shards rank, rank + world, ...
 
         Raises:
@@ -130,15 +125,6 @@ class Plan:
         self._require_ranks(rank, world)
         window, row = self._window_of(step)
         return tuple(self._pack(window, int(p)) for p in window.pack_SV[row, rank::world])
-
-    def steps(self, start: int = 0, *, rank: int = 0, world: int = 1) -> Iterator[tuple[Pack, ...]]:
-        """A rank's packs of step ``start`` and of all that follow, without end.
-
-        Raises:
-            ValueError: as `packs_for`.
-        """
-        self._require_ranks(rank, world)
-        return self._steps(start, rank, world)
 
     def cursor(self, step: int) -> Cursor:
         """Where this step's window begins, to resume without packing the blocks before it."""
@@ -151,12 +137,6 @@ class Plan:
         window, row = self._window_of(step)
         pack_V = window.pack_SV[row]
         return window.tokens_P[pack_V], window.cost_P[pack_V], window.size_P[pack_V]
-
-    def _steps(self, start: int, rank: int, world: int) -> Iterator[tuple[Pack, ...]]:
-        step = start
-        while True:
-            yield self.packs_for(step, rank, world)
-            step += 1
 
     def _require_ranks(self, rank: int, world: int) -> None:
         packs = self.config.packs_per_step

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from siglino_core.encoders.card import Card
 from siglino_core.errors import DataError
 from siglino_core.images.patches import to_floats
-from siglino_core.teachers.teacher import Targets, Teacher, TeacherCard
+from siglino_core.teachers.teacher import Targets, Teacher
 
 
 def checked_targets(
@@ -32,24 +33,24 @@ def checked_targets(
     """
     card = teacher.card
     with torch.no_grad():
-        found = teacher(to_floats(patches_NV.to(device)), shapes)
+        output = teacher(to_floats(patches_NV.to(device)), shapes)
     images, patches = len(shapes), sum(h * w for h, w in shapes)
-    summaries = _shaped(card, "summaries", found.summaries, (images, card.dim))
+    summaries = _shaped(card, "summaries", output.summaries, (images, card.dim))
     _finite(card, "summary", summaries, ids)
     dense = registers = None
     if card.patches:
-        dense = _shaped(card, "patches", found.patches, (patches, card.dim))
+        dense = _shaped(card, "patches", output.patches, (patches, card.dim))
         good_N = dense.isfinite().all(1)
-        of = [bool(good.all()) for good in good_N.split([h * w for h, w in shapes])] if not good_N.all() else []
-        if not all(of):
-            raise _not_finite(card, "patches", ids[of.index(False)])
+        finite = [bool(good.all()) for good in good_N.split([h * w for h, w in shapes])] if not good_N.all() else []
+        if not all(finite):
+            raise _not_finite(card, "patches", ids[finite.index(False)])
     if card.registers:
-        registers = _shaped(card, "registers", found.registers, (images, card.registers, card.dim))
+        registers = _shaped(card, "registers", output.registers, (images, card.registers, card.dim))
         _finite(card, "registers", registers, ids)
     return Targets(summaries, dense, registers)
 
 
-def to_half(card: TeacherCard, kind: str, x: Tensor, ids: Sequence[str]) -> Tensor:
+def to_half(card: Card, kind: str, x: Tensor, ids: Sequence[str]) -> Tensor:
     """Summaries [B, C] or registers [B, R, C] as float16 on the CPU.
 
     Raises:
@@ -65,19 +66,19 @@ def to_half(card: TeacherCard, kind: str, x: Tensor, ids: Sequence[str]) -> Tens
     return half
 
 
-def _shaped(card: TeacherCard, kind: str, x: Tensor | None, wanted: tuple[int, ...]) -> Tensor:
+def _shaped(card: Card, kind: str, x: Tensor | None, wanted: tuple[int, ...]) -> Tensor:
     if x is None or tuple(x.shape) != wanted:
         shape = None if x is None else list(x.shape)
         raise DataError(f"teacher {card.name}: {kind} of shape {shape} where its card says {list(wanted)}")
     return x.float()
 
 
-def _finite(card: TeacherCard, kind: str, x: Tensor, ids: Sequence[str]) -> None:
+def _finite(card: Card, kind: str, x: Tensor, ids: Sequence[str]) -> None:
     if not (good_B := x.flatten(1).isfinite().all(1)).all():
         raise _not_finite(card, kind, ids[int((~good_B).nonzero()[0])])
 
 
-def _not_finite(card: TeacherCard, kind: str, image_id: str) -> DataError:
+def _not_finite(card: Card, kind: str, image_id: str) -> DataError:
     return DataError(
         f"teacher {card.name}: its {kind} for image {image_id} hold NaN or infinity. Check the teacher's weights; if "
         "they are good, run it in fp32 (targets.precision=fp32)."

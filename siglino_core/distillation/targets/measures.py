@@ -3,7 +3,6 @@
 Legend: B images, N patches of an image, C the teacher's width.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -54,14 +53,6 @@ class ErrorMeter:
         relative = self._error / variance if variance > 0 else float(self._error > 0)
         reference_BC, decoded_BC = (torch.stack(means) for means in self._means)
         return Errors(relative, knn_agreement(reference_BC, decoded_BC), len(reference_BC))
-
-
-def errors(reference: Sequence[Tensor], decoded: Sequence[Tensor]) -> Errors:
-    """What was lost between images' patches [N, C] and what became of them."""
-    meter = ErrorMeter()
-    for pair in zip(reference, decoded, strict=True):
-        meter.update(*pair)
-    return meter.result()
 
 
 def knn_agreement(reference_BC: Tensor, decoded_BC: Tensor, k: int = NEIGHBOURS) -> float:

@@ -15,8 +15,9 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from siglino_core.distillation.targets.phi_s import Moments, PhiS
+from siglino_core.encoders.card import Card
 from siglino_core.errors import StoreError
-from siglino_core.teachers.teacher import Targets, TeacherCard
+from siglino_core.teachers.teacher import Targets
 
 LOPSIDED = 0.9  # share of the variance in one channel that looks wrong
 STIFF = 1e-4  # a standard deviation this small beside the mean looks wrong
@@ -32,12 +33,12 @@ class Statistics:
     @staticmethod
     def save(teachers: Mapping[str, "Statistics"]) -> bytes:
         """All teachers' as one safetensors file, keys ``{teacher}.{summary|patch}.{tensor}``."""
-        found: dict[str, dict[str, Tensor]] = {}
-        for name, of in teachers.items():
-            found[f"{name}.summary"] = of.summary.tensors()
-            if of.patch is not None:
-                found[f"{name}.patch"] = of.patch.tensors()
-        return pack(found)
+        groups: dict[str, dict[str, Tensor]] = {}
+        for name, statistics in teachers.items():
+            groups[f"{name}.summary"] = statistics.summary.tensors()
+            if statistics.patch is not None:
+                groups[f"{name}.patch"] = statistics.patch.tensors()
+        return pack(groups)
 
     @classmethod
     def load(cls, data: bytes, what: str = "statistics.safetensors") -> dict[str, Self]:
@@ -58,31 +59,31 @@ class Statistics:
 class TeacherMoments:
     """Moments of one teacher's summaries and patches, which merge and travel as tensors."""
 
-    def __init__(self, card: TeacherCard, device: str | torch.device = "cpu") -> None:
+    def __init__(self, card: Card, device: str | torch.device = "cpu") -> None:
         kinds = ("summary", "patch") if card.patches else ("summary",)
         self.teacher = card.name
-        self.of = {k: Moments.empty(card.dim, name=_words(card.name, k), device=device) for k in kinds}
+        self.by_kind = {k: Moments.empty(card.dim, name=_words(card.name, k), device=device) for k in kinds}
 
     def update(self, targets: Targets) -> None:
         """Take in a pack's targets; raises DataError, which names the teacher, if they aren't finite."""
-        self.of["summary"].update(targets.summaries)
-        if "patch" in self.of:
+        self.by_kind["summary"].update(targets.summaries)
+        if "patch" in self.by_kind:
             assert targets.patches is not None
-            self.of["patch"].update(targets.patches)
+            self.by_kind["patch"].update(targets.patches)
 
     def merge(self, tensors: Mapping[str, Tensor]) -> None:
         """Take in what :meth:`tensors` of another gave."""
-        for kind, mine in self.of.items():
+        for kind, moments in self.by_kind.items():
             count, mean_D, scatter_DD = (tensors[f"{kind}.{n}"] for n in ("count", "mean", "scatter"))
-            mine.merge(Moments(name=mine.name, count=int(count), mean_D=mean_D, scatter_DD=scatter_DD))
+            moments.merge(Moments(name=moments.name, count=int(count), mean_D=mean_D, scatter_DD=scatter_DD))
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything, on the CPU, keys ``{summary|patch}.{count|mean|scatter}``."""
-        found: dict[str, Tensor] = {}
-        for kind, m in self.of.items():
-            found[f"{kind}.count"] = torch.tensor(m.count)
-            found |= {f"{kind}.mean": m.mean_D.cpu(), f"{kind}.scatter": m.scatter_DD.cpu()}
-        return found
+        tensors: dict[str, Tensor] = {}
+        for kind, m in self.by_kind.items():
+            tensors[f"{kind}.count"] = torch.tensor(m.count)
+            tensors |= {f"{kind}.mean": m.mean_D.cpu(), f"{kind}.scatter": m.scatter_DD.cpu()}
+        return tensors
 
     def fit(self, seed: int = 0) -> Statistics:
         """The standardisations.
@@ -90,32 +91,34 @@ class TeacherMoments:
         Raises:
             DataError: outputs that do not vary, or of fewer than two images; it names the teacher.
         """
-        phis = {kind: PhiS.fit(moments, seed=seed) for kind, moments in self.of.items()}
+        phis = {kind: PhiS.fit(moments, seed=seed) for kind, moments in self.by_kind.items()}
         return Statistics(summary=phis["summary"], patch=phis.get("patch"))
 
     def warnings(self) -> list[str]:
         """Sentences on what looks wrong, though it can be computed with."""
-        found: list[str] = []
-        for m in self.of.values():
+        texts: list[str] = []
+        for m in self.by_kind.values():
             variance_D = m.covariance().diagonal()
             total = float(variance_D.sum())
             share, channel = (variance_D / total).max(0) if total else (torch.tensor(0.0), 0)
             if share > LOPSIDED and len(variance_D) > 1:
-                found.append(
+                texts.append(
                     f"{m.name}: channel {int(channel)} holds {float(share):.0%} of the variance of all "
                     f"{len(variance_D):,}. Check the teacher's weights and precision."
                 )
             if total**0.5 < STIFF * float(m.mean_D.norm()):
-                found.append(
+                texts.append(
                     f"{m.name}: they hardly vary (a deviation of {total**0.5:.2g} about a mean of "
                     f"{float(m.mean_D.norm()):.2g}). Check the teacher's weights, and that the images differ."
                 )
-        return found
+        return texts
 
 
 def pack(groups: Mapping[str, Mapping[str, Tensor]]) -> bytes:
     """Named groups of tensors as one safetensors file, keys ``{group}.{tensor}``. The same tensors, the same bytes."""
-    return save_tensors({f"{g}.{k}": t.contiguous() for g, of in sorted(groups.items()) for k, t in sorted(of.items())})
+    return save_tensors(
+        {f"{g}.{k}": t.contiguous() for g, tensors in sorted(groups.items()) for k, t in sorted(tensors.items())}
+    )
 
 
 def unpack(data: bytes, what: str, *, depth: int = 2) -> dict[str, dict[str, Tensor]]:
@@ -132,11 +135,11 @@ def unpack(data: bytes, what: str, *, depth: int = 2) -> dict[str, dict[str, Ten
         tensors = load_tensors(data)
     except SafetensorError as e:
         raise StoreError(f"{what} is damaged ({e}). Delete it, then run the targets stage again.") from e
-    found: dict[str, dict[str, Tensor]] = {}
+    groups: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         words = key.split(".", depth)
-        found.setdefault(".".join(words[:depth]), {})[words[-1]] = tensor
-    return found
+        groups.setdefault(".".join(words[:depth]), {})[words[-1]] = tensor
+    return groups
 
 
 def _words(teacher: str, kind: str) -> str:

@@ -19,10 +19,11 @@ from siglino_core.config.distill import Stored
 from siglino_core.distillation.curated.index import ImageIndex
 from siglino_core.distillation.targets.codec import DENSE, Codec, Quantised
 from siglino_core.distillation.targets.statistics import Statistics
+from siglino_core.encoders.card import Card
 from siglino_core.errors import ConfigError, DataError, StoreError
 from siglino_core.models.resolution import Resolution
 from siglino_core.store import Manifest, Ranges, Stage
-from siglino_core.teachers.teacher import Targets, TeacherCard
+from siglino_core.teachers.teacher import Targets
 
 MOST_ROWS = 4 << 20  # whose byte ranges are kept in memory: 12 bytes a row and column
 
@@ -44,7 +45,7 @@ class StoredTargets:
     may be pickled; each process then has its own.
     """
 
-    def __init__(self, stage: Stage, index: ImageIndex, keep: Stored, cards: Sequence[TeacherCard]) -> None:
+    def __init__(self, stage: Stage, index: ImageIndex, keep: Stored, cards: Sequence[Card]) -> None:
         self.cards = {card.name: card for card in cards}
         self._index, self._ranges, self._keep = index, Ranges(stage.files), keep
         self._stored = schema.targets_columns(cards, keep.value)
@@ -64,7 +65,7 @@ class StoredTargets:
         index: ImageIndex,
         *,
         sample_digest: str,
-        cards: Sequence[TeacherCard],
+        cards: Sequence[Card],
         resolution: Resolution,
     ) -> "StoredTargets":
         """The targets of a run, after checking that they are its own.
@@ -85,10 +86,10 @@ class StoredTargets:
         keep = Stored(manifest.facts["keep"])
         if keep is Stored.ONLINE:
             raise ConfigError(f"{url}: targets.keep=online stored no targets. {mend}")
-        of = manifest.identity["inputs"]["sample"]
-        if of != sample_digest:
+        sample = manifest.identity["inputs"]["sample"]
+        if sample != sample_digest:
             raise DataError(
-                f"{url} is of another sample (digest {of[:12]}, not {sample_digest[:12]}). Run again with --redo "
+                f"{url} is of another sample (digest {sample[:12]}, not {sample_digest[:12]}). Run again with --redo "
                 f"{stage.name}."
             )
         if manifest.rows != len(index):
@@ -118,23 +119,23 @@ class StoredTargets:
                 offset_N, length_N = pieces[shard][name]
                 at = row - int(self._start_S[shard])
                 requests.append((f"{self._name(shard)}.parquet", int(offset_N[at]), int(length_N[at])))
-        found = self._ranges.read(requests)
-        by_column = {n: found[i * len(places) : (i + 1) * len(places)] for i, n in enumerate(self._stored)}
+        contents = self._ranges.read(requests)
+        by_column = {n: contents[i * len(places) : (i + 1) * len(places)] for i, n in enumerate(self._stored)}
         return {name: self._fetched(card, by_column) for name, card in self.cards.items()}
 
     def decode(self, fetched: dict[str, Fetched], device: str | torch.device = "cpu") -> dict[str, Targets]:
         """The second half of :meth:`read`, on ``device``."""
         decoded: dict[str, Targets] = {}
-        for name, of in fetched.items():
-            patches = None if of.patches is None else self._codecs[name].on(device).dequantise(of.patches)
-            registers = None if of.registers_BRC is None else of.registers_BRC.to(device).float()
-            decoded[name] = Targets(of.summaries_BC.to(device).float(), patches, registers)
+        for name, stored in fetched.items():
+            patches = None if stored.patches is None else self._codecs[name].on(device).dequantise(stored.patches)
+            registers = None if stored.registers_BRC is None else stored.registers_BRC.to(device).float()
+            decoded[name] = Targets(stored.summaries_BC.to(device).float(), patches, registers)
         return decoded
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_pieces": OrderedDict(), "_held": 0}
 
-    def _fetched(self, card: TeacherCard, columns: dict[str, list[bytes]]) -> Fetched:
+    def _fetched(self, card: Card, columns: dict[str, list[bytes]]) -> Fetched:
         summaries_BC = _halves(columns[f"{card.name}_summary"], card.dim)
         patches = columns.get(f"{card.name}_patches")
         registers = columns.get(f"{card.name}_registers")
@@ -158,12 +159,12 @@ class StoredTargets:
         for shard in missing:
             self._pieces[shard] = self._piece(shard, names[shard], contents[names[shard]])
             self._held += self._rows(shard)
-        found = {s: self._pieces[s] for s in shards}
+        pieces = {s: self._pieces[s] for s in shards}
         for shard in shards:
             self._pieces.move_to_end(shard)
         while self._held > MOST_ROWS and len(self._pieces) > 1:
             self._held -= self._rows(self._pieces.popitem(last=False)[0])
-        return found
+        return pieces
 
     def _piece(self, shard: int, name: str, data: bytes) -> Piece:
         where = f"{self._ranges.files.url}/{name}"
@@ -189,16 +190,17 @@ def _same_grid(manifest: Manifest, resolution: Resolution, url: str, mend: str) 
         raise ConfigError(f"{url} is of other grids ({'; '.join(other)}). {mend}")
 
 
-def _same_card(manifest: Manifest, card: TeacherCard, url: str, mend: str) -> TeacherCard:
+def _same_card(manifest: Manifest, card: Card, url: str, mend: str) -> Card:
     stored = manifest.facts["teachers"]
     if card.name not in stored:
         raise ConfigError(f"{url} has no targets of teacher {card.name}; it has {', '.join(stored)}. {mend}")
-    found = TeacherCard(**stored[card.name]["card"])
-    if found.identity != card.identity:
+    theirs = Card.read(stored[card.name]["card"])
+    if theirs.identity != card.identity:
         raise ConfigError(
-            f"{url} is of another teacher {card.name} (weights {found.identity[:12]}, not {card.identity[:12]}). {mend}"
+            f"{url} is of another teacher {card.name} (weights {theirs.identity[:12]}, not {card.identity[:12]}). "
+            f"{mend}"
         )
-    return found
+    return theirs
 
 
 def _halves(values: list[bytes], columns: int) -> Tensor:

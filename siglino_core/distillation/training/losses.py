@@ -1,9 +1,9 @@
-"""What the student pays: per-image errors of summaries, patches and registers, and errors of relations between images.
+"""What the student pays: per-image errors of summaries, registers and patches, and errors of relations between images.
 
-Every rank holds some of a step's images. All losses here are such that the **average over ranks**, of the values and of
-the parameters' gradients, is what one process would get from all images: an image weighs the same whatever its
-resolution, its rank, or how many others share that rank. A rank without images takes part: its value and gradients
-are 0.
+Every rank holds some of a step's images. :func:`mean_over_images` and :func:`relation_loss` are such that the **average
+over ranks**, of the values and of the parameters' gradients, is what one process would get from all images: an image
+weighs the same whatever its resolution, its rank, or how many others share that rank. A rank without images takes
+part: its value and gradients are 0.
 
 B images, T patches (all images' in a row), R registers, D channels. Inputs may be bf16: all is computed in fp32, or in
 fp64 if they are. No gradient flows to the teacher.
@@ -18,68 +18,46 @@ from torch import Tensor
 from torch.nn.functional import mse_loss, normalize, pad, smooth_l1_loss
 
 NOISE = 1e-5  # mean distance, in units of the rows' length, under which distances are rounding
-Relation = Literal["arkd", "rkd", "none"]
+Relation = Literal["arkd", "rkd"]
 
 
-def images_per_rank(count: int, group: dist.ProcessGroup | None = None) -> float:
-    """Images of this step, over all ranks, divided by the number of ranks: what per-image losses divide their sums by.
-
-    One all-reduce, which all ranks of the group must call; without torch.distributed, ``count`` itself.
-    """
-    if not _distributed():
-        return float(count)
-    device = "cuda" if dist.get_backend(group) == "nccl" else "cpu"
-    total = torch.tensor(count, device=device)
-    dist.all_reduce(total, group=group)
-    return total.item() / dist.get_world_size(group)
-
-
-def summary_loss(student_BD: Tensor, teacher_BD: Tensor, *, phi: float = 1.0, images: float | None = None) -> Tensor:
-    """Mean over images of the channels' mean squared error, over phi^2: 1 for a student that predicts the mean.
+def mean_over_images(errors_B: Tensor, images: float) -> Tensor:
+    """This rank's part of the mean over the step's images.
 
     Args:
-        phi: of the teacher's summaries (`siglino_core.distillation.targets.phi_s.PhiS`), which makes the error that of
-            standardised ones: their rotation keeps distances.
-        images: :func:`images_per_rank`, called here if left out. Call it once a step, for all losses.
-
-    Source: Ranzinger et al. 2024 (arXiv 2410.01680). Units: the variance of one of the teacher's channels.
+        images: of the whole step over all ranks, divided by the number of ranks.
     """
-    return mean_over_images(summary_errors(student_BD, teacher_BD, phi=phi), images)
+    return errors_B.sum() / (images or 1.0)  # no image anywhere: 0
 
 
 def summary_errors(student_BD: Tensor, teacher_BD: Tensor, *, phi: float = 1.0) -> Tensor:
-    """[B], what :func:`summary_loss` averages."""
+    """Mean squared error of each image's channels, over phi^2: [B], 1 in the mean for a student that predicts the mean.
+
+    Args:
+        student_BD, teacher_BD: summaries, or registers [B, R, D]. Registers are exempt from PHI-S: DINOv3's second one
+            is multimodal, and standardising it destabilises training.
+        phi: of the teacher's summaries (`siglino_core.distillation.targets.phi_s.PhiS`), which makes the error that of
+            standardised ones: their rotation keeps distances.
+
+    Source: Ranzinger et al. 2024 (arXiv 2410.01680). Units: the variance of one of the teacher's channels.
+    """
     return _squared_error(student_BD, teacher_BD) / phi**2
 
 
-def patch_loss(
-    student_TD: Tensor,
-    teacher_TD: Tensor,
-    lengths: Sequence[int] | Tensor,
-    *,
-    phi: float = 1.0,
-    images: float | None = None,
-) -> Tensor:
-    """Mean over images of the mean over their own patches of the channels' mean squared error, over phi^2.
+def patch_errors(student_TD: Tensor, teacher_TD: Tensor, lengths: Sequence[int], *, phi: float = 1.0) -> Tensor:
+    """The mean over each image's own patches of the channels' mean squared error, over phi^2: [B].
 
     Args:
-        lengths: patches of each image, in the order in which they stand; keep a tensor of them on the CPU.
-        phi, images: as in :func:`summary_loss`.
+        lengths: patches of each image, in the order in which they stand.
+        phi: as in :func:`summary_errors`.
 
     Raises:
         ValueError: ``lengths`` don't add up to the patches.
     """
-    return mean_over_images(patch_errors(student_TD, teacher_TD, lengths, phi=phi), images)
-
-
-def patch_errors(
-    student_TD: Tensor, teacher_TD: Tensor, lengths: Sequence[int] | Tensor, *, phi: float = 1.0
-) -> Tensor:
-    """[B], what :func:`patch_loss` averages; raises as it does."""
     return per_image(_squared_error(student_TD, teacher_TD) / phi**2, lengths)
 
 
-def per_image(values_T: Tensor, lengths: Sequence[int] | Tensor) -> Tensor:
+def per_image(values_T: Tensor, lengths: Sequence[int]) -> Tensor:
     """The mean of each image's own values: [B].
 
     Raises:
@@ -91,32 +69,22 @@ def per_image(values_T: Tensor, lengths: Sequence[int] | Tensor) -> Tensor:
     return torch.segment_reduce(values_T, "mean", lengths=lengths_B, unsafe=True)  # atomic adds would have no order
 
 
-def register_loss(student_BRD: Tensor, teacher_BRD: Tensor, *, images: float | None = None) -> Tensor:
-    """Mean over images, registers and channels of the squared error, in the teacher's own units.
-
-    Registers are exempt from PHI-S: DINOv3's second one is multimodal, and standardising it destabilises training.
-    """
-    return summary_loss(student_BRD, teacher_BRD, images=images)
-
-
-def gram_loss(
-    student_TD: Tensor, teacher_TD: Tensor, lengths: Sequence[int] | Tensor, *, images: float | None = None
-) -> Tensor:
-    """Gram anchoring: mean over images of the mean squared error of the cosines between all pairs of their patches.
+def gram_errors(student_TD: Tensor, anchor_TC: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Gram anchoring: each image's mean squared error of the cosines between all pairs of its patches, [B].
 
     Args:
-        lengths, images: as in :func:`patch_loss`.
+        anchor_TC: the anchor's patches, of any width: cosines compare.
+        lengths: as in :func:`patch_errors`; raises as it does.
 
     Source: Siméoni et al. 2025, "DINOv3" (arXiv 2508.10104), section 4.2, there as a sum over the pairs: a mean weighs
     images of all resolutions the same.
     """
-    student_TD, teacher_TD = _precise(student_TD, teacher_TD)
-    counts = _lengths(lengths, len(student_TD), len(teacher_TD))
-    total = student_TD[:0].sum()
-    for student_ND, teacher_ND in zip(student_TD.split(counts), teacher_TD.split(counts), strict=True):
-        ours_NN, theirs_NN = (_products(normalize(x_ND, dim=1)) for x_ND in (student_ND, teacher_ND))
-        total = total + mse_loss(ours_NN, theirs_NN)
-    return _mean_over_images(total, len(counts), images)
+    student_TD, anchor_TC = _precise(student_TD, anchor_TC)
+    counts = _lengths(lengths, len(student_TD), len(anchor_TC))
+    if not counts:
+        return student_TD.sum(1)
+    pairs = zip(student_TD.split(counts), anchor_TC.split(counts), strict=True)
+    return torch.stack([mse_loss(_cosines(student_ND), _cosines(anchor_NC)) for student_ND, anchor_NC in pairs])
 
 
 def relation_loss(
@@ -130,7 +98,7 @@ def relation_loss(
 
     Euclidean distances are divided by their mean over all pairs, each side by its own. ``rkd``: mean over pairs of
     the smooth-L1 distance of the two. ``arkd``: only what goes the wrong way counts, pairs nearer than the teacher's
-    median being too far apart for the student, and the others too near. ``none``: 0.
+    median being too far apart for the student, and the others too near.
 
     Args:
         beta: where smooth L1 turns from square to straight.
@@ -147,9 +115,7 @@ def relation_loss(
     student_BD, teacher_BD = _precise(student_BD, teacher_BD)
     if len(student_BD) != len(teacher_BD):
         raise ValueError(f"{len(student_BD)} images of the student, {len(teacher_BD)} of the teacher")
-    if mode == "none":
-        return student_BD[:0].sum()
-    if _distributed():
+    if dist.is_available() and dist.is_initialized():
         rows_BD = _AllRows.apply(torch.cat([student_BD, teacher_BD], 1), group)
         student_BD, teacher_BD = rows_BD.split([student_BD.shape[1], teacher_BD.shape[1]], 1)
     if len(student_BD) < 2:
@@ -201,6 +167,11 @@ def _distances(x_BD: Tensor) -> Tensor:
     return distance_P / mean.where(mean > 0, 1)
 
 
+def _cosines(x_ND: Tensor) -> Tensor:
+    """Of all pairs of rows, [N, N]."""
+    return _products(normalize(x_ND, dim=1))
+
+
 def _products(x_ND: Tensor) -> Tensor:
     """x x^T in x's own precision, autocast or not."""
     with torch.autocast(x_ND.device.type, enabled=False):
@@ -221,26 +192,10 @@ def _precise(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     return student.to(dtype), teacher.detach().to(dtype)
 
 
-def mean_over_images(errors_B: Tensor, images: float | None = None) -> Tensor:
-    """This rank's part of the mean over all ranks' images (see :func:`images_per_rank`)."""
-    return _mean_over_images(errors_B.sum(), len(errors_B), images)
-
-
-def _mean_over_images(total: Tensor, count: int, images: float | None) -> Tensor:
-    """This rank's part of the mean over all ranks' images, from the sum over its own ``count`` of them."""
-    if images is None:
-        images = images_per_rank(count)
-    return total / (images or 1.0)  # no image anywhere: 0
-
-
-def _lengths(lengths: Sequence[int] | Tensor, *tokens: int) -> list[int]:
-    counts: list[int] = lengths.tolist() if isinstance(lengths, Tensor) else list(lengths)
+def _lengths(lengths: Sequence[int], *tokens: int) -> list[int]:
+    counts = list(lengths)
     if set(tokens) != {sum(counts)} or min(counts, default=1) < 1:
         raise ValueError(
             f"lengths {counts} must be positive and add up to the patches, {' and '.join(map(str, tokens))}"
         )
     return counts
-
-
-def _distributed() -> bool:
-    return dist.is_available() and dist.is_initialized()

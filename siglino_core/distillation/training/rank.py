@@ -27,6 +27,7 @@ from siglino_core.distillation.optim.ema import Ema
 from siglino_core.distillation.packing import Cost, Cursor, Plan
 from siglino_core.distillation.targets.statistics import Statistics, unpack
 from siglino_core.distillation.targets.stored import StoredTargets
+from siglino_core.distillation.training.anchor import Anchor, load_anchor
 from siglino_core.distillation.training.checkpoints import Checkpoints, Kept, prime, state_of
 from siglino_core.distillation.training.clusters import ClusterLoss
 from siglino_core.distillation.training.metrics import JsonLines, Sink, sinks
@@ -35,15 +36,16 @@ from siglino_core.distillation.training.objective import Loss, Objective
 from siglino_core.distillation.training.parallel import one_rank, parallelize
 from siglino_core.distillation.training.reader import Batch, Images, batches, dead_loaders
 from siglino_core.distillation.training.student import new_student
+from siglino_core.encoders.card import Card
 from siglino_core.errors import DataError, SiglinoError
 from siglino_core.images.patches import to_floats
 from siglino_core.models import SigLino, SigLinoConfig
 from siglino_core.models.resolution import Resolution
 from siglino_core.models.routing import Loads, rebalance
 from siglino_core.models.size import forward_flops
+from siglino_core.networks import load_teacher, same_teacher
 from siglino_core.store import Run
-from siglino_core.teachers.choose import load_teacher, same_teacher
-from siglino_core.teachers.teacher import Teacher, TeacherCard
+from siglino_core.teachers.teacher import Teacher
 
 PEAK = {"NVIDIA A100": 312e12, "NVIDIA H100": 989e12, "NVIDIA H200": 989e12}  # dense bf16 FLOP/s
 
@@ -67,7 +69,7 @@ class Job:
     fingerprint: str
     shape: SigLinoConfig
     config_json: dict[str, Any]
-    cards: tuple[TeacherCard, ...]
+    cards: tuple[Card, ...]
     level: int
     clusters: int
     cache: str = ""
@@ -103,8 +105,8 @@ class _Rank:
             rank=rank,
             group=group,
         )
-        found = self.checkpoints.all()
-        self.begin: Kept | None = found[-1] if found else None
+        kept = self.checkpoints.all()
+        self.begin: Kept | None = kept[-1] if kept else None
         self.step = self.begin.step if self.begin else 0
         if self.step >= self.train.optim.steps:
             return
@@ -114,6 +116,11 @@ class _Rank:
         targets = run.stage("targets")
         statistics = Statistics.load(targets.files.read("statistics.safetensors"), f"{targets.files.url}/statistics")
         self.objective = Objective(config=self.train.loss, statistics=statistics)
+        self.anchor: Anchor | None = None
+        if self.train.loss.gram > 0:
+            self.anchor = load_anchor(
+                self.train.loss.gram_checkpoint, job.shape, device=device.device, dtype=device.dtype
+            )
         self.teachers: list[Teacher] = []
         stored = None
         if self.config.targets.keep is Stored.ONLINE:
@@ -242,7 +249,8 @@ class _Rank:
         total = self.plan.config.capacity * self.train.packs_at_once if device == "cuda" else None
         features = self.model(patches_NV, self.model.layout(batch.shapes, total))
         counts = [h * w for h, w in batch.shapes]
-        return self.objective(features, targets, counts, images=images, passes=passes)
+        anchor_ND = None if self.anchor is None else self.anchor(patches_NV, batch.shapes, total)
+        return self.objective(features, targets, counts, images=images, passes=passes, anchor_ND=anchor_ND)
 
     def _clusters_of(self, batch: Batch) -> Any:
         return self.sets.clusters(self.job.level, batch.rows_B)
@@ -253,9 +261,9 @@ class _Rank:
         if self.world > 1:
             dist.all_reduce(values)
             values /= self.world
-        found = dict(zip(terms, values.tolist(), strict=True))
-        explained = {f"{k}_explained": 1 - v for k, v in found.items() if k.endswith((".summary", ".patch"))}
-        return found | explained
+        means = dict(zip(terms, values.tolist(), strict=True))
+        explained = {f"{k}_explained": 1 - v for k, v in means.items() if k.endswith((".summary", ".patch"))}
+        return means | explained
 
     def _guard(self, step: int, seen: list[Batch]) -> None:
         """A step that is not finite changes nothing; too many of them in a row end the training."""
@@ -271,7 +279,7 @@ class _Rank:
     def _rates(self, step: int, seconds: float, waited: float, factor: float) -> dict[str, float]:
         tokens_V, _, images_V = self.plan.sums(step)
         packs = len(tokens_V)
-        found = {
+        rates = {
             "lr": self.train.optim.lr * factor,
             "images": float(images_V.sum()),
             "tokens": float(tokens_V.sum()),
@@ -284,8 +292,8 @@ class _Rank:
         if peak:
             mean = float(tokens_V.sum()) / max(1.0, float(images_V.sum()))
             flops = 3 * forward_flops(self.job.shape, round(mean)) * float(images_V.sum())
-            found["mfu"] = flops / seconds / self.world / peak
-        return found
+            rates["mfu"] = flops / seconds / self.world / peak
+        return rates
 
     def _say(self, step: int, numbers: dict[str, float], log: JsonLines | None, others: list[Sink]) -> None:
         if log is None:

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from siglino_core.config import TrainConfig, did_you_mean
+from siglino_core.encoders.card import Card
 from siglino_core.errors import ConfigError
 from siglino_core.models import PRESETS, HeadConfig, SigLino, SigLinoConfig
-from siglino_core.teachers.teacher import TeacherCard
 
 
-def student_config(config: TrainConfig, cards: Sequence[TeacherCard]) -> SigLinoConfig:
+def student_config(config: TrainConfig, cards: Sequence[Card]) -> SigLinoConfig:
     """The shape, with a head for every teacher.
 
     Raises:
@@ -54,8 +54,8 @@ def shape_of(name: str) -> SigLinoConfig:
     from siglino_core.models.hf_config import SigLinoHFConfig
 
     try:
-        found = json.loads(Path(name).read_text(encoding="utf-8"))
-        return SigLinoHFConfig.from_dict(found).spec()
+        values = json.loads(Path(name).read_text(encoding="utf-8"))
+        return SigLinoHFConfig.from_dict(values).spec()
     except (OSError, ValueError, TypeError) as e:
         raise ConfigError(f"train.student={name} cannot be read as a student's config.json ({e})") from e
 

@@ -9,9 +9,9 @@ import torch
 from transformers import DINOv3ViTConfig, DINOv3ViTModel, ViTConfig, ViTModel
 
 from siglino_core.config import EmbedConfig, Pooling
-from siglino_core.encoders import describe, load
 from siglino_core.encoders.dinov3 import IMAGENET_MEAN, IMAGENET_STD
 from siglino_core.errors import ConfigError
+from tests.siglino_core.encoders.door import describe, load
 
 TINY = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 

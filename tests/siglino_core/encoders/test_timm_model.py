@@ -9,8 +9,8 @@ import timm
 import torch
 
 from siglino_core.config import EmbedConfig
-from siglino_core.encoders import load
 from siglino_core.errors import ConfigError
+from tests.siglino_core.encoders.door import load
 
 NAME = "resnet10t"
 

@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from siglino_core.models import SigLinoConfig
-from siglino_core.models.size import forward_flops
+from siglino_core.models.size import forward_flops, training_flops
 from tests.siglino_core.models.tiny import DENSE, TINY, student
 
 
@@ -18,3 +18,14 @@ def test_operations_of_the_forward_pass(config: SigLinoConfig) -> None:
     with FlopCounterMode(display=False) as counter:
         model(torch.randn(120, config.patch_values), layout)
     assert counter.get_total_flops() == pytest.approx(forward_flops(config, 125), rel=0.1)
+
+
+@pytest.mark.parametrize("config", [TINY, DENSE])
+def test_operations_of_both_passes(config: SigLinoConfig) -> None:
+    model = student(config)
+    model.backend = "mask"
+    layout = model.layout([(12, 10)])
+    with FlopCounterMode(display=False) as counter:
+        out = model(torch.randn(120, config.patch_values), layout)
+        torch.stack([x.sum() for kind in (out.patches, out.summaries) for x in kind.values()]).sum().backward()
+    assert counter.get_total_flops() == pytest.approx(training_flops(config, 125), rel=0.1)

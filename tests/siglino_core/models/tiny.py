@@ -1,8 +1,12 @@
 """A student small enough for any test, with weights in every matrix (training begins with zeros in some)."""
 
+from pathlib import Path
+
 import torch
+from safetensors.torch import save_file
 
 from siglino_core.models import HeadConfig, SigLino, SigLinoConfig
+from siglino_core.models.hf_config import SigLinoHFConfig
 
 TEACHERS = (HeadConfig(name="siglip2", dim=32, pooled=True), HeadConfig(name="dinov3", dim=24))
 TINY = SigLinoConfig(width=32, layers=2, heads=2, head_dim=16, experts=4, top_k=2, expert_hidden=16, teachers=TEACHERS)
@@ -27,3 +31,11 @@ def student(config: SigLinoConfig = TINY, seed: int = 0) -> SigLino:
 def patches(config: SigLinoConfig, shapes: list[tuple[int, int]], seed: int = 0) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return [torch.randn(h * w, config.patch_values, generator=generator).clamp(-1, 1) for h, w in shapes]
+
+
+def exported(folder: Path, model: SigLino) -> str:
+    """The folder, with the model's weights and config in it."""
+    folder.mkdir()
+    save_file(model.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
+    SigLinoHFConfig.of(model.spec, architectures=["SigLinoModel"]).to_json_file(str(folder / "config.json"))
+    return str(folder)

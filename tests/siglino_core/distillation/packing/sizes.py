@@ -38,3 +38,13 @@ def mixed(images: int, seed: int = 0) -> Mixture:
 def of_tokens(*tokens: int, prefix: int = 5, seed: int = 0) -> Mixture:
     """One part of images of so many tokens."""
     return Mixture(parts=[Part(name="all", grids_N2=np.array([[1, n - prefix] for n in tokens], np.uint16))], seed=seed)
+
+
+def mix(mixture: Mixture, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An epoch in full: each image's part uint8 [N], row int64 [N], and (height, width) in patches uint16 [N, 2]."""
+    part_N, index_N = mixture.draw(epoch, np.arange(len(mixture)))
+    row_N, grid_N2 = np.empty(len(index_N), np.int64), np.empty((len(index_N), 2), np.uint16)
+    for number, part in enumerate(mixture.parts):
+        mine = part_N == number
+        row_N[mine], grid_N2[mine] = part.rows(index_N[mine]), part.grids_N2[index_N[mine]]
+    return part_N, row_N, grid_N2

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siglino_core.distillation.packing.bestfit import _choose, _pairs, best_fit
-from siglino_core.distillation.packing.measures import greedy
+from tests.siglino_core.distillation.packing.measures import greedy
 from tests.siglino_core.distillation.packing.sizes import NATIVE, SMALL, mixed, web
 
 

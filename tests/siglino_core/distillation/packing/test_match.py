@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from siglino_core.config import Match
 from siglino_core.distillation.packing.match import deal
-from siglino_core.distillation.packing.measures import imbalance
+from tests.siglino_core.distillation.packing.measures import imbalance
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.sampled_from(list(Match)), st.integers(0, 2**63))

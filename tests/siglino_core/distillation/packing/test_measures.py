@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from siglino_core.config import Match, PackConfig
-from siglino_core.distillation.packing import Cost, Mixture, Plan, measure
-from siglino_core.distillation.packing.measures import greedy, imbalance, padded_to_longest
+from siglino_core.distillation.packing import Cost, Mixture, Plan
 from siglino_core.models.config import PRESETS
+from tests.siglino_core.distillation.packing.measures import greedy, imbalance, measure, padded_to_longest
 from tests.siglino_core.distillation.packing.sizes import NATIVE, mixed, of_tokens, web
 
 

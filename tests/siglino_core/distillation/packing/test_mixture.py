@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siglino_core.distillation.packing import Mixture, Part, grids, mix, native_between
+from siglino_core.distillation.packing import Mixture, Part, grids, native_between
 from siglino_core.models.processor import SigLinoImageProcessor
 from siglino_core.models.resolution import Resolution
-from tests.siglino_core.distillation.packing.sizes import of_tokens, web_sizes
+from tests.siglino_core.distillation.packing.sizes import mix, of_tokens, web_sizes
 
 
 def part(name: str, images: int, **kw: object) -> Part:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -22,6 +23,11 @@ def plan(mixture: Mixture, cursor: Cursor | None = None, **config: object) -> Pl
     return Plan(mixture, PackConfig(**{**small, **config}), COST, cursor=cursor)  # type: ignore[arg-type]
 
 
+def steps_of(found: Plan, start: int = 0, *, rank: int = 0, world: int = 1) -> Iterator[tuple[Pack, ...]]:
+    """A rank's packs of a step and of all that follow, without end."""
+    return (found.packs_for(step, rank, world) for step in itertools.count(start))
+
+
 def ids(packs: tuple[Pack, ...]) -> list[tuple[int, ...]]:
     """What each pack holds: its epoch, then its rows."""
     return [(p.epoch, *p.rows_N.tolist()) for p in packs]
@@ -29,7 +35,7 @@ def ids(packs: tuple[Pack, ...]) -> list[tuple[int, ...]]:
 
 def unpacked(found: Plan, steps: int) -> Counter[tuple[int, int]]:
     """How often each (epoch, row) was met."""
-    packs = itertools.chain(*itertools.islice(found.steps(), steps))
+    packs = itertools.chain(*itertools.islice(steps_of(found), steps))
     return Counter((p.epoch, int(row)) for p in packs for row in p.rows_N)
 
 
@@ -40,7 +46,7 @@ def test_every_image_once_an_epoch_within_bounds(data: st.DataObject, seed: int,
     cap = data.draw(st.integers(1, 6))
     found = plan(of_tokens(*tokens, seed=seed), capacity=60, max_images=cap, match=match, block=50)
     seen: Counter[tuple[int, int]] = Counter()
-    steps, epochs = found.steps(), {0}
+    steps, epochs = steps_of(found), {0}
     while min(epochs) < 2:  # until a whole window is of later epochs
         window = list(itertools.chain(*itertools.islice(steps, 3)))
         assert len(window) == 12
@@ -58,7 +64,7 @@ def test_every_image_once_an_epoch_within_bounds(data: st.DataObject, seed: int,
 def test_epochs_follow_one_another_within_a_step(block: int) -> None:
     """Blocks of any length lose no image at their borders; an epoch's end neither drops packs nor fills steps up."""
     found = plan(web(250, NATIVE), match=Match.NONE, block=block)
-    packs = list(itertools.chain(*itertools.takewhile(lambda s: min(p.epoch for p in s) < 2, found.steps())))
+    packs = list(itertools.chain(*itertools.takewhile(lambda s: min(p.epoch for p in s) < 2, steps_of(found))))
     epochs = [p.epoch for p in packs]
     assert epochs == sorted(epochs)
     assert any(len({p.epoch for p in packs[i : i + 4]}) == 2 for i in range(0, len(packs), 4))
@@ -69,18 +75,18 @@ def test_epochs_follow_one_another_within_a_step(block: int) -> None:
 @pytest.mark.parametrize("match", list(Match))
 def test_any_step_is_what_the_iteration_meets(match: Match) -> None:
     found = plan(web(300, NATIVE), match=match)
-    met = [ids(s) for s in itertools.islice(found.steps(), 60)]
-    assert met == [ids(s) for s in itertools.islice(plan(web(300, NATIVE), match=match).steps(), 60)]
+    met = [ids(s) for s in itertools.islice(steps_of(found), 60)]
+    assert met == [ids(s) for s in itertools.islice(steps_of(plan(web(300, NATIVE), match=match)), 60)]
     for step in (59, 0, 31, 30, 7):
-        assert ids(found.step(step)) == met[step]  # backwards, too
-        assert ids(plan(web(300, NATIVE), match=match).step(step)) == met[step]
-    resumed = plan(web(300, NATIVE), match=match).steps(start=17)
+        assert ids(found.packs_for(step)) == met[step]  # backwards, too
+        assert ids(plan(web(300, NATIVE), match=match).packs_for(step)) == met[step]
+    resumed = steps_of(plan(web(300, NATIVE), match=match), 17)
     assert [ids(s) for s in itertools.islice(resumed, 43)] == met[17:]
 
 
 @pytest.mark.parametrize("step", [0, 7, 31, 59])
 def test_a_place_saves_the_chapters_before(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    met = [ids(s) for s in itertools.islice(plan(web(300, NATIVE)).steps(), 70)]
+    met = [ids(s) for s in itertools.islice(steps_of(plan(web(300, NATIVE))), 70)]
     cursor = plan(web(300, NATIVE)).cursor(step)
     resumed = plan(web(300, NATIVE), cursor)
     made: list[int] = []
@@ -91,12 +97,12 @@ def test_a_place_saves_the_chapters_before(step: int, monkeypatch: pytest.Monkey
         return real(self, number)
 
     monkeypatch.setattr(Plan, "_get", get)
-    assert ids(resumed.step(step)) == met[step]
+    assert ids(resumed.packs_for(step)) == met[step]
     assert len(set(made)) <= 2
     assert min(made) == cursor.block
-    assert [ids(s) for s in itertools.islice(resumed.steps(step), 10)] == met[step : step + 10]
+    assert [ids(s) for s in itertools.islice(steps_of(resumed, step), 10)] == met[step : step + 10]
     assert resumed.cursor(step) == cursor
-    assert ids(resumed.step(0)) == met[0]  # before the cursor, too
+    assert ids(resumed.packs_for(0)) == met[0]  # before the cursor, too
 
 
 def test_a_place_of_another_plan() -> None:
@@ -111,33 +117,35 @@ def test_a_place_of_another_plan() -> None:
 @pytest.mark.parametrize("match", list(Match))
 def test_ranks_that_come_and_go_hold_the_same_steps(match: Match) -> None:
     mixture = mixed(2000)
-    alone = [ids(s) for s in itertools.islice(plan(mixture, packs_per_step=24, match=match).steps(), 12)]
+    alone = [ids(s) for s in itertools.islice(steps_of(plan(mixture, packs_per_step=24, match=match)), 12)]
     for step, world in [(0, 2), (2, 2), (3, 4), (5, 8), (6, 3), (11, 24)]:
         found = plan(mixture, packs_per_step=24, match=match)
         ranks = [found.packs_for(step, r, world) for r in range(world)]
         assert {len(packs) for packs in ranks} == {24 // world}
         for rank, packs in enumerate(ranks):
             assert ids(packs) == alone[step][rank::world]
-    one = plan(mixture, packs_per_step=24, match=match).steps(3, rank=1, world=4)
+    one = steps_of(plan(mixture, packs_per_step=24, match=match), 3, rank=1, world=4)
     assert [ids(s) for s in itertools.islice(one, 4)] == [alone[s][1::4] for s in range(3, 7)]
 
 
 def test_the_seed_and_the_epoch_change_the_order() -> None:
     one, other = (unordered(plan(Mixture(parts=web(300, NATIVE).parts, seed=seed)), 0) for seed in (0, 1))
     assert len(one & other) < len(one) / 4
-    packs = [p for step in range(60) for p in ids(plan(web(300, NATIVE), match=Match.NONE).step(step)) if len(p) > 2]
+    packs = [
+        p for step in range(60) for p in ids(plan(web(300, NATIVE), match=Match.NONE).packs_for(step)) if len(p) > 2
+    ]
     epochs = [{p[1:] for p in packs if p[0] == epoch} for epoch in (0, 1)]
     assert len(epochs[0] & epochs[1]) < len(epochs[0]) / 10
 
 
 def unordered(found: Plan, step: int) -> set[int]:
-    return {int(row) for p in found.step(step) for row in p.rows_N}
+    return {int(row) for p in found.packs_for(step) for row in p.rows_N}
 
 
 def test_packs_come_in_no_order_of_their_filling() -> None:
     """A block's last pack gets what is left; the plan does not show it last."""
     found = plan(of_tokens(*[1000] * 41), match=Match.NONE)  # ten packs of four and one of a single image
-    packs = [p for step in range(11) for p in found.step(step)]
+    packs = [p for step in range(11) for p in found.packs_for(step)]
     alone = [i % 11 for i, p in enumerate(packs) if len(p.rows_N) == 1]
     assert len(alone) == 4
     assert len(set(alone)) > 1
@@ -163,11 +171,11 @@ def test_fewer_images_than_packs() -> None:
 def test_images_of_one_size() -> None:
     found = plan(of_tokens(*[1024] * 48))  # 12 packs, a window
     assert unpacked(found, 6) == Counter({(epoch, row): 1 for epoch in (0, 1) for row in range(48)})
-    assert all(p.tokens == 4096 for s in range(6) for p in found.step(s))
+    assert all(p.tokens == 4096 for s in range(6) for p in found.packs_for(s))
 
 
 def test_an_image_that_fills_a_pack_and_one_that_does_not_fit() -> None:
-    assert plan(of_tokens(4096, 6)).step(0)
+    assert plan(of_tokens(4096, 6)).packs_for(0)
     with pytest.raises(DataError, match=r"row 1 of part 'all': 1 x 4092 patches are 4097 tokens with its prefix"):
         plan(of_tokens(10, 4097, 4096))
     with pytest.raises(DataError, match=r"row 2 of part 'all': 1 x 0 patches: each side at least 1"):
@@ -187,13 +195,11 @@ def test_ranks_that_cannot_be(rank: int, world: int, message: str) -> None:
     found = plan(of_tokens(10))
     with pytest.raises(ValueError, match=message):
         found.packs_for(0, rank, world)
-    with pytest.raises(ValueError, match=message):  # when it is asked for, not at the first step
-        found.steps(rank=rank, world=world)
 
 
 def test_a_step_before_the_first() -> None:
     with pytest.raises(ValueError, match="step -1: at least 0"):
-        plan(of_tokens(10)).step(-1)
+        plan(of_tokens(10)).packs_for(-1)
 
 
 def test_the_default_cap_follows_the_images() -> None:

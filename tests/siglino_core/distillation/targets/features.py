@@ -1,8 +1,11 @@
 """Features as teachers' are: a few directions that images share, a thousandfold between channels, a far mean."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from siglino_core.distillation.targets.measures import ErrorMeter, Errors
 from siglino_core.distillation.targets.phi_s import PhiS
 
 
@@ -24,3 +27,11 @@ def images(count: int, patches: int, dim: int, seed: int = 0) -> list[Tensor]:
 
 def phis_of(features: list[Tensor]) -> PhiS:
     return PhiS.fit(features)
+
+
+def errors(reference: Sequence[Tensor], decoded: Sequence[Tensor]) -> Errors:
+    """What was lost between images' patches [N, C] and what became of them."""
+    meter = ErrorMeter()
+    for pair in zip(reference, decoded, strict=True):
+        meter.update(*pair)
+    return meter.result()

@@ -7,17 +7,18 @@ import torch
 from torch import Tensor
 
 from siglino_core.distillation.targets.checked import checked_targets, to_half
+from siglino_core.encoders.card import Card
 from siglino_core.errors import DataError
-from siglino_core.teachers.teacher import Targets, TeacherCard
+from siglino_core.teachers.teacher import Targets
 
-CARD = TeacherCard(name="told", dim=4, identity="0", registers=2)
+CARD = Card(name="told", dim=4, identity="0", registers=2)
 SHAPES, IDS = [(1, 2), (2, 2), (1, 1)], ["first", "second", "third"]
 
 
 class Told:
     """A teacher that says what it is given."""
 
-    def __init__(self, said: Targets, card: TeacherCard = CARD) -> None:
+    def __init__(self, said: Targets, card: Card = CARD) -> None:
         self.card, self._said = card, said
         self.seen = torch.empty(0)
 
@@ -43,7 +44,7 @@ def test_fp32_of_what_was_said_about_pixels_in_plus_minus_one() -> None:
 
 
 def test_what_the_card_does_not_promise_is_left_out() -> None:
-    card = TeacherCard(name="told", dim=4, identity="0", patches=False)
+    card = Card(name="told", dim=4, identity="0", patches=False)
     found = asked(Told(said(), card))
     assert (found.patches, found.registers) == (None, None)
 

@@ -6,9 +6,8 @@ from torch import Tensor
 
 from siglino_core.config import Stored
 from siglino_core.distillation.targets.codec import DENSE, Codec, patch_bytes
-from siglino_core.distillation.targets.measures import errors
 from siglino_core.distillation.targets.phi_s import PhiS
-from tests.siglino_core.distillation.targets.features import images, phis_of
+from tests.siglino_core.distillation.targets.features import errors, images, phis_of
 
 DIM, PATCHES = 192, 49
 SMALL = images(6, 5, 24)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from siglino_core.distillation.targets.measures import ErrorMeter, errors, knn_agreement
-from tests.siglino_core.distillation.targets.features import images
+from siglino_core.distillation.targets.measures import ErrorMeter, knn_agreement
+from tests.siglino_core.distillation.targets.features import errors, images
 
 
 def test_relative_error_is_over_the_variance_and_not_the_mean() -> None:

@@ -8,20 +8,21 @@ import torch
 
 from siglino_core.distillation.targets.phi_s import PhiS
 from siglino_core.distillation.targets.statistics import Statistics, TeacherMoments, pack, unpack
+from siglino_core.encoders.card import Card
 from siglino_core.errors import DataError, StoreError
-from siglino_core.teachers.teacher import Targets, TeacherCard
+from siglino_core.teachers.teacher import Targets
 
-CARD = TeacherCard(name="both", dim=24, identity="0")
-FLAT = TeacherCard(name="flat", dim=90, identity="0", patches=False)
+CARD = Card(name="both", dim=24, identity="0")
+FLAT = Card(name="flat", dim=90, identity="0", patches=False)
 
 
-def targets(seed: int, card: TeacherCard = CARD, images: int = 40) -> Targets:
+def targets(seed: int, card: Card = CARD, images: int = 40) -> Targets:
     draw = torch.Generator().manual_seed(seed)
     summaries, patches = (torch.randn(n, card.dim, generator=draw) + 3 for n in (images, images * 5))
     return Targets(summaries, 4 * patches if card.patches else None)
 
 
-def fitted(card: TeacherCard = CARD, seed: int = 0) -> Statistics:
+def fitted(card: Card = CARD, seed: int = 0) -> Statistics:
     moments = TeacherMoments(card)
     moments.update(targets(seed, card))
     return moments.fit()
@@ -57,7 +58,7 @@ def test_parts_merge_into_the_whole() -> None:
         part = TeacherMoments(CARD)
         part.update(targets(seed))
         merged.merge(unpack(pack({"both": part.tensors()}), "state", depth=1)["both"])
-    assert merged.of["summary"].count == 160
+    assert merged.by_kind["summary"].count == 160
     for kind in ("summary", "patch"):
         a, b = whole.fit(), merged.fit()
         torch.testing.assert_close(getattr(a, kind).mean, getattr(b, kind).mean, rtol=1e-12, atol=1e-12)

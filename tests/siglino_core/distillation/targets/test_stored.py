@@ -21,8 +21,8 @@ from siglino_core.distillation.targets import stored
 from siglino_core.distillation.targets.stored import StoredTargets
 from siglino_core.errors import DataError, StoreError
 from siglino_core.models.resolution import Resolution
+from siglino_core.networks import describe
 from siglino_core.store import Run
-from siglino_core.teachers.choose import describe_teacher
 from siglino_core.teachers.teacher import Targets
 from tests.pipelines.curated import KEPT, config, curated, teachers
 
@@ -50,7 +50,7 @@ def opened(run: Run, specs: list[str], cache: Path | None = None) -> StoredTarge
         run.stage("targets"),
         ImageIndex.load(sample, cache),
         sample_digest=sample.require().digest,
-        cards=[describe_teacher(s) for s in specs],
+        cards=[describe(s) for s in specs],
         resolution=Resolution(min_pixels=32**2, max_pixels=64**2),
     )
 

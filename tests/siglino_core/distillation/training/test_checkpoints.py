@@ -31,11 +31,11 @@ def saved(store: Checkpoints, step: int, value: float = 0.0) -> None:
 
 def test_the_newest_and_some_old_ones_are_kept(tmp_path: Path) -> None:
     store = Checkpoints(Files(str(tmp_path)), "f", last=2, every=30)
-    for step in (10, 20, 30, 40, 50, 60, 70):
+    for step in (10, 20, 30, 40, 50, 60, 70, 80):
         saved(store, step, step)
     store.finish()
-    assert [k.step for k in store.all()] == [30, 60, 70]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["step_00000030", "step_00000060", "step_00000070"]
+    assert [k.step for k in store.all()] == [30, 60, 70, 80]  # 70 is kept for nothing but its age
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"step_000000{step}" for step in (30, 60, 70, 80)]
     assert tensor(tmp_path / "step_00000060", "model.x").tolist() == [60, 60, 60]
 
 

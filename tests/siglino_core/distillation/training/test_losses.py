@@ -1,4 +1,7 @@
-"""Losses: an image weighs the same whatever its resolution and its rank, and the average over ranks is exact."""
+"""Losses: an image weighs the same whatever its resolution, and relations are those of a double loop.
+
+How they add up over ranks is test_objective's: through the objective that trains.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +13,20 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from siglino_core.distillation.targets.phi_s import PhiS
 from siglino_core.distillation.training.losses import (
     Relation,
-    gram_loss,
-    images_per_rank,
-    patch_loss,
-    register_loss,
+    gram_errors,
+    mean_over_images,
+    patch_errors,
     relation_loss,
-    summary_loss,
+    summary_errors,
 )
-from tests.ranks import on_ranks
 
 LENGTHS = [3, 1, 5, 2, 4, 1, 6]
-SPLITS = [(5, 2), (1, 6), (7, 0), (0, 7)]  # images of two ranks
 
 
 @dataclass
@@ -58,14 +57,25 @@ class Tokens:
         return Tokens(self.lengths, function(self.summary_BD), function(self.patch_TD), function(self.register_BRD))
 
 
+def summary_mean(student: Tensor, teacher: Tensor, phi: float = 1.0) -> Tensor:
+    return mean_over_images(summary_errors(student, teacher, phi=phi), len(student))
+
+
+def patch_mean(student_TD: Tensor, teacher_TD: Tensor, lengths: Sequence[int], phi: float = 1.0) -> Tensor:
+    return mean_over_images(patch_errors(student_TD, teacher_TD, lengths, phi=phi), len(lengths))
+
+
+def gram_mean(student_TD: Tensor, teacher_TD: Tensor, lengths: Sequence[int]) -> Tensor:
+    return mean_over_images(gram_errors(student_TD, teacher_TD, lengths), len(lengths))
+
+
 LOSSES: dict[str, Callable[[Tokens, Tokens], Tensor]] = {
-    "summary": lambda s, t: summary_loss(s.summary_BD, t.summary_BD, phi=1.7),
-    "patch": lambda s, t: patch_loss(s.patch_TD, t.patch_TD, t.lengths, phi=0.6),
-    "register": lambda s, t: register_loss(s.register_BRD, t.register_BRD),
-    "gram": lambda s, t: gram_loss(s.patch_TD, t.patch_TD, torch.tensor(t.lengths, dtype=torch.long)),
+    "summary": lambda s, t: summary_mean(s.summary_BD, t.summary_BD, phi=1.7),
+    "patch": lambda s, t: patch_mean(s.patch_TD, t.patch_TD, t.lengths, phi=0.6),
+    "register": lambda s, t: summary_mean(s.register_BRD, t.register_BRD),
+    "gram": lambda s, t: gram_mean(s.patch_TD, t.patch_TD, t.lengths),
     "arkd": lambda s, t: relation_loss(s.summary_BD, t.summary_BD, beta=0.3),
     "rkd": lambda s, t: relation_loss(s.summary_BD, t.summary_BD, "rkd"),
-    "none": lambda s, t: relation_loss(s.summary_BD, t.summary_BD, "none"),
 }
 INPUTS, TEACHER = Tokens.random(0, 4), Tokens.random(1, 6)
 WEIGHT_KD = torch.randn(4, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
@@ -79,53 +89,6 @@ def value_and_gradient(name: str, first: int, last: int) -> tuple[Tensor, Tensor
     value.backward()
     assert weight_KD.grad is not None
     return value.detach(), weight_KD.grad
-
-
-def averaged(name: str, split: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-    """On a rank: the averages over ranks, and the rank's own value."""
-    rank = dist.get_rank()
-    first = sum(split[:rank])
-    own, gradient = value_and_gradient(name, first, first + split[rank])
-    assert own.isfinite()
-    assert gradient.isfinite().all()
-    value = own.clone()
-    for tensor in (value, gradient):
-        dist.all_reduce(tensor)
-        tensor /= dist.get_world_size()
-    return value, gradient, own
-
-
-def everything_on_a_rank() -> dict[Any, Any]:
-    out: dict[Any, Any] = {(name, split): averaged(name, split) for name in LOSSES for split in SPLITS}
-    out["images"] = images_per_rank([5, 0][dist.get_rank()])
-    return out
-
-
-@pytest.fixture(scope="module")
-def two_ranks() -> list[dict[Any, Any]]:
-    return on_ranks(everything_on_a_rank)
-
-
-@pytest.mark.parametrize("split", SPLITS, ids=str)
-@pytest.mark.parametrize("name", LOSSES)
-def test_the_average_over_ranks_is_what_one_process_gets(
-    name: str, split: tuple[int, int], two_ranks: list[dict[Any, Any]]
-) -> None:
-    expected_value, expected_gradient = value_and_gradient(name, 0, len(LENGTHS))
-    assert (expected_gradient.abs().max() > 1e-3) == (name != "none")
-    for rank, results in enumerate(two_ranks):
-        value, gradient, own = results[name, split]
-        torch.testing.assert_close(value, expected_value, rtol=1e-12, atol=1e-14)
-        torch.testing.assert_close(gradient, expected_gradient, rtol=1e-11, atol=1e-13)
-        if name in ("arkd", "rkd"):
-            torch.testing.assert_close(own, expected_value, rtol=1e-12, atol=0)
-        elif not split[rank]:
-            assert own == 0
-
-
-def test_images_per_rank(two_ranks: list[dict[Any, Any]]) -> None:
-    assert [results["images"] for results in two_ranks] == [2.5, 2.5]
-    assert images_per_rank(7) == 7
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -147,7 +110,7 @@ def test_no_images(name: str) -> None:
 def test_one_image_has_no_relations(name: str) -> None:
     value, gradient = value_and_gradient(name, 2, 3)
     assert gradient.isfinite().all()
-    assert (value == 0) == (name in ("arkd", "rkd", "none"))
+    assert (value == 0) == (name in ("arkd", "rkd"))
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -172,19 +135,20 @@ def test_no_gradient_for_the_teacher(name: str) -> None:
     assert all(x.grad is None for x in (teacher.summary_BD, teacher.patch_TD, teacher.register_BRD))
 
 
-def test_summary_and_registers_are_means_of_squares() -> None:
+def test_summaries_and_registers_are_means_of_squares() -> None:
     student, teacher = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[1.0, 4.0], [3.0, 1.0]])
-    assert summary_loss(student, teacher) == (4 / 2 + 10 / 2) / 2
-    assert summary_loss(student, teacher, phi=2.0) == (4 / 2 + 10 / 2) / 2 / 4
-    assert summary_loss(student, teacher, images=7.0) == 1  # two of many ranks' images
-    assert register_loss(student[None], teacher[None]) == 14 / 4
+    assert summary_errors(student, teacher).tolist() == [4 / 2, 10 / 2]
+    assert summary_errors(student, teacher, phi=2.0).tolist() == [4 / 2 / 4, 10 / 2 / 4]
+    assert summary_errors(student[None], teacher[None]).tolist() == [14 / 4]
+    assert mean_over_images(torch.tensor([2.0, 5.0]), 7.0) == 1  # two of many ranks' images
+    assert mean_over_images(torch.empty(0), 0.0) == 0
 
 
 def test_an_image_weighs_the_same_whatever_its_resolution() -> None:
     lengths = [2, 50]
     student_TD = torch.zeros(52, 3, dtype=torch.float64, requires_grad=True)
     teacher_TD = torch.tensor([1.0] * 2 + [3.0] * 50, dtype=torch.float64)[:, None].expand(52, 3)
-    loss = patch_loss(student_TD, teacher_TD, lengths)
+    loss = patch_mean(student_TD, teacher_TD, lengths)
     loss.backward()
     assert loss.item() == pytest.approx((1 + 9) / 2)
     assert student_TD.grad is not None
@@ -198,8 +162,8 @@ def test_nor_do_more_pairs_weigh_more() -> None:
     def doubled(x: Tokens) -> Tensor:
         return torch.cat([part.repeat(2, 1) for part in x.patch_TD.split(x.lengths)])
 
-    once = gram_loss(student.patch_TD, teacher.patch_TD, [3, 5])
-    twice = gram_loss(doubled(student), doubled(teacher), [6, 10])
+    once = gram_mean(student.patch_TD, teacher.patch_TD, [3, 5])
+    twice = gram_mean(doubled(student), doubled(teacher), [6, 10])
     torch.testing.assert_close(once, twice)
 
 
@@ -207,9 +171,9 @@ def test_a_student_that_predicts_the_mean_starts_at_one() -> None:
     teacher = 3 * Tokens.random(5, 24, [400] * 2).patch_TD @ Tokens.random(6, 24, [24]).patch_TD + 7
     phis = PhiS.fit(teacher)
     student = teacher.mean(0).expand_as(teacher)
-    assert float(summary_loss(student, teacher, phi=phis.phi)) == pytest.approx(1, abs=1e-12)
-    assert float(patch_loss(student, teacher, [400] * 2, phi=phis.phi)) == pytest.approx(1, abs=1e-12)
-    standardised = summary_loss(phis.apply(student), phis.apply(teacher))
+    assert float(summary_mean(student, teacher, phi=phis.phi)) == pytest.approx(1, abs=1e-12)
+    assert float(patch_mean(student, teacher, [400] * 2, phi=phis.phi)) == pytest.approx(1, abs=1e-12)
+    standardised = summary_mean(phis.apply(student), phis.apply(teacher))
     assert float(standardised) == pytest.approx(1, abs=1e-12)
 
 
@@ -220,7 +184,7 @@ def test_gram_is_the_mean_over_pairs_of_cosines() -> None:
         s, t = (normalize(x.patch_TD[first : first + n], dim=1) for x in (student, teacher))
         expected += sum(float(s[i] @ s[j] - t[i] @ t[j]) ** 2 for i in range(n) for j in range(n)) / n**2 / len(LENGTHS)
         first += n
-    assert float(gram_loss(student.patch_TD, teacher.patch_TD, LENGTHS)) == pytest.approx(expected, rel=1e-12)
+    assert float(gram_mean(student.patch_TD, teacher.patch_TD, LENGTHS)) == pytest.approx(expected, rel=1e-12)
 
 
 def naive_relation(student: Tensor, teacher: Tensor, mode: str, beta: float) -> float:
@@ -296,18 +260,18 @@ def test_relations_far_from_the_origin() -> None:
 
 def test_refusals() -> None:
     x = torch.randn(4, 3)
-    with pytest.raises(ValueError, match="mode='ark': not one of arkd, rkd, none"):
+    with pytest.raises(ValueError, match="mode='ark': not one of arkd, rkd"):
         relation_loss(x, x, "ark")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="4 images of the student, 3 of the teacher"):
         relation_loss(x, x[:3])
-    for loss in (patch_loss, gram_loss):
+    for loss in (patch_errors, gram_errors):
         for lengths in ([1, 2], [4, 1], [5, -1], [4, 0], []):
             with pytest.raises(ValueError, match=r"lengths \[.*\] must be positive and add up to the patches, 4"):
                 loss(x, x, lengths)
     with pytest.raises(ValueError, match=r"student \[4, 3\] and teacher \[1, 3\] must have one shape"):
-        summary_loss(x, x[:1])  # would broadcast
+        summary_errors(x, x[:1])  # would broadcast
     with pytest.raises(ValueError, match="must have one shape"):
-        register_loss(x[None], x)
+        summary_errors(x[None], x)
 
 
 def test_what_rounding_leaves_of_equal_rows_is_no_relation() -> None:

@@ -97,7 +97,7 @@ def test_ratios_decide_an_epoch(runs: list[str]) -> None:
     mixture = mixture_of(cfg, CuratedSets.load(runs), 16)
     assert mixture.counts == [6, 12]
     plan, seen = plan_of(cfg, mixture, prefix=5, cost=COST), []
-    for packs in (plan.step(s) for s in range(20)):
+    for packs in (plan.packs_for(s) for s in range(20)):
         seen += [row for p in packs if p.epoch == 0 for row in p.rows_N]
     assert [sum(r < 11 for r in seen), sum(r >= 11 for r in seen)] == mixture.counts
 
@@ -110,7 +110,7 @@ def test_the_same_packs_whatever_the_ranks(runs: list[str]) -> None:
         return [(p.epoch, *p.rows_N.tolist()) for p in packs]
 
     for step in range(3, 9):
-        whole = ids(plan.step(step))
+        whole = ids(plan.packs_for(step))
         for world in (1, 2, 3):
             split = [ids(plan.packs_for(step, rank, world)) for rank in range(world)]
             assert sorted(pack for packs in split for pack in packs) == sorted(whole)
@@ -134,7 +134,7 @@ def test_a_run_that_is_not_finished(runs: list[str], tmp_path: Path) -> None:
 def test_seeds_order_images(runs: list[str]) -> None:
     cfg, sets = config(runs), CuratedSets.load(runs[:1])
     one, two = (
-        plan_of(c, mixture_of(c, sets, 16), prefix=5, cost=COST).step(0)[0].rows_N.tolist()
+        plan_of(c, mixture_of(c, sets, 16), prefix=5, cost=COST).packs_for(0)[0].rows_N.tolist()
         for c in (cfg, dataclasses.replace(cfg, seed=1))
     )
     assert one != two

@@ -1,11 +1,13 @@
-"""The objective: terms that add up, equal to losses computed by hand, for every kind of teacher."""
+"""The objective: terms that add up, equal to losses computed by hand, and over ranks those of one process."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import cosine_similarity, normalize
 
 from siglino_core.config import LossConfig, Relation
 from siglino_core.distillation.targets.phi_s import PhiS
@@ -14,8 +16,10 @@ from siglino_core.distillation.training.losses import relation_loss
 from siglino_core.distillation.training.objective import Loss, Objective
 from siglino_core.models import Features
 from siglino_core.teachers.teacher import Targets
+from tests.ranks import on_ranks
 
 COUNTS = [3, 1, 4]
+GRAM = {"gram": 1.5, "gram_checkpoint": "of an earlier training"}
 CONFIG = LossConfig(summary=0.5, patch=2.0, register=3.0, relation=Relation.RKD, relation_weight=0.25)
 
 
@@ -44,10 +48,15 @@ FULL = Targets(random(3, 8, seed=10), random(8, 8, seed=11), random(3, 2, 8, see
 FLAT = Targets(random(3, 4, seed=13), None)
 
 
+ANCHOR_ND = random(8, 5, seed=14)  # of another width than the student
+
+
 def loss(config: LossConfig = CONFIG, *, images: float = 3.0, passes: int = 1) -> tuple[Loss, Features]:
     student = outputs(20)
     objective = Objective(config=config, statistics=STATISTICS)
-    return objective(student, {"full": FULL, "flat": FLAT}, COUNTS, images=images, passes=passes), student
+    anchor_ND = ANCHOR_ND if config.gram else None
+    targets = {"full": FULL, "flat": FLAT}
+    return objective(student, targets, COUNTS, images=images, passes=passes, anchor_ND=anchor_ND), student
 
 
 @torch.no_grad()
@@ -124,3 +133,115 @@ def test_a_pass_pays_its_part_of_the_step() -> None:
     part, _ = loss(images=12.0, passes=4)
     for key in ("full.patch", "flat.summary", "full.relation", "full.summary_cosine", "loss"):
         assert float(part.terms[key]) == pytest.approx(float(whole.terms[key]) / 4, rel=1e-5)
+
+
+def test_gram_anchoring_holds_the_students_own_patches() -> None:
+    (found, student), (without, _) = loss(replace(CONFIG, **GRAM)), loss()
+    found.total.backward()
+    cosines = [[normalize(x, dim=1) @ normalize(x, dim=1).T for x in pair] for pair in split_patches(student)]
+    wanted = torch.stack([(ours - theirs).square().mean() for ours, theirs in cosines]).detach()
+    torch.testing.assert_close(found.terms["siglino.gram"], wanted.mean())
+    torch.testing.assert_close(found.total.detach(), without.total.detach() + 1.5 * wanted.mean())
+    torch.testing.assert_close(found.per_image_B, without.per_image_B + 1.5 * wanted)
+    gradient = student.patches["siglino"].grad
+    assert gradient is not None
+    assert gradient.abs().max() > 0
+    assert gradient[COUNTS[0]].abs().max() < 1e-12  # of an image of one patch, which has no pairs
+    assert "siglino.gram" not in without.terms
+
+
+def split_patches(student: Features) -> list[tuple[Tensor, Tensor]]:
+    return list(zip(student.patches["siglino"].split(COUNTS), ANCHOR_ND.split(COUNTS), strict=True))
+
+
+# Over ranks: a student that is one matrix a teacher, in fp64.
+
+LENGTHS = [3, 1, 5, 2, 4, 1, 6]
+SPLITS = [(5, 2), (1, 6), (7, 0), (0, 7)]  # images of two ranks
+RANKED = {
+    "per image": LossConfig(summary=0.5, patch=2.0, register=3.0, relation=Relation.NONE),
+    "arkd": LossConfig(relation=Relation.ARKD, relation_beta=0.3, relation_weight=2.0),
+    "rkd": LossConfig(summary=0, patch=0, register=0, relation=Relation.RKD),
+    "gram": LossConfig(summary=0, patch=0, register=0, relation=Relation.NONE, gram=1.5, gram_checkpoint="earlier"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """What a network says of images of LENGTHS patches, fp64."""
+
+    summary_BD: Tensor
+    patch_TD: Tensor
+    register_BRD: Tensor
+
+    @classmethod
+    def random(cls, seed: int, dim: int) -> "Tokens":
+        images, patches = len(LENGTHS), sum(LENGTHS)
+        shapes = [(images, dim), (patches, dim), (images, 2, dim)]
+        return cls(*(random(*shape, seed=seed + i).double() for i, shape in enumerate(shapes)))
+
+    def images(self, first: int, last: int) -> "Tokens":
+        patches = slice(sum(LENGTHS[:first]), sum(LENGTHS[:last]))
+        return Tokens(self.summary_BD[first:last], self.patch_TD[patches], self.register_BRD[first:last])
+
+
+INPUTS, ANCHOR = Tokens.random(30, 4), Tokens.random(40, 7)
+TEACHERS = {"full": Tokens.random(50, 8), "flat": Tokens.random(60, 4)}
+WIDTHS = {"siglino": 6, "full": 8, "flat": 4}
+
+
+def of_images(config: LossConfig, first: int, last: int, ranks: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The terms of some images of a step, and the matrices' gradients."""
+    weights = {n: random(4, w, seed=70 + i).double().requires_grad_() for i, (n, w) in enumerate(WIDTHS.items())}
+    x = INPUTS.images(first, last)
+    student = Features({}, {}, {})
+    for name, weight_KD in weights.items():
+        student.summaries[name] = x.summary_BD @ weight_KD
+        student.patches[name] = x.patch_TD @ weight_KD
+        student.registers[name] = x.register_BRD @ weight_KD
+    told = {name: of.images(first, last) for name, of in TEACHERS.items()}
+    targets = {
+        "full": Targets(told["full"].summary_BD, told["full"].patch_TD, told["full"].register_BRD),
+        "flat": Targets(told["flat"].summary_BD, None),
+    }
+    found = Objective(config=config, statistics=STATISTICS)(
+        student,
+        targets,
+        LENGTHS[first:last],
+        images=len(LENGTHS) / ranks,
+        anchor_ND=ANCHOR.images(first, last).patch_TD if config.gram else None,
+    )
+    found.total.backward()
+    gradients = {n: w.grad if w.grad is not None else torch.zeros_like(w) for n, w in weights.items()}
+    return {n: t.double() for n, t in found.terms.items()}, gradients
+
+
+def averaged(config: LossConfig, split: Sequence[int]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """On a rank: terms and gradients as the trainer averages them."""
+    rank, world = dist.get_rank(), dist.get_world_size()
+    first = sum(split[:rank])
+    found = of_images(config, first, first + split[rank], world)
+    for tensor in (t for part in found for t in part.values()):
+        assert tensor.isfinite().all()
+        dist.all_reduce(tensor)
+        tensor /= world
+    return found
+
+
+def everything_on_a_rank() -> dict[tuple[str, tuple[int, int]], tuple[dict[str, Tensor], dict[str, Tensor]]]:
+    return {(name, split): averaged(config, split) for name, config in RANKED.items() for split in SPLITS}
+
+
+def test_the_average_over_ranks_is_what_one_process_gets() -> None:
+    ranks = on_ranks(everything_on_a_rank)
+    for name, config in RANKED.items():
+        terms, gradients = of_images(config, 0, len(LENGTHS), 1)
+        assert max(float(g.abs().max()) for g in gradients.values()) > 1e-3
+        for split in SPLITS:
+            for found_terms, found_gradients in (results[name, split] for results in ranks):
+                assert found_terms.keys() == terms.keys()
+                for key, term in terms.items():
+                    rtol = 1e-6 if key.endswith("_cosine") else 1e-12  # a measure, in fp32
+                    torch.testing.assert_close(found_terms[key], term, rtol=rtol, atol=1e-14)
+                for key, gradient in gradients.items():
+                    torch.testing.assert_close(found_gradients[key], gradient, rtol=1e-11, atol=1e-13)

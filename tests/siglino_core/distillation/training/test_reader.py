@@ -61,7 +61,7 @@ def same(ours: list[Batch], theirs: list[Batch]) -> bool:
 
 def test_a_batch_is_a_pack_of_the_plan(sets: CuratedSets) -> None:
     found = read(sets)
-    packs = [p for step in range(STEPS) for p in plan(sets).step(step)]
+    packs = [p for step in range(STEPS) for p in plan(sets).packs_for(step)]
     assert len(found) == len(packs) == STEPS * PACKS
     for batch, pack in zip(found, packs, strict=True):
         assert batch.rows_B.tolist() == pack.rows_N.tolist()

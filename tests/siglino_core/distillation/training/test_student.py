@@ -6,20 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from siglino_core.config import TrainConfig
 from siglino_core.distillation.training.student import new_student, student_config
+from siglino_core.encoders.card import Card
 from siglino_core.errors import ConfigError
-from siglino_core.models import PRESETS, HeadConfig, SigLino, SigLinoConfig
+from siglino_core.models import PRESETS, HeadConfig, SigLinoConfig
 from siglino_core.models.hf_config import SigLinoHFConfig
-from siglino_core.teachers.teacher import TeacherCard
-from tests.siglino_core.models.tiny import TINY, student
+from tests.siglino_core.models.tiny import TINY, exported, student
 
 CARDS = [
-    TeacherCard(name="siglip2", dim=32, identity="a", pooled=True),
-    TeacherCard(name="dinov3", dim=24, identity="b", registers=4),
+    Card(name="siglip2", dim=32, identity="a", pooled=True),
+    Card(name="dinov3", dim=24, identity="b", registers=4),
 ]
 POOL = "siglip2_multihead_attention_pooling_head"
 
@@ -32,13 +31,6 @@ def written(folder: Path, shape: SigLinoConfig = TINY) -> str:
     path = folder / "config.json"
     path.write_text(json.dumps(SigLinoHFConfig.of(shape).to_dict()))
     return str(path)
-
-
-def exported(folder: Path, model: SigLino) -> str:
-    folder.mkdir()
-    save_file(model.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
-    SigLinoHFConfig.of(model.spec, architectures=["SigLinoModel"]).to_json_file(str(folder / "config.json"))
-    return str(folder)
 
 
 def test_a_named_shape_with_the_teachers_heads() -> None:

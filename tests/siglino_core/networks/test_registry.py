@@ -1,13 +1,15 @@
 """Teachers from what a config says of them: checkpoints as transformers writes them, and one of the user's own."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from transformers import DINOv3ViTConfig, DINOv3ViTModel, Siglip2Config, Siglip2Model
 
+from siglino_core.encoders import Card
 from siglino_core.errors import ConfigError
-from siglino_core.teachers.choose import describe_teacher, load_teacher
+from siglino_core.networks import describe, load_teacher
 
 SHAPES = [(2, 3), (4, 4)]
 
@@ -27,10 +29,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.parametrize(("kind", "folder"), [("dinov3", "dinov3"), ("siglip2", "siglip2"), ("siglip2", "vision")])
 def test_a_checkpoint(folders: dict[str, Path], kind: str, folder: str) -> None:
     spec = f"{kind}:{folders[folder]}"
-    card, teacher = describe_teacher(spec), load_teacher(spec)
+    card, teacher = describe(spec), load_teacher(spec)
     assert teacher.card == card
     assert (card.name, card.dim, card.pooled, card.patches) == (kind, 32, kind == "siglip2", True)
-    assert card.linear_flops > card.quadratic_flops > 0
+    assert card.flops.linear > card.flops.quadratic > 0
     found = teacher(torch.zeros(22, 768), SHAPES)
     assert found.patches is not None
     assert found.summaries.shape == (2, 32)
@@ -48,18 +50,18 @@ def test_weights_are_the_identity(folders: dict[str, Path], tmp_path: Path) -> N
     model = DINOv3ViTModel.from_pretrained(folders["dinov3"])
     model.norm.bias.data += 1
     model.save_pretrained(tmp_path)
-    assert describe_teacher(f"dinov3:{tmp_path}").identity != describe_teacher(f"dinov3:{folders['dinov3']}").identity
+    assert describe(f"dinov3:{tmp_path}").identity != describe(f"dinov3:{folders['dinov3']}").identity
 
 
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ("clip", "'clip' is not one of dinov3:"),
-        ("dinov3", "is not one of"),
-        ("lite:there", "is not one of"),
-        ("python:no.such.module:load", "No module named"),
-        ("python:math:tau2", "has no attribute 'tau2'"),
-        ("python:tests.siglino_core.teachers.test_choose:no_teacher", "no `card`"),
+        ("clip", "targets.teachers=clip: not one of dinov3:"),
+        ("no.such.module:load", "No module named 'no'.* It is module:attribute"),
+        ("dinvo3:folder", r"No module named 'dinvo3' \(did you mean dinov3\?\)"),
+        ("math:tau2", "has no attribute 'tau2'"),
+        ("tests.siglino_core.networks.test_registry:no_network", "what it returned has no `card`"),
+        ("tests.siglino_core.networks.test_registry:card_alone", "takes no packs of patches"),
     ],
 )
 def test_what_is_no_teacher(spec: str, says: str) -> None:
@@ -69,8 +71,12 @@ def test_what_is_no_teacher(spec: str, says: str) -> None:
 
 def test_another_model(folders: dict[str, Path]) -> None:
     with pytest.raises(ConfigError, match="this is a dinov3_vit, not a siglip2"):
-        describe_teacher(f"siglip2:{folders['dinov3']}")
+        describe(f"siglip2:{folders['dinov3']}")
 
 
-def no_teacher(device: str, dtype: torch.dtype) -> str:
+def no_network(device: str, dtype: torch.dtype) -> str:
     return f"{device} {dtype}"
+
+
+def card_alone(device: str, dtype: torch.dtype) -> SimpleNamespace:
+    return SimpleNamespace(card=Card(name="alone", dim=3, identity=""))

@@ -1,0 +1,101 @@
+"""How a config says a frozen network: one grammar, for whatever uses it.
+
+``dinov3:SOURCE`` and ``siglip2:SOURCE`` (a folder or hub id), ``timm:NAME_OR_FOLDER``, ``open_clip:NAME_OR_FOLDER``,
+the packaged ``efficientnet_lite0``, ``lite`` and ``lite_text``, and ``module:attribute`` for one of your own.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+from siglino_core.config import EmbedConfig, Pooling, did_you_mean
+from siglino_core.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of network: what stands behind its colon, and the modules of `siglino_core` that know it.
+
+    Attributes:
+        source: in words; empty: nothing.
+        describes: the module of its card, which also embeds images unless ``embeds`` is False.
+        teaches: the module that takes packs of patches; empty: the encoder does, by pixels.
+    """
+
+    describes: str
+    source: str = ""
+    embeds: bool = True
+    teaches: str = ""
+
+
+KINDS = {  # the modules are imported by `siglino_core.networks`, when they are asked for
+    "dinov3": Kind(source="FOLDER_OR_HUB_ID", describes="encoders.dinov3", teaches="teachers.dinov3"),
+    "siglip2": Kind(source="FOLDER_OR_HUB_ID", describes="encoders.siglip2", teaches="teachers.siglip2"),
+    "timm": Kind(source="NAME_OR_FOLDER", describes="encoders.timm_model"),
+    "open_clip": Kind(source="NAME_OR_FOLDER", describes="encoders.open_clip_model"),
+    "efficientnet_lite0": Kind(describes="encoders.efficientnet_lite"),
+    "lite": Kind(describes="teachers.lite", embeds=False, teaches="teachers.lite"),
+    "lite_text": Kind(describes="teachers.lite_text", embeds=False, teaches="teachers.lite_text"),
+}
+OWN = "own"  # the kind of module:attribute
+GRAMMAR = ", ".join([*(f"{k}:{v.source}" if v.source else k for k, v in KINDS.items()), "module:attribute"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """A network as a config asks for it.
+
+    Attributes:
+        kind: a key of ``KINDS``, or ``OWN``.
+        source: what stands behind the colon; of one's own the whole.
+        asked: what the user wrote, with the setting's name, for messages.
+        weights: file or folder, where the source is a name; empty: the library's own.
+        image_size: side of the images that are embedded, in pixels; 0: the network's own.
+        pooling: of DINOv3's tokens, where it embeds.
+    """
+
+    kind: str
+    source: str
+    asked: str
+    weights: str = ""
+    image_size: int = 0
+    pooling: Pooling = Pooling.CLS
+
+    @classmethod
+    def parse(
+        cls, text: str, setting: str, *, weights: str = "", image_size: int = 0, pooling: Pooling = Pooling.CLS
+    ) -> Self:
+        """The one parser.
+
+        Args:
+            setting: where the text stands, such as ``embed.encoder``.
+
+        Raises:
+            ConfigError: it is no spec.
+        """
+        asked = f"{setting}={text}"
+        kind, colon, source = text.partition(":")
+        if kind == "python":
+            raise ConfigError(f"{asked}: one of your own is named module:attribute now, without python: ({source})")
+        if kind in KINDS:
+            if bool(source) == bool(KINDS[kind].source) and bool(colon) == bool(source):
+                return cls(
+                    kind=kind, source=source, asked=asked, weights=weights, image_size=image_size, pooling=pooling
+                )
+        elif _names_an_attribute(kind, source):
+            return cls(kind=OWN, source=text, asked=asked, image_size=image_size)
+        raise ConfigError(f"{asked}: not one of {GRAMMAR}{did_you_mean(kind, list(KINDS))}")
+
+    @classmethod
+    def of(cls, config: EmbedConfig) -> Self:
+        """The encoder of a config; raises as :meth:`parse`."""
+        return cls.parse(
+            config.encoder,
+            "embed.encoder",
+            weights=config.weights,
+            image_size=config.image_size,
+            pooling=config.pooling,
+        )
+
+
+def _names_an_attribute(module: str, attribute: str) -> bool:
+    return attribute.isidentifier() and all(part.isidentifier() for part in module.split("."))
