@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from siglino_core.config import Config
+from siglino_core.encoders.spec import Spec
 from siglino_core.errors import ConfigError, StoreError
 from siglino_core.store import Run
 
@@ -25,6 +26,22 @@ def refuse_too_small(config: Config, images: int, *, stages: Sequence[str] = ("c
         )
     if faults:
         raise ConfigError("\n".join(faults))
+
+
+def require_specs(config: Config, stages: Sequence[str]) -> None:
+    """Refuse an encoder or a teacher that is none, before a pool is read for it.
+
+    Args:
+        stages: those that are to run; what the others would need is not asked.
+
+    Raises:
+        ConfigError: a text names no network.
+    """
+    if "embed" in stages:
+        Spec.of(config.embed)
+    if "targets" in stages or "train" in stages:
+        for teacher in config.targets.teachers:
+            Spec.parse(teacher, "targets.teachers")
 
 
 def require_sample(config: Config) -> None:

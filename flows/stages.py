@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal, get_args
 
-from flows.limits import refuse_too_small, require_sample
+from flows.limits import refuse_too_small, require_sample, require_specs
 from pipelines.support.runtime import Progress, Result
 from siglino_core.config import Config, Runner, to_dict
 from siglino_core.errors import ConfigError
@@ -63,8 +63,10 @@ def begin(command: str, words: Sequence[str], config: Config, choices: Sequence[
         words: as typed: settings as ``key=value``, ``experiment=NAME`` among them.
 
     Raises:
+        ConfigError: the encoder or a teacher is none.
         StoreError: the distillation is asked for, and there is no sample.
     """
+    require_specs(config, [choice.stage for choice in choices])
     if choices[0].stage in DISTILL:
         require_sample(config)
     experiment = next((w.partition("=")[2] for w in words if w.startswith("experiment=")), "")

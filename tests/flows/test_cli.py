@@ -38,6 +38,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         (["curate", "sed=1"], 2, "ConfigError: the command does not hold:\n  unknown key sed (did you mean seed?)"),
         (["curate", "--from", "sauce"], 2, "ConfigError: no such stage: sauce"),
         (["run", "--only", "embed", "--redo", "cluster"], 2, "ConfigError: cannot redo cluster"),
+        (["curate", "embed.encoder=openclip"], 2, "ConfigError: embed.encoder=openclip: not one of "),
+        (["run", "targets.teachers=[lit]"], 2, "ConfigError: targets.teachers=lit: not one of .*did you mean lite?"),
         (["plan", "seed=x"], 2, "ConfigError: the config does not hold:\n  seed: 'x' is not a whole number"),
         (["config", "experiment=dmo"], 2, "ConfigError: .*did you mean demo"),
         (["doctor", "+seed=1"], 2, "ConfigError: .*write seed=1"),
