@@ -28,7 +28,8 @@ STAGES = {  # `flows.stages.COMMANDS`, whose import takes longer than a look at 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = _parsed(argv)
-    console = Console() if sys.stdout.isatty() else Console(width=120)
+    # A config's text stays text: [lite,lite] is no mark, :lock: no emoji.
+    console = Console(width=None if sys.stdout.isatty() else 120, markup=False, emoji=False)
     try:
         return COMMANDS[arguments.command](arguments, console)
     except SiglinoError as e:
@@ -237,9 +238,9 @@ def _pca(arguments: argparse.Namespace, console: Console) -> int:
     for outcome in maps.draw(images, student, Path(arguments.out)):
         drawn += outcome.map is not None
         line = maps.readable(f"{outcome.image}: {outcome.map or f'no map: {outcome.error}'}")
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     where = f"\nMaps of {drawn:,} of {len(images):,} images  {maps.readable(arguments.out)}"
-    console.print(where if drawn else "\nNo image could be drawn.", highlight=False, markup=False, soft_wrap=True)
+    console.print(where if drawn else "\nNo image could be drawn.", highlight=False, soft_wrap=True)
     return 0 if drawn else 1
 
 

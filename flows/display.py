@@ -6,13 +6,14 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 
 class Display:
     """A :class:`pipelines.support.runtime.Progress`; use as a context manager around the work."""
 
-    def __init__(self, stages: list[str], console: Console | None = None) -> None:
-        self.console = console or Console()
+    def __init__(self, stages: list[str], console: Console) -> None:
+        self.console = console
         self._lines: dict[str, dict[str, Any]] = {s: {"done": 0, "total": 0, "note": "", "state": ""} for s in stages}
         self._live = Live(self._table(), console=self.console, refresh_per_second=4, transient=False)
         self._moving = self.console.is_terminal
@@ -43,11 +44,11 @@ class Display:
         table = Table.grid(padding=(0, 2))
         for stage, line in self._lines.items():
             if line["state"]:
-                mark, progress, seconds = f"[green]{line['state']}[/]", "", f"{line['seconds']:.1f} s"
+                mark, progress, seconds = Text(line["state"], "green"), "", f"{line['seconds']:.1f} s"
             elif "since" in line:
                 share = f"{line['done']}/{line['total']}" if line["total"] else ""
-                mark, progress, seconds = "[yellow]running[/]", share, f"{time.monotonic() - line['since']:.0f} s"
+                mark, progress, seconds = Text("running", "yellow"), share, f"{time.monotonic() - line['since']:.0f} s"
             else:
-                mark = progress = seconds = ""
-            table.add_row(f"  {stage}", mark, progress, line["note"], f"[dim]{seconds}[/]")
+                mark, progress, seconds = Text(), "", ""
+            table.add_row(f"  {stage}", mark, progress, line["note"], Text(seconds, "dim"))
         return table

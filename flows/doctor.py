@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from flows import settings
 from siglino_core.config import Config
@@ -22,12 +23,16 @@ def doctor(config: Config, console: Console) -> bool:
     fine = True
     for name, check in _checks(config):
         try:
-            console.print(f"  [green]ok[/]    {name}: {check()}", highlight=False, soft_wrap=True)
+            console.print(_line("ok", "green", name, check()), highlight=False, soft_wrap=True)
         except Exception as e:
             fine = False
             text = str(e) if isinstance(e, SiglinoError) else f"{type(e).__name__}: {e}"
-            console.print(f"  [red]fails[/] {name}: {text}", highlight=False, soft_wrap=True)
+            console.print(_line("fails", "red", name, text), highlight=False, soft_wrap=True)
     return fine
+
+
+def _line(word: str, colour: str, name: str, text: str) -> Text:
+    return Text.assemble("  ", (f"{word:<5}", colour), f" {name}: {text}")
 
 
 def _checks(config: Config) -> Iterator[tuple[str, Callable[[], str]]]:

@@ -5,6 +5,7 @@ packs of patches where it teaches (as `siglino_core.teachers.teacher.Teacher` do
 """
 
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from siglino_core.config import did_you_mean
@@ -25,16 +26,18 @@ def built(spec: Spec, device: str, dtype: "torch.dtype") -> Any:
     """What the attribute returns.
 
     Raises:
-        ConfigError: there is no such module or attribute, or what it returns has no card.
+        ConfigError: there is no such module or attribute, it takes other arguments, or what it returns has no card.
     """
     module, _, attribute = spec.source.partition(":")
     try:
-        network = getattr(import_module(module), attribute)(device, dtype)
-    except (ImportError, AttributeError, ValueError) as e:
+        factory = getattr(import_module(module), attribute)
+        signature(factory).bind(device, dtype)
+    except (ImportError, AttributeError, TypeError, ValueError) as e:
         raise ConfigError(
             f"{spec.asked}: {e}{did_you_mean(module, list(KINDS))}. It is module:attribute, the module where Python "
             "finds it (on every node), the attribute taking (device, dtype)."
         ) from e
+    network = factory(device, dtype)
     if not isinstance(getattr(network, "card", None), Card):
         raise ConfigError(f"{spec.asked}: what it returned has no `card`, a Card")
     return network

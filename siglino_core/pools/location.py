@@ -118,7 +118,7 @@ def find(uri: str) -> tuple[Location, dict[str, int]]:
         StoreError: the store cannot be reached.
     """
     if not uri or "::" in uri:
-        fault = "is not set" if not uri else f"={uri}: chained URLs cannot be read; unpack the archive"
+        fault = " is not set" if not uri else f"={uri}: chained URLs cannot be read; unpack the archive"
         raise ConfigError(f"source.uri{fault}. Give a folder, file or glob: source.uri=/data/pool")
     if uri.startswith(PACKAGE):
         return _in_package(uri)

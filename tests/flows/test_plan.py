@@ -24,6 +24,13 @@ def planned(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return capsys.readouterr().out
 
 
+def test_text_of_the_config_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("experiment=openlvd", "targets.teachers=[lite,lite]", 'run="/r[bold]:lock:"')
+    out = planned(capsys, *words)
+    assert "Run /r[bold]:lock:: " in out
+    assert """siglino distill experiment=openlvd 'targets.teachers=[lite,lite]' 'run="/r[bold]:lock:"'""" in out
+
+
 def test_the_distillation_is_priced_below_the_curation(capsys: pytest.CaptureFixture[str]) -> None:
     out = planned(capsys, "experiment=openlvd")
     curation, _, distilled = out.partition("Distillation of its 200,000,000 images: siglino distill")

@@ -60,6 +60,10 @@ def test_weights_are_the_identity(folders: dict[str, Path], tmp_path: Path) -> N
         ("no.such.module:load", "No module named 'no'.* It is module:attribute"),
         ("dinvo3:folder", r"No module named 'dinvo3' \(did you mean dinov3\?\)"),
         ("math:tau2", "has no attribute 'tau2'"),
+        (
+            "tests.siglino_core.networks.test_registry:takes_one",
+            "too many positional arguments.* taking .device, dtype.",
+        ),
         ("tests.siglino_core.networks.test_registry:no_network", "what it returned has no `card`"),
         ("tests.siglino_core.networks.test_registry:card_alone", "takes no packs of patches"),
     ],
@@ -76,6 +80,10 @@ def test_another_model(folders: dict[str, Path]) -> None:
 
 def no_network(device: str, dtype: torch.dtype) -> str:
     return f"{device} {dtype}"
+
+
+def takes_one(device: str) -> str:
+    return device
 
 
 def card_alone(device: str, dtype: torch.dtype) -> SimpleNamespace:

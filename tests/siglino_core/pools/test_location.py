@@ -67,7 +67,9 @@ def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
         find(str(tmp_path))
 
 
-@pytest.mark.parametrize(("uri", "says"), [("", "not set"), ("zip://*.jpg::s3://b/a.zip", "chained")])
+@pytest.mark.parametrize(
+    ("uri", "says"), [("", "^source.uri is not set. Give"), ("zip://*.jpg::s3://b/a.zip", "chained")]
+)
 def test_urls_that_cannot_be_pools(uri: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         find(uri)
