@@ -73,6 +73,8 @@ def _distillation(config: Config) -> list[str]:
     targets, train = config.targets, config.train
     if not targets.teachers:
         errors.append("targets.teachers: at least one is needed")
+    if twice := sorted({t for t in targets.teachers if targets.teachers.count(t) > 1}):
+        errors.append(f"targets.teachers: {', '.join(twice)} stands there twice")
     if targets.min_pixels > targets.max_pixels:
         errors.append(f"targets.min_pixels: {targets.min_pixels} is above targets.max_pixels={targets.max_pixels}")
     stored = targets.keep is not Stored.ONLINE

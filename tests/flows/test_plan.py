@@ -25,10 +25,10 @@ def planned(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def test_text_of_the_config_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("experiment=openlvd", "targets.teachers=[lite,lite]", 'run="/r[bold]:lock:"')
+    words = ("experiment=openlvd", "targets.teachers=[lite,lite_text]", 'run="/r[bold]:lock:"')
     out = planned(capsys, *words)
     assert "Run /r[bold]:lock:: " in out
-    assert """siglino distill experiment=openlvd 'targets.teachers=[lite,lite]' 'run="/r[bold]:lock:"'""" in out
+    assert """siglino distill experiment=openlvd 'targets.teachers=[lite,lite_text]' 'run="/r[bold]:lock:"'""" in out
 
 
 def test_the_distillation_is_priced_below_the_curation(capsys: pytest.CaptureFixture[str]) -> None:

@@ -160,6 +160,7 @@ def test_lists_of_settings() -> None:
         ({"train": {"pack": {"look_ahead": 12}}}, "train.pack.look_ahead: 12 is not a multiple of 8"),
         ({"train": {"ranks": 5}}, "train.pack.packs_per_step=32 over train.ranks=5: every rank holds as many"),
         ({"targets": {"teachers": []}}, "targets.teachers: at least one is needed"),
+        ({"targets": {"teachers": ["lite", "lite"]}}, "targets.teachers: lite stands there twice"),
         ({"targets": {"keep": "int8"}, "train": {"flip": True}}, "train.flip needs targets.keep=online"),
         (
             {"targets": {"keep": "int8"}, "train": {"parts": [{"name": "a", "max_pixels": 99999}]}},
