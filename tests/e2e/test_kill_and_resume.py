@@ -28,21 +28,17 @@ KILLS = [  # stage, runner, what must be there in the stage's folder (a prefix),
 ONE_A_STAGE = [KILLS[i] for i in (1, 3, 5, 7, 9)]
 
 
-def test_a_kill_in_every_stage_leaves_the_same_bytes(tiny: Tiny, undisturbed: Path, tmp_path: Path) -> None:
-    _killed_it_is_the_same(tiny, undisturbed, tmp_path, ONE_A_STAGE, seed=20)
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize("seed", [20])
-def test_ten_kills_leave_the_same_bytes(tiny: Tiny, undisturbed: Path, tmp_path: Path, seed: int) -> None:
-    _killed_it_is_the_same(tiny, undisturbed, tmp_path, KILLS, seed)
-
-
-def _killed_it_is_the_same(
-    tiny: Tiny, undisturbed: Path, tmp_path: Path, kills: list[tuple[str, str, str, int]], seed: int
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param(ONE_A_STAGE, id="one_a_stage"),
+        pytest.param(KILLS, id="ten", marks=[pytest.mark.soak, pytest.mark.timeout(1200)]),
+    ],
+)
+def test_kills_leave_the_same_bytes(
+    tiny: Tiny, undisturbed: Path, tmp_path: Path, kills: list[tuple[str, str, str, int]]
 ) -> None:
-    run, rng = tmp_path / "run", random.Random(seed)
+    run, rng = tmp_path / "run", random.Random(20)
     for i, (stage, runner, what, more) in enumerate(kills):
         attempts = 0
         while not _kill(tiny, run, stage, runner, what, more, rng.uniform(0, 0.03), tmp_path / f"{i}.log"):
