@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines.support.runtime import gpus, parallelism, start_ray, worker_device, worker_errors
 from siglino_core.config import Runner, RuntimeConfig
-from siglino_core.curation.clustering.points import Blocks, Candidates, Moments, Points
+from siglino_core.curation.clustering.points import Blocks, Divided
 from siglino_core.device import choose, single_thread
 
 Load = Callable[[int], tuple[np.ndarray, np.ndarray]]  # block index -> points [N, D], ids uint64 [N]
@@ -26,7 +26,7 @@ class Worker:
         return getattr(self._blocks, method)(*args, **kwargs)
 
 
-class RayPoints(Points):
+class RayPoints(Divided):
     """The points of all actors as one set."""
 
     def __init__(self, load: Load, blocks: int, config: RuntimeConfig) -> None:
@@ -45,24 +45,6 @@ class RayPoints(Points):
         with worker_errors():
             args = tuple(self._ray.put(a) if isinstance(a, np.ndarray) else a for a in args)
             return self._ray.get([a.call.remote(method, *args, **kwargs) for a in self._actors])
-
-    def count(self) -> int:
-        return sum(self._all("count"))
-
-    def draw(self, key: int, m: int, *, weighted: bool) -> Candidates:
-        return Candidates.best(self._all("draw", key, m, weighted=weighted), m)
-
-    def absorb(self, seeds_MD: np.ndarray, first: int) -> None:
-        self._all("absorb", seeds_MD, first)
-
-    def assign(self, centroids_KD: np.ndarray) -> Moments:
-        return Moments.total(self._all("assign", centroids_KD))
-
-    def farthest(self, m: int) -> Candidates:
-        return Candidates.best(self._all("farthest", m), m)
-
-    def thin(self, key: int, share_K: np.ndarray | None) -> None:
-        self._all("thin", key, share_K)
 
     def close(self) -> None:
         """Let the actors and their disk go."""

@@ -12,10 +12,11 @@ N points of a block, K centroids, M candidates, D channels.
 
 import math
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -93,6 +94,32 @@ class Points(Protocol):
     def thin(self, key: int, share_K: np.ndarray | None) -> None:
         """Let only a share of each centroid's points take part from now on; None: all again."""
         ...
+
+
+class Divided(Points, ABC):
+    """Points that several workers hold, as one set: each is asked, and what they answer is merged."""
+
+    @abstractmethod
+    def _all(self, method: str, *args: Any, **kwargs: Any) -> list[Any]:
+        """What each worker's `Blocks` answers, in any order."""
+
+    def count(self) -> int:
+        return sum(self._all("count"))
+
+    def draw(self, key: int, m: int, *, weighted: bool) -> Candidates:
+        return Candidates.best(self._all("draw", key, m, weighted=weighted), m)
+
+    def absorb(self, seeds_MD: np.ndarray, first: int) -> None:
+        self._all("absorb", seeds_MD, first)
+
+    def assign(self, centroids_KD: np.ndarray) -> Moments:
+        return Moments.total(self._all("assign", centroids_KD))
+
+    def farthest(self, m: int) -> Candidates:
+        return Candidates.best(self._all("farthest", m), m)
+
+    def thin(self, key: int, share_K: np.ndarray | None) -> None:
+        self._all("thin", key, share_K)
 
 
 class Blocks:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siglino_core.curation.clustering.points import Blocks, Candidates, Moments, Points, mean_of, prepare
+from siglino_core.curation.clustering.points import Blocks, Candidates, Divided, Points, mean_of, prepare
 from siglino_core.hashing import key_of
 
 
@@ -27,32 +27,14 @@ def blocks(points: np.ndarray, ids: np.ndarray | None = None, cuts: Sequence[int
     return held
 
 
-class Team(Points):
-    """Several workers' blocks as one set, merged as the actors' are."""
+class Team(Divided):
+    """Several workers, in this process."""
 
     def __init__(self, workers: list[Blocks]) -> None:
         self.workers = workers
 
     def _all(self, method: str, *args: Any, **kwargs: Any) -> list[Any]:
         return [getattr(w, method)(*args, **kwargs) for w in self.workers]
-
-    def count(self) -> int:
-        return sum(self._all("count"))
-
-    def draw(self, key: int, m: int, *, weighted: bool) -> Candidates:
-        return Candidates.best(self._all("draw", key, m, weighted=weighted), m)
-
-    def absorb(self, seeds_MD: np.ndarray, first: int) -> None:
-        self._all("absorb", seeds_MD, first)
-
-    def assign(self, centroids_KD: np.ndarray) -> Moments:
-        return Moments.total(self._all("assign", centroids_KD))
-
-    def farthest(self, m: int) -> Candidates:
-        return Candidates.best(self._all("farthest", m), m)
-
-    def thin(self, key: int, share_K: np.ndarray | None) -> None:
-        self._all("thin", key, share_K)
 
 
 def team(points: np.ndarray, cuts: Sequence[int], workers: int, order: Sequence[int]) -> Team:
