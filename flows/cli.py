@@ -110,22 +110,19 @@ def _make(command: str, arguments: argparse.Namespace, console: Console) -> int:
     """Run a command's stages: by Prefect where it has an API, else in this process."""
     from flows.config import compose_config
     from flows.display import Display
-    from flows.limits import require_specs
     from flows.prefect_api import api_url
     from flows.stages import begin, choose, run_stages
 
     settings.apply()
     config = compose_config(arguments.settings)  # judged before anything starts
     choices = choose(command, arguments.from_stage, arguments.only, arguments.redo)
-    require_specs(config, [choice.stage for choice in choices])
+    by_prefect = bool(api_url())
+    if not by_prefect:
+        begin(command, arguments.settings, config, choices)
     experiment = next((w for w in arguments.settings if w.startswith("experiment=")), "no experiment")
     console.print(f"SigLino {siglino_core.__version__}: {experiment}, run={config.run}", highlight=False)
     with Display([choice.stage for choice in choices], console) as display:
-        if api_url():
-            done = _by_prefect(command, arguments, display)
-        else:
-            begin(command, arguments.settings, config, choices)
-            done = run_stages(choices, config, display)
+        done = _by_prefect(command, arguments, display) if by_prefect else run_stages(choices, config, display)
     _farewell(config.run, done, console)
     return 0
 
