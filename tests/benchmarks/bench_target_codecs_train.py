@@ -149,8 +149,11 @@ def table(record: Record, run: Path, a: Namespace) -> None:
 
 def spread(values: Sequence[float]) -> str:
     """The mean, its standard error, and the range."""
-    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-    return f"mean {statistics.fmean(values):.4f} +- {error:.4f} ({min(values):.4f} to {max(values):.4f})"
+    mean = f"mean {statistics.fmean(values):.4f}"
+    if len(values) == 1:
+        return f"{mean}, one seed"
+    error = statistics.stdev(values) / len(values) ** 0.5
+    return f"{mean} +- {error:.4f} ({min(values):.4f} to {max(values):.4f})"
 
 
 if __name__ == "__main__":
