@@ -92,6 +92,8 @@ def _parsed(overrides: list[str]) -> list[Any]:
         elif key not in known:
             errors.append(f"unknown key {key}{did_you_mean(key, known)}")
         parsed.append(override)
+    if sum(o.key_or_group == "experiment" for o in parsed) > 1:
+        errors.append("experiment= stands there more than once")
     if errors:
         raise ConfigError("the command does not hold:\n  " + "\n  ".join(errors))
     return parsed

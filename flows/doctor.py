@@ -5,6 +5,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from siglino_core.config import Config
 from siglino_core.device import choose
 from siglino_core.errors import SiglinoError
 from siglino_core.store import Files, Run
+from siglino_core.store.files import UNFINISHED
 
 
 def doctor(config: Config, console: Console) -> bool:
@@ -42,7 +44,8 @@ def _checks(config: Config) -> Iterator[tuple[str, Callable[[], str]]]:
         yield package, lambda p=package: importlib.import_module(p).__version__
     yield "prefect's API", _prefect_api
     yield "encoder", lambda: _encoder(config)
-    yield "pool", lambda: _pool(config)
+    if config.source.uri:
+        yield "pool", lambda: _pool(config)
     yield "store", lambda: _store(Run(config.run))
     yield "disk", lambda: _disk(config.run)
 
@@ -63,8 +66,6 @@ def _encoder(config: Config) -> str:
 def _pool(config: Config) -> str:
     from pipelines import source
 
-    if not config.source.uri:
-        return "source.uri is not set"
     return source.plan(config, {}).note
 
 
@@ -77,6 +78,10 @@ def _store(run: Run) -> str:
         assert not files.create(name, b"other"), "create-only writes overwrite: two runs could take each other's folder"
     finally:
         files.delete([name])
+        if files.local is not None:
+            for folder in (files.local / UNFINISHED, files.local):  # what is empty was not there before
+                with suppress(OSError):
+                    folder.rmdir()
     return f"{run.url}: writes, reads, creates once"
 
 

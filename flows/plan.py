@@ -6,7 +6,7 @@ from importlib import import_module
 from rich.console import Console
 from rich.table import Table
 
-from flows.limits import refuse_too_small
+from flows.limits import refuse_too_small, require_specs
 from flows.stages import CURATE, DISTILL
 from pipelines.support import price as constants
 from pipelines.support.runtime import Estimate
@@ -36,9 +36,10 @@ def price(config: Config) -> Prices:
     A teacher that cannot be had here leaves its stages unpriced.
 
     Raises:
-        ConfigError: the target or the clusters are more than the pool.
+        ConfigError: the target or the clusters are more than the pool; the encoder or a teacher is none.
         SiglinoError: the pool or the encoder cannot be had.
     """
+    require_specs(config, (*CURATE, *DISTILL))
     prices = Prices()
     for name in CURATE:
         prices.estimates[name] = import_module(f"pipelines.{name}").plan(config, prices.estimates)

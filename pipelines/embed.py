@@ -14,7 +14,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.support import price
+from pipelines.support.networks import as_finished
 from pipelines.support.runtime import (
+    RETRIES,
     Estimate,
     Progress,
     Result,
@@ -35,12 +37,12 @@ from siglino_core.config import Config, EmbedConfig, Runner, shaping
 from siglino_core.curation.dedup.exact import duplicate_rows
 from siglino_core.device import choose, memory_reused, single_thread
 from siglino_core.encoders import Card, Spec
-from siglino_core.errors import DataError, SiglinoError
+from siglino_core.errors import ConfigError, DataError, SiglinoError
 from siglino_core.images.decode import BadImage, decode
 from siglino_core.networks import Embeds, describe, load_encoder, outline
 from siglino_core.pools.image_rows import image_rows
 from siglino_core.report.numbers import short
-from siglino_core.store import Identity, Run
+from siglino_core.store import Identity, Run, Stage
 from siglino_core.store.vectors import to_column
 
 VERSION = 1
@@ -61,18 +63,19 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     """Embed every image of `source` that is not an exact duplicate."""
     source, stage = run.stage("source"), run.stage("embed")
     manifest = source.require()
-    card = describe(Spec.of(config.embed))
+    card, network = _network(config.embed, stage, redo)
     precision = precision_of(stage, config.runtime, config.embed.precision, redo)
     identity = Identity(
         stage="embed",
         version=VERSION,
-        config={**shaping(config.embed), "weights_hash": card.identity, "precision": precision},
+        config={**shaping(config.embed), **network, "precision": precision},
         inputs={"source": manifest.digest},
     )
     parts = [{"name": s["name"], "kind": "part"} for s in source.shards("part")]
     todo = stage.begin(identity, lambda: parts, redo=redo)
     if todo.manifest is not None:
         return Result(state=todo.state, manifest=todo.manifest)
+    card = card or describe(Spec.of(config.embed))
     device = computing_device(stage, config.runtime, config.embed.precision, precision)
     done = todo.done
     progress("embed", done, len(todo.shards), device.reason)
@@ -80,11 +83,27 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     for record in _records(work, [shard["name"] for shard in todo.missing]):
         done += 1
         progress("embed", done, len(todo.shards), f"{record['rows']} images in {record['shard']}")
-    facts = {"encoder": config.embed.encoder, "dim": card.dim, "device": device.reason}
+    facts = {"asked": [config.embed.encoder], "dim": card.dim, "device": device.reason}
     finished = stage.finish(
         identity, todo, facts=facts, check=lambda n, bad: _too_many(n, bad, config.embed.max_reject_share)
     )
     return Result(state=todo.state, manifest=finished)
+
+
+def _network(config: EmbedConfig, stage: Stage, redo: str) -> tuple[Card | None, dict[str, str]]:
+    """The encoder's card, and what of it decides the bytes; None: the stage is finished, and the encoder not here.
+
+    Raises:
+        ConfigError: the encoder cannot be had, and the stage needs it.
+    """
+    try:
+        card = describe(Spec.of(config))
+    except ConfigError:
+        finished = as_finished(stage, [config.encoder], redo)
+        if finished is None:
+            raise
+        return None, {key: finished[key] for key in ("encoder", "weights_hash")}
+    return card, {"encoder": card.name, "weights_hash": card.identity}
 
 
 def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
@@ -126,12 +145,14 @@ def _records(work: EmbedWork, names: list[str]) -> Iterator[dict[str, Any]]:
         "batch_size": 1,
         "batch_format": "pyarrow",
         "compute": ray.data.ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
+        "max_task_retries": RETRIES,
     }
     with worker_errors():
         dataset = ray.data.from_items([{"shard": name} for name in names], override_num_blocks=len(names))
         if gpus:  # decoders on the CPUs feed encoders on the GPUs, through Ray's object store
             decoder = Decoder(work)
-            dataset = dataset.map_batches(decoder, batch_size=1, batch_format="pyarrow", num_cpus=1).map_batches(
+            needs: dict[str, Any] = {"num_cpus": 1, "max_retries": RETRIES}
+            dataset = dataset.map_batches(decoder, batch_size=1, batch_format="pyarrow", **needs).map_batches(
                 ShardEncoder, fn_constructor_args=(work,), zero_copy_batch=True, num_gpus=1, num_cpus=0, **pool
             )
         else:  # a core decodes what it encodes: pixels need not travel

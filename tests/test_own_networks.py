@@ -108,7 +108,7 @@ def test_a_pool_is_embedded_with_an_encoder_of_ones_own(encoder: torch.nn.Module
 
 
 def test_it_is_the_users_network(encoder: torch.nn.Module) -> None:
-    own = load_encoder(Spec.parse("own_encoder:load", "embed.encoder"), precision="fp32")
+    own = load_encoder(Spec.parse("own_encoder:load", "embed.encoder", embeds=True), precision="fp32")
     pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     with torch.no_grad():
         wanted = encoder(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1)

@@ -7,7 +7,9 @@ import contextlib
 import json
 import logging
 import os
+import re
 import socket
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +22,8 @@ from siglino_core.device import Device, choose
 from siglino_core.errors import ConfigError, SiglinoError, WorkerError
 from siglino_core.store import Manifest, Shard, Stage
 
+RETRIES = 3  # of a unit whose worker died; Ray would begin it again for ever
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
 QUIET_ENV = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "DO_NOT_TRACK": "1",
@@ -87,14 +91,17 @@ def start_ray(config: RuntimeConfig) -> Any:
             ray.init(address=config.address, log_to_driver=False, logging_level=logging.ERROR, **local)
         except ConnectionError as e:
             raise WorkerError(f"runtime.address={config.address}: no Ray cluster answers there ({e})") from e
+    # Deprecated, but retries have no other name yet; the version of Ray is bounded.
+    warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.enable_operator_progress_bars = False
     context.print_on_execution_start = False
     context.target_max_block_size = None  # one block is one shard, and stays one
     context.execution_options.verbose_progress = False
-    for name in ("ray.data", "ray.data._internal", "ray"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for name in ("ray.data", "ray.data._internal"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what it raises is said by us, once
+    logging.getLogger("ray").setLevel(logging.ERROR)
     return ray
 
 
@@ -198,6 +205,7 @@ def map_shards(
             batch_size=1,
             memory=memory,
             concurrency=min(devices or parallelism(config), len(items)),
+            max_retries=RETRIES,
             **needs,
         )
         for row in dataset.iter_rows():
@@ -234,9 +242,27 @@ def worker_errors() -> Iterator[None]:
         raise
     except Exception as e:
         if type(e).__module__.startswith("ray.") or "Ray" in type(e).__name__:
-            first = str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__
-            raise WorkerError(
-                f"a Ray worker failed ({type(e).__name__}: {first[:300]}). "
-                "What was committed stays: run the same command again."
-            ) from e
+            raise WorkerError(failure(e)) from e
         raise
+
+
+def failure(e: Exception) -> str:
+    """What Ray raised, in a sentence: of an exception in a worker that exception, which would come again."""
+    why = raised(str(e))
+    if why:
+        return f"a worker failed: {why}. --debug shows where. What was committed stays."
+    first = (str(e).strip().splitlines() or [""])[0]
+    return (
+        f"a Ray worker failed ({type(e).__name__}: {first[:300]}). What was committed stays: run the same command "
+        "again. If workers run out of memory, set runtime.workers lower."
+    )
+
+
+def raised(text: str) -> str:
+    """The exception at the end of the first traceback in what Ray says, on one line; empty: there is none."""
+    first = ANSI.sub("", text).partition("\n\nThe above exception was the direct cause")[0]
+    lines = first.splitlines()
+    frames = [i for i, line in enumerate(lines) if line.startswith("  ")]
+    if not frames or not lines[frames[0]].startswith("  File "):
+        return ""
+    return " ".join(" ".join(lines[frames[-1] + 1 :]).split())[:300]

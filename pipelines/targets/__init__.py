@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from pipelines.support.networks import as_finished
 from pipelines.support.runtime import Progress, Result, computing_device, map_shards, precision_of, silent
 from pipelines.targets.layout import plan_units
 from pipelines.targets.price import choices, plan
@@ -16,7 +17,7 @@ from siglino_core.config import Config, Stored, shaping
 from siglino_core.encoders.card import Card
 from siglino_core.errors import ConfigError
 from siglino_core.networks import describe
-from siglino_core.store import Identity, Run, Shard, of_kind
+from siglino_core.store import Identity, Run, Shard, Stage, of_kind
 
 __all__ = ["choices", "plan", "run"]
 
@@ -29,14 +30,14 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     """Ask the teachers about the sample's images: a part of them for statistics, and all of them if it is stored."""
     sample, stage = run.stage("sample"), run.stage("targets")
     curated = sample.require()
-    cards = _cards(config.targets.teachers)
+    cards, teachers = _teachers(config.targets.teachers, stage, redo)
     precision = precision_of(stage, config.runtime, config.targets.precision, redo)
     identity = Identity(
         stage="targets",
         version=VERSION,
         config={
             **shaping(config.targets),
-            "teachers": [card.deciding() for card in cards],  # not where their weights lie
+            "teachers": teachers,  # not where their weights lie
             "precision": precision,
             "seed": config.seed,
         },
@@ -46,6 +47,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     if todo.manifest is not None:
         stage.sweep(SCRATCH)
         return Result(state=todo.state, manifest=todo.manifest)
+    cards = cards or _cards(config.targets.teachers)
     device = computing_device(stage, config.runtime, config.targets.precision, precision)
     work = TargetsWork(
         run=run,
@@ -71,10 +73,30 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     phase("stats", partial(moments, work), "means and variances")
     phase("statistics", partial(statistics, work, of_kind(todo.shards, "stats")), "statistics", on_gpu=False)
     phase("part", partial(part, work), "writing targets")
-    facts = {"device": device.reason, **_facts(work, [u["name"] for u in final])}
+    facts = {
+        "asked": list(config.targets.teachers),
+        "device": device.reason,
+        **_facts(work, [u["name"] for u in final]),
+    }
     manifest = stage.finish(identity, todo, shards=final, facts=facts)
     stage.sweep(SCRATCH)
     return Result(state=todo.state, manifest=manifest)
+
+
+def _teachers(specs: Sequence[str], stage: Stage, redo: str) -> tuple[list[Card] | None, list[dict[str, Any]]]:
+    """The cards, and what of them decides the bytes; None: the stage is finished, and the teachers are not here.
+
+    Raises:
+        ConfigError: a teacher cannot be had, and the stage needs it.
+    """
+    try:
+        cards = _cards(specs)
+    except ConfigError:
+        finished = as_finished(stage, specs, redo)
+        if finished is None:
+            raise
+        return None, finished["teachers"]
+    return cards, [card.deciding() for card in cards]
 
 
 def _cards(specs: Sequence[str]) -> list[Card]:

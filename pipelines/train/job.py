@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
+from pipelines.support.networks import same_words
 from pipelines.support.work import Work
 from siglino_core.config import Config, shaping
 from siglino_core.config.distill import STUDENTS
@@ -32,7 +33,7 @@ def require_same_targets(config: Config, run: Run, sample: Manifest, targets: Ma
             f"{sample.digest[:12]}). Use --redo targets."
         )
     theirs, ours = targets.identity["config"], shaping(config.targets)
-    cards = [describe(spec) for spec in config.targets.teachers]
+    cards = _asked(config, targets)
     stored = {name: teacher["card"]["identity"] for name, teacher in targets.facts["teachers"].items()}
     ours |= {"teachers": {card.name: card.identity for card in cards}, "precision": theirs["precision"]}
     theirs = {**theirs, "teachers": stored}
@@ -108,4 +109,11 @@ def _student(config: Config, targets: Manifest) -> Any:
 def _cards(config: Config, targets: Manifest) -> tuple[Card, ...]:
     """The teachers' cards as the targets have them, in the config's order."""
     stored = targets.facts["teachers"]
-    return tuple(Card.read(stored[describe(spec).name]["card"]) for spec in config.targets.teachers)
+    return tuple(Card.read(stored[card.name]["card"]) for card in _asked(config, targets))
+
+
+def _asked(config: Config, targets: Manifest) -> list[Card]:
+    """The cards of the teachers that are asked for; none is looked at that the targets were asked for by that name."""
+    if same_words(targets, config.targets.teachers):
+        return [Card.read(card) for card in targets.identity["config"]["teachers"]]
+    return [describe(spec) for spec in config.targets.teachers]

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pipelines.support.runtime import Progress, gpus, start_ray, worker_errors
+from pipelines.support.runtime import Progress, gpus, raised, start_ray, worker_errors
 from siglino_core import errors
 from siglino_core.config import Config
 from siglino_core.device import Device
@@ -60,8 +60,8 @@ def train_on_ray(job: Job, device: Device, progress: Progress) -> None:
             kind, text = error
             raise getattr(errors, kind)(text)
     raise WorkerError(
-        f"train: workers died {train.max_restarts + 1} times (the last time: {failure}). The checkpoints stay: run the "
-        "same command again. If they ran out of memory, lower train.pack.capacity or set "
+        f"train: workers died, or an error ended them, {train.max_restarts + 1} times (the last time: {failure}). The "
+        "checkpoints stay: run the same command again. If they ran out of memory, lower train.pack.capacity or set "
         "train.activation_checkpointing=true."
     )
 
@@ -88,7 +88,8 @@ def _fit(job: Job, device: Device, world: int, actor: Any) -> str | None:
     try:
         trainer.fit()
     except TrainingFailedError as e:
-        return " ".join(str(e).split())[:300]
+        failures = [str(failure) for failure in getattr(e, "worker_failures", {}).values()] or [str(e)]
+        return "; ".join(dict.fromkeys(raised(text) or " ".join(text.split())[:300] for text in failures))
     return None
 
 

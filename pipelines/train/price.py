@@ -19,16 +19,21 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
     cards = [outline(spec) for spec in config.targets.teachers]
     shape = student_config(config.train, cards)
     tokens = pack.packs_per_step * pack.capacity * config.train.optim.steps
-    patches = _mean_patches(config)
-    mean = patches + shape.prefix
-    flops = training_flops(shape, mean) / mean
-    if config.train.loss.gram > 0:  # an anchor as large as the student: forward
-        flops += forward_flops(shape, mean) / mean
-    if config.targets.keep is Stored.ONLINE:
-        flops += sum(c.image_flops(patches * c.patch_size**2) for c in cards) / mean
-    gpu = price.on_gpu(flops * mean, config.runtime, config.train.precision.value)
+    online = cards if config.targets.keep is Stored.ONLINE else []
+
+    def image_flops(patches: int) -> float:
+        n = patches + shape.prefix
+        anchor = forward_flops(shape, n) if config.train.loss.gram > 0 else 0.0  # as large as the student
+        return training_flops(shape, n) + anchor + sum(c.image_flops(patches * c.patch_size**2) for c in online)
+
+    # Each part at its own size: attention's share grows with the square.
+    parts = _parts(config, shape.patch_size)
+    mean = sum(share * (patches + shape.prefix) for share, patches in parts)
+    an_image = sum(share * image_flops(patches) for share, patches in parts)
+    flops = an_image / mean
+    gpu = price.on_gpu(an_image, config.runtime, config.train.precision.value)
     device, hours = price.device_hours(tokens * flops, price.TRAIN, gpu=gpu)
-    images = tokens // mean
+    images = int(tokens / mean)
     return Estimate(
         stage="train",
         shards=1,
@@ -39,15 +44,16 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
         note=(
             f"{config.train.optim.steps:,} steps of {pack.packs_per_step * pack.capacity:,} tokens, "
             f"{short(tokens, '')} tokens, {images / max(1, rows):,.1f} epochs; {short(flops, 'FLOP')} a token; "
-            f"one byte-range read an image, {images:,} in all"
+            f"one byte-range read an image, {images:,} in all" + price.unsaid(online)
         ),
     )
 
 
-def _mean_patches(config: Config) -> int:
+def _parts(config: Config, patch_size: int) -> list[tuple[float, int]]:
+    """Each part's share of the images, and the patches of its largest."""
     parts = parts_of(config)
     weights = [p.ratio or 1.0 for p in parts]
-    return round(sum(w * p.max_pixels / 256 for w, p in zip(weights, parts, strict=True)) / sum(weights))
+    return [(w / sum(weights), p.max_pixels // patch_size**2) for w, p in zip(weights, parts, strict=True)]
 
 
 def _checkpoint_bytes(shape: SigLinoConfig) -> int:

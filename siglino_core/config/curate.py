@@ -93,7 +93,7 @@ class SourceConfig:
 class EmbedConfig:
     """Which encoder embeds the pool."""
 
-    encoder: str = setting("efficientnet_lite0", NETWORKS)
+    encoder: str = setting("efficientnet_lite0", NETWORKS, shapes=False)  # its card does
     weights: str = setting(
         "", "safetensors file or its folder, of a timm or open_clip name; empty: its own", shapes=False
     )

@@ -188,7 +188,7 @@ class TrainConfig:
         0, "checkpoints at multiples of this many steps are kept too; 0: none", ge=0, shapes=False
     )
     max_restarts: int = setting(
-        3, "how often training starts over from the newest checkpoint after a worker died", shapes=False
+        3, "how often training starts over from the newest checkpoint after a worker died", ge=0, shapes=False
     )
     trackers: list[Tracker] = setting(
         [Tracker.TENSORBOARD], "where metrics go beside metrics.jsonl: tensorboard, wandb, mlflow", shapes=False

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, Self
 
 from siglino_core.encoders.flops import Flops
@@ -27,7 +28,7 @@ class Card:
         parameters: how many weights; for prices alone.
 
     Raises:
-        ConfigError: a name that is no word, or a width below 1.
+        ConfigError: a value that cannot be, such as a name that is no word or a width below 1.
     """
 
     name: str
@@ -45,8 +46,14 @@ class Card:
     def __post_init__(self) -> None:
         if not self.name.isidentifier() or self.name == "siglino":
             raise ConfigError(f"a card named {self.name!r}: a word (letters, digits, _), and not 'siglino'")
-        if self.dim < 1:
-            raise ConfigError(f"the card of {self.name}: a width of {self.dim}")
+        least = {"dim": 1, "patch_size": 1, "registers": 0, "parameters": 0}
+        for key, bound in least.items():
+            value = getattr(self, key)
+            if not isinstance(value, Integral) or value < bound:
+                raise ConfigError(f"the card of {self.name}: {key}={value!r}, a whole number from {bound}")
+        for key, kind in {"identity": str, "preprocess": Preprocess | None, "flops": Flops}.items():
+            if not isinstance(getattr(self, key), kind):
+                raise ConfigError(f"the card of {self.name}: {key}={getattr(self, key)!r} is of another type")
 
     @property
     def pixels(self) -> Preprocess:

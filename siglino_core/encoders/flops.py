@@ -1,8 +1,11 @@
 """What an image costs in a frozen network: FLOPs by its area, and how many weights there are. For prices alone."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from siglino_core.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
@@ -16,12 +19,20 @@ class Flops:
 
     Attributes:
         patch_size: side of the patches that are counted, in pixels.
+
+    Raises:
+        ConfigError: a number that is none, or below 0.
     """
 
     constant: float = 0.0
     linear: float = 0.0
     quadratic: float = 0.0
     patch_size: int = 16
+
+    def __post_init__(self) -> None:
+        numbers = self.constant, self.linear, self.quadratic, self.patch_size
+        if not all(math.isfinite(n) for n in numbers) or self.patch_size < 1 or self(224**2) < 0:
+            raise ConfigError(f"{self}: finite numbers, whose sum is not below 0")
 
     def __call__(self, pixels: float) -> float:
         """Of an image of so many pixels."""

@@ -132,8 +132,7 @@ def _weights(spec: Spec) -> Path:
     """The file of the weights."""
     import open_clip
 
-    named = spec.source in open_clip.list_models()
-    if named and not spec.weights:
+    if not spec.weights and spec.source in open_clip.list_models():
         raise _unusable(spec, "a name alone has no weights.")
     folder = spec.weights or str(_folder(spec, (CONFIG, WEIGHTS)))
     try:
@@ -224,6 +223,6 @@ def _maps(tower: Any, x_B3HW: "torch.Tensor") -> tuple["torch.Tensor", "torch.Te
 
 def _unusable(spec: Spec, why: str) -> ConfigError:
     return ConfigError(
-        f"{spec.asked}: {why} Give a name with embed.weights=FILE_OR_FOLDER, or open_clip:FOLDER (or hub id) with "
-        f"{CONFIG} and {WEIGHTS}."
+        f"{spec.asked}: {why} Give {'a name with embed.weights=FILE_OR_FOLDER, or ' if spec.embeds else ''}"
+        f"open_clip:FOLDER (or hub id) with {CONFIG} and {WEIGHTS}."
     )

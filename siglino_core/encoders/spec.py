@@ -5,7 +5,7 @@ the packaged ``efficientnet_lite0``, ``lite`` and ``lite_text``, and ``module:at
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from siglino_core.config import EmbedConfig, Pooling, did_you_mean
 from siglino_core.errors import ConfigError
@@ -51,6 +51,7 @@ class Spec:
         weights: file or folder, where the source is a name; empty: the library's own.
         image_size: side of the images that are embedded, in pixels; 0: the network's own.
         pooling: of DINOv3's tokens, where it embeds.
+        embeds: it is asked for a pool's features, not for a student's targets.
     """
 
     kind: str
@@ -59,15 +60,15 @@ class Spec:
     weights: str = ""
     image_size: int = 0
     pooling: Pooling = Pooling.CLS
+    embeds: bool = False
 
     @classmethod
-    def parse(
-        cls, text: str, setting: str, *, weights: str = "", image_size: int = 0, pooling: Pooling = Pooling.CLS
-    ) -> Self:
+    def parse(cls, text: str, setting: str, **how: Any) -> Self:
         """The one parser.
 
         Args:
             setting: where the text stands, such as ``embed.encoder``.
+            how: the attributes that are not in the text.
 
         Raises:
             ConfigError: it is no spec.
@@ -78,12 +79,10 @@ class Spec:
             raise ConfigError(f"{asked}: one of your own is named module:attribute now, without python: ({source})")
         if kind in KINDS:
             if bool(source) == bool(KINDS[kind].source) and bool(colon) == bool(source):
-                return cls(
-                    kind=kind, source=source, asked=asked, weights=weights, image_size=image_size, pooling=pooling
-                )
+                return cls(kind=kind, source=source, asked=asked, **how)
         elif _names_an_attribute(kind, source):
-            return cls(kind=OWN, source=text, asked=asked, image_size=image_size)
-        raise ConfigError(f"{asked}: not one of {GRAMMAR}{did_you_mean(kind, list(KINDS))}")
+            return cls(kind=OWN, source=text, asked=asked, **how)
+        raise ConfigError(f"{asked}: not one of {GRAMMAR}{did_you_mean(kind, [k for k in KINDS if k != kind])}")
 
     @classmethod
     def of(cls, config: EmbedConfig) -> Self:
@@ -94,6 +93,7 @@ class Spec:
             weights=config.weights,
             image_size=config.image_size,
             pooling=config.pooling,
+            embeds=True,
         )
 
 

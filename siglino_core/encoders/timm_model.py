@@ -161,7 +161,8 @@ def _maps(model: Any, x_B3HW: "torch.Tensor") -> tuple["torch.Tensor", "torch.Te
 
 
 def _unusable(asked: str, e: Exception) -> ConfigError:
-    return ConfigError(
-        f"{asked}: {type(e).__name__}: {' '.join(str(e).split())[:300]}. "
-        "Check the name with timm.list_models(), or give embed.weights=FILE or timm:FOLDER."
-    )
+    setting, _, source = asked.partition("=timm:")
+    weights = "embed.weights=FILE or " if setting.startswith("embed.") else ""
+    why = f"{type(e).__name__}: {' '.join(str(e).split())[:300]}"
+    gone = "" if Path(source).is_dir() else f" (no folder {source} is here)"
+    return ConfigError(f"{asked}: {why}. Check the name with timm.list_models(), or give {weights}timm:FOLDER{gone}.")

@@ -41,7 +41,7 @@ def describe(spec: Spec | str) -> Card:
     spec = _parsed(spec)
     if spec.kind == OWN:
         return _own(spec, "cpu", None).card
-    return _module(KINDS[spec.kind].describes).describe(spec)
+    return _fitting(spec, _module(KINDS[spec.kind].describes).describe(spec))
 
 
 def outline(spec: Spec | str) -> Card:
@@ -51,7 +51,7 @@ def outline(spec: Spec | str) -> Card:
         ConfigError: it is no spec, or its shape cannot be had.
     """
     spec = _parsed(spec)
-    return describe(spec) if spec.kind == OWN else _module(KINDS[spec.kind].describes).outline(spec)
+    return describe(spec) if spec.kind == OWN else _fitting(spec, _module(KINDS[spec.kind].describes).outline(spec))
 
 
 def load_encoder(spec: Spec, device: str = "cpu", precision: str = "auto") -> Embeds:
@@ -61,7 +61,7 @@ def load_encoder(spec: Spec, device: str = "cpu", precision: str = "auto") -> Em
 
         chosen = choose(device, precision)
         network = _own(spec, chosen.device, chosen.dtype)
-        return OwnEncoder(spec, network, chosen)
+        return OwnEncoder(network, chosen)
     kind = KINDS[spec.kind]
     if kind.embeds:
         return _module(kind.describes).load(spec, device, precision)
@@ -81,10 +81,9 @@ def load_teacher(spec: Spec | str, device: str = "cpu", dtype: "torch.dtype | No
 
     spec, dtype = _parsed(spec), dtype or torch.float32
     if spec.kind == OWN:
-        network = _own(spec, device, dtype)
-        if not callable(network):
-            raise ConfigError(f"{spec.asked}: what it returned takes no packs of patches: it lacks __call__")
-        return cast("Teacher", network)
+        from siglino_core.encoders.own import OwnTeacher
+
+        return cast("Teacher", OwnTeacher(_own(spec, device, dtype)))
     kind = KINDS[spec.kind]
     if kind.teaches:
         return _module(kind.teaches).load(spec, device, dtype)
@@ -110,6 +109,13 @@ def same_teacher(teacher: "Teacher", card: Card) -> "Teacher":
 
 def _parsed(spec: Spec | str) -> Spec:
     return Spec.parse(spec, "targets.teachers") if isinstance(spec, str) else spec
+
+
+def _fitting(spec: Spec, card: Card) -> Card:
+    """The card, if what takes packs of patches can embed images of the size that is asked for."""
+    if spec.embeds and not KINDS[spec.kind].embeds and card.pixels.size % card.patch_size:
+        raise ConfigError(f"{spec.asked}: embed.image_size={spec.image_size} is no multiple of {card.patch_size}")
+    return card
 
 
 def _module(name: str) -> Any:

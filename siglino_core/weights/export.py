@@ -35,7 +35,7 @@ def export(
         The files, the largest first.
 
     Raises:
-        ConfigError: the folder is there already, or the grid can't be read.
+        ConfigError: the folder is there already, the grid can't be read, or the bound is below one patch.
         StoreError: the disk refuses.
     """
     from transformers.utils.logging import disable_progress_bar
@@ -44,6 +44,8 @@ def export(
     target, grid = Path(out), _grid(program)
     if target.exists():
         raise ConfigError(f"--out {out} is there already. Take another name, or remove it.")
+    if max_pixels < model.spec.patch_size**2:
+        raise ConfigError(f"--max-pixels {max_pixels}: from {model.spec.patch_size**2} (one patch)")
     bounds = {"min_pixels": min(SMALLEST, max_pixels), "max_pixels": max_pixels}
     processor = SigLinoImageProcessor(patch_size=model.spec.patch_size, **bounds)
     try:

@@ -63,6 +63,11 @@ def test_the_demos_distillation_is_small() -> None:
     assert compose_config(["experiment=smoke"]).train == demo.train
 
 
+def test_two_experiments_are_one_too_many() -> None:
+    with pytest.raises(ConfigError, match="experiment= stands there more than once"):
+        compose_config(["experiment=demo", "seed=1", "experiment=smoke"])
+
+
 def test_overrides_of_every_type() -> None:
     found = compose_config(
         [

@@ -1,5 +1,6 @@
 """embed: one unit vector an image, rejects for what has none, and no other weights than those it began with."""
 
+import dataclasses
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import embed, source
+from pipelines.support.runtime import Result
 from siglino_core.config import Config, build
-from siglino_core.encoders import Card, Preprocess
-from siglino_core.errors import DataError
+from siglino_core.encoders import Card, Preprocess, Spec
+from siglino_core.errors import ConfigError, DataError
 from siglino_core.store import Run
 from siglino_core.store.vectors import from_column
 from tests.pools import parquet_file, pictures
@@ -116,3 +118,35 @@ def test_weights_that_a_worker_cannot_have(config: Config, monkeypatch: pytest.M
     monkeypatch.setattr(embed, "load_encoder", fail)
     with pytest.raises(DataError, match="no weights here"):
         embed.run(config, Run(config.run))
+
+
+def gone(_spec: Spec) -> Card:
+    raise ConfigError("the network is not here")
+
+
+def test_a_finished_stage_is_found_without_its_network(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, Encoder())
+    run = Run(config.run)
+    made = embed.run(config, run).manifest
+    monkeypatch.setattr(embed, "describe", gone)
+    assert embed.run(config, run).manifest == made
+    other = dataclasses.replace(config, embed=dataclasses.replace(config.embed, encoder="lite"))
+    for cfg, redo in ((other, "no"), (config, "always")):  # asked for by other words, or needed
+        with pytest.raises(ConfigError, match="the network is not here"):
+            embed.run(cfg, run, redo=redo)
+    assert embed.run(config, run).state == "Reused"
+    next(Path(config.run, "embed").glob("part-*.parquet")).unlink()
+    with pytest.raises(ConfigError, match="the network is not here"):
+        embed.run(config, run)
+
+
+def test_where_the_encoder_lies_is_no_part_of_what_it_makes(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, Encoder())
+    run = Run(config.run)
+    made = embed.run(config, run).manifest
+    for encoder in ("timm:moved", "timm:/elsewhere/moved"):
+        moved = dataclasses.replace(config, embed=dataclasses.replace(config.embed, encoder=encoder))
+        assert embed.run(moved, run) == Result(state="Reused", manifest=made)
+    monkeypatch.setattr(embed, "describe", lambda spec: dataclasses.replace(CARD, name="other", identity="others"))
+    with pytest.raises(ConfigError, match=r"encoder: 'mean' there, 'other' here\n.*weights_hash"):
+        embed.run(config, run)

@@ -12,7 +12,7 @@ from pipelines import cluster, embed, sample, source, targets
 from pipelines.sample import layout
 from pipelines.support.runtime import map_shards, parallelism, start_ray
 from siglino_core.config import Config, RuntimeConfig, Stored
-from siglino_core.errors import DataError
+from siglino_core.errors import DataError, WorkerError
 from siglino_core.store import Run
 from tests import pools
 from tests.pipelines import curated
@@ -43,6 +43,10 @@ def test_map_shards() -> None:
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
     with pytest.raises(DataError, match="s9 is bad"):
         list(map_shards(work, [*shards(3), {"name": "s9", "fail": True}], RAY))
+    with pytest.raises(WorkerError, match=r"^a worker failed: KeyError: 'i'\. --debug shows where"):
+        list(map_shards(work, [{"name": "s9"}], RAY))
+    with pytest.raises(WorkerError, match=r"^a Ray worker failed \(WorkerCrashedError: .* run the same command again"):
+        list(map_shards(work, [{"name": "s9", "die": True}], RAY))  # three times more, and not for ever
 
 
 def test_source_with_one_worker_and_with_two(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Every price of a plan is the FLOPs that torch counts: each stage with a network, each teacher, each student."""
 
 import dataclasses
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +12,21 @@ from torch import Tensor
 from pipelines import embed, export, targets, train
 from pipelines.support import price
 from pipelines.support.runtime import Estimate
-from siglino_core.config import Config, EmbedConfig, RuntimeConfig, SampleConfig, Stored, TargetsConfig, TrainConfig
+from siglino_core.config import (
+    Config,
+    EmbedConfig,
+    PartConfig,
+    RuntimeConfig,
+    SampleConfig,
+    Stored,
+    TargetsConfig,
+    TrainConfig,
+)
 from siglino_core.config.distill import STUDENTS
 from siglino_core.distillation.training.student import student_config
 from siglino_core.models import PRESETS, SigLino, moe
+from siglino_core.models.hf_config import SigLinoHFConfig
+from siglino_core.models.size import training_flops
 from siglino_core.networks import outline
 from tests.networks import counted, image_flops
 from tests.pipelines.own_teachers import own, spec_of
@@ -42,6 +55,21 @@ TEACHERS = {  # and the size at which each sees an image of 256 x 256 pixels
     "timm:resnet10t": 176,
     "open_clip:ViT-B-16": 224,
 }
+OWN = """
+from siglino_core.encoders import Card
+
+class Own:
+    def __init__(self, side):
+        self.card = Card(name="own", dim=8, identity="x", patch_size=side)
+    def __call__(self, patches, shapes):
+        raise NotImplementedError
+
+def of_8(device, dtype):
+    return Own(8)
+
+def of_16(device, dtype):
+    return Own(16)
+"""
 ROWS = 1_000_000
 CPU = RuntimeConfig(device="cpu")
 POOL = {"source": Estimate(stage="source", shards=1, rows=ROWS, bytes=0, device=price.CPU_CORE, device_hours=0)}
@@ -93,6 +121,44 @@ def test_train(student: str, keep: Stored, monkeypatch: pytest.MonkeyPatch) -> N
     pack = config.train.pack
     tokens = pack.packs_per_step * pack.capacity * config.train.optim.steps
     assert flops(train.plan(config, POOL)) / tokens == pytest.approx(wanted / (256 + shape.prefix), rel=0.1)
+
+
+def test_training_at_several_sizes_costs_what_each_costs() -> None:
+    parts = [PartConfig(name="small", max_pixels=256**2, ratio=3), PartConfig(name="large", max_pixels=768**2, ratio=1)]
+    config = Config(sample=SAMPLE, train=TrainConfig(parts=parts), targets=TargetsConfig(keep=Stored.ONLINE))
+    shape = student_config(config.train, [outline(spec) for spec in config.targets.teachers])
+    image, tokens = [], []
+    for side in (256, 768):
+        n = (side // 16) ** 2 + shape.prefix
+        teachers = sum(outline(spec).image_flops(side**2) for spec in config.targets.teachers)
+        image.append(training_flops(shape, n) + teachers)
+        tokens.append(n)
+    wanted = (3 * image[0] + image[1]) / (3 * tokens[0] + tokens[1])
+    pack = config.train.pack
+    trained = pack.packs_per_step * pack.capacity * config.train.optim.steps
+    found = train.plan(config, POOL)
+    assert flops(found) / trained == pytest.approx(wanted, rel=1e-6)
+    assert found.rows == pytest.approx(trained * 4 / (3 * tokens[0] + tokens[1]), abs=1)
+
+
+def test_a_students_patches_count(tmp_path: Path) -> None:
+    """Of half the side, an image has four times as many."""
+    (tmp_path / "own_patches.py").write_text(OWN, encoding="utf-8")
+    rows: dict[int, int] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        for side in (8, 16):
+            shape = dataclasses.replace(PRESETS["siglino-nano"], patch_size=side)
+            path = tmp_path / f"{side}.json"
+            path.write_text(json.dumps(SigLinoHFConfig.of(shape).to_dict()), encoding="utf-8")
+            config = Config(
+                sample=SAMPLE,
+                train=TrainConfig(student=str(path)),
+                targets=TargetsConfig(teachers=[f"own_patches:of_{side}"], keep=Stored.SUMMARY),
+            )
+            rows[side] = train.plan(config, POOL).rows
+    prefix = shape.prefix
+    assert rows[16] / rows[8] == pytest.approx((1024 + prefix) / (256 + prefix), rel=1e-3)
 
 
 @pytest.mark.parametrize("student", PRESETS)

@@ -15,7 +15,9 @@ import pytest
 import torch
 
 from pipelines import targets
+from pipelines.support.runtime import Result
 from pipelines.targets import units
+from pipelines.train import job
 from siglino_core import schema
 from siglino_core.config import Config, Shards, Stored
 from siglino_core.distillation.curated.index import ImageIndex
@@ -252,6 +254,22 @@ def test_moved_weights_are_the_same_teacher(run: Run, specs: list[str], tmp_path
         shutil.copytree(folder, tmp_path / kind)
         moved.append(f"{kind}:{tmp_path / kind}")
     assert targets.run(config(moved), run).state == "Reused"
+
+
+def test_finished_targets_are_found_without_their_teachers(run: Run, specs: list[str], tmp_path: Path) -> None:
+    kinds = []
+    for spec in specs:
+        kind, _, folder = spec.partition(":")
+        shutil.copytree(folder, tmp_path / "lent" / kind)
+        kinds.append(f"{kind}:{tmp_path / 'lent' / kind}")
+    made = targets.run(config(kinds), run).manifest
+    (tmp_path / "lent").rename(tmp_path / "given back")
+    assert targets.run(config(kinds), run) == Result(state="Reused", manifest=made)
+    assert [card.name for card in job._cards(config(kinds), made)] == [spec.partition(":")[0] for spec in specs]
+    job.require_same_targets(config(kinds), run, run.stage("sample").require(), made)
+    for again in (config(kinds[:1]), config(kinds, keep=Stored.SUMMARY)):
+        with pytest.raises(ConfigError):
+            targets.run(again, run)
 
 
 def test_webdataset_shards(tmp_path: Path, specs: list[str]) -> None:

@@ -73,3 +73,27 @@ def test_what_ray_raises_becomes_a_worker_error() -> None:
 
 def test_errors_have_the_exit_codes_of_the_command() -> None:
     assert [e.exit_code for e in (ConfigError, DataError, StoreError, WorkerError)] == [2, 1, 1, 1]
+
+
+RAISED = """\x1b[36mray::MapWorker(MapBatches(ShardWorker)).submit()\x1b[39m (pid=1, ip=192.0.2.2)
+  File "/somewhere/thread.py", line 58, in run
+    result = self.fn(*self.args, **self.kwargs)
+             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  File "/somewhere/nets.py", line 8, in encode
+    raise RuntimeError("two lines")
+RuntimeError: encode
+blew up
+
+The above exception was the direct cause of the following exception:
+
+\x1b[36mray::MapWorker(MapBatches(ShardWorker)).submit()\x1b[39m (pid=1, ip=192.0.2.2)
+ray.exceptions.UserCodeException: UDF failed to process a data block.
+"""
+
+
+def test_what_was_raised_in_a_worker_is_said_and_not_to_run_it_again() -> None:
+    died = type("RayTaskError", (Exception,), {"__module__": "ray.exceptions"})
+    with pytest.raises(WorkerError) as e, worker_errors():
+        raise died(RAISED)
+    said = "a worker failed: RuntimeError: encode blew up. --debug shows where. What was committed stays."
+    assert str(e.value) == said

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ def test_a_name_that_is_no_word(name: str) -> None:
 
 
 def test_a_width_below_one() -> None:
-    with pytest.raises(ConfigError, match="the card of net: a width of 0"):
+    with pytest.raises(ConfigError, match="the card of net: dim=0, a whole number from 1"):
         replace(CARD, dim=0)
 
 
@@ -46,3 +47,38 @@ def test_flops_of_an_image() -> None:
 def test_a_card_without_pixels_embeds_nothing() -> None:
     with pytest.raises(ConfigError, match="net: its card says no `preprocess`"):
         _ = replace(CARD, preprocess=None).pixels
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("dim", 3.0),
+        ("patch_size", 0),
+        ("registers", -1),
+        ("parameters", "many"),
+        ("identity", None),
+        ("flops", 5e9),
+        ("preprocess", 224),
+    ],
+)
+def test_values_that_cannot_be(key: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"the card of net: {key}="):
+        replace(CARD, **{key: value})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"size": 0}, {"size": 32.0}, {"size": 8, "fit": "squish"}, {"size": 8, "crop_share": 0}]
+    + [{"size": 8, "crop_share": share} for share in (3.0, -0.5, float("nan"))],
+)
+def test_pixels_that_cannot_be(values: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"Preprocess.{list(values)[-1]}="):
+        Preprocess(**values)
+
+
+@pytest.mark.parametrize(
+    "values", [{"linear": float("nan")}, {"linear": -1.0}, {"constant": float("inf")}, {"patch_size": 0}]
+)
+def test_prices_that_cannot_be(values: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="finite numbers, whose sum is not below 0"):
+        Flops(**values)

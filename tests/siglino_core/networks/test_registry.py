@@ -7,9 +7,10 @@ import pytest
 import torch
 from transformers import DINOv3ViTConfig, DINOv3ViTModel, Siglip2Config, Siglip2Model
 
-from siglino_core.encoders import Card
+from siglino_core.config import EmbedConfig
+from siglino_core.encoders import Card, Spec
 from siglino_core.errors import ConfigError
-from siglino_core.networks import describe, load_teacher
+from siglino_core.networks import describe, load_teacher, outline
 
 SHAPES = [(2, 3), (4, 4)]
 
@@ -71,6 +72,14 @@ def test_weights_are_the_identity(folders: dict[str, Path], tmp_path: Path) -> N
 def test_what_is_no_teacher(spec: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         load_teacher(spec)
+
+
+@pytest.mark.parametrize("encoder", ["lite", "lite_text"])
+def test_a_teacher_embeds_images_that_are_whole_patches(encoder: str) -> None:
+    assert outline(Spec.of(EmbedConfig(encoder=encoder, image_size=96))).pixels.size == 96
+    for asked in (outline, describe):
+        with pytest.raises(ConfigError, match=rf"embed.encoder={encoder}: embed.image_size=100 is no multiple of 16"):
+            asked(Spec.of(EmbedConfig(encoder=encoder, image_size=100)))
 
 
 def test_another_model(folders: dict[str, Path]) -> None:

@@ -42,6 +42,9 @@ def test_what_is_there_stays(model: SigLinoModel, tmp_path: Path) -> None:
         export(model, str(tmp_path), source="x")
     with pytest.raises(ConfigError, match="--program 0x3: either dynamic, or a grid of patches such as 16x16"):
         export(model, str(tmp_path / "out"), source="x", program="0x3")
+    for pixels in (255, 0, -5):
+        with pytest.raises(ConfigError, match=rf"--max-pixels {pixels}: from 256 \(one patch\)"):
+            export(model, str(tmp_path / "out"), source="x", max_pixels=pixels)
     with pytest.raises(StoreError, match=r"kept/out cannot be written: .*kept: File exists"):
         export(model, str(tmp_path / "kept" / "out"), source="x")
     assert os.listdir(tmp_path) == ["kept"]
