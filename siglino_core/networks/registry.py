@@ -57,7 +57,7 @@ def outline(spec: Spec | str) -> Card:
 def load_encoder(spec: Spec, device: str = "cpu", precision: str = "auto") -> Embeds:
     """What embeds a pool, frozen and ready to compute; raises as :func:`describe`."""
     if spec.kind == OWN:
-        from siglino_core.encoders.own import OwnEncoder
+        from siglino_core.networks.own import OwnEncoder
 
         chosen = choose(device, precision)
         network = _own(spec, chosen.device, chosen.dtype)
@@ -81,7 +81,7 @@ def load_teacher(spec: Spec | str, device: str = "cpu", dtype: "torch.dtype | No
 
     spec, dtype = _parsed(spec), dtype or torch.float32
     if spec.kind == OWN:
-        from siglino_core.encoders.own import OwnTeacher
+        from siglino_core.networks.own import OwnTeacher
 
         return cast("Teacher", OwnTeacher(_own(spec, device, dtype)))
     kind = KINDS[spec.kind]
@@ -125,6 +125,6 @@ def _module(name: str) -> Any:
 def _own(spec: Spec, device: str, dtype: "torch.dtype | None") -> Any:
     import torch
 
-    from siglino_core.encoders.own import built
+    from siglino_core.networks.own import built
 
     return built(spec, device, dtype or torch.float32)
