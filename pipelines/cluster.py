@@ -72,11 +72,11 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     if todo.manifest is not None:
         stage.sweep(SCRATCH)
         return Result(state=todo.state, manifest=todo.manifest)
-    if stage.files.sizes(SCRATCH):
+    if todo.stage.files.sizes(SCRATCH):
         todo = replace(todo, state="Resumed")
 
     began = time.monotonic()
-    work = ClusterWork(run=run, stage=stage, fingerprint=identity.fingerprint, config=config, blocks=blocks)
+    work = ClusterWork(run=run, stage=todo.stage, fingerprint=identity.fingerprint, config=config, blocks=blocks)
     work = replace(work, center=_center(work))
     levels: list[State] = []
     for level in range(1, len(config.cluster.num_clusters) + 1):

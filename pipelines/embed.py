@@ -79,7 +79,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     device = computing_device(stage, config.runtime, config.embed.precision, precision)
     done = todo.done
     progress("embed", done, len(todo.shards), device.reason)
-    work = EmbedWork(run=run, stage=stage, fingerprint=identity.fingerprint, config=config, card=card)
+    work = EmbedWork(run=run, stage=todo.stage, fingerprint=identity.fingerprint, config=config, card=card)
     for record in _records(work, [shard["name"] for shard in todo.missing]):
         done += 1
         progress("embed", done, len(todo.shards), f"{record['rows']} images in {record['shard']}")

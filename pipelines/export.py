@@ -37,8 +37,8 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         return Result(state=todo.state, manifest=todo.manifest)
     if todo.missing:
         progress("export", 0, 1, "writing the student")
-        _write(Work(run=run, stage=stage, fingerprint=identity.fingerprint, config=config), manifest, bound)
-    facts = stage.records([SHARD])[SHARD]["facts"]
+        _write(Work(run=run, stage=todo.stage, fingerprint=identity.fingerprint, config=config), manifest, bound)
+    facts = todo.stage.records([SHARD])[SHARD]["facts"]
     return Result(state=todo.state, manifest=stage.finish(identity, todo, facts=facts))
 
 

@@ -41,9 +41,9 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         return Result(state=todo.state, manifest=todo.manifest)
     if todo.missing:
         progress("report", 0, 1, "drawing")
-        writer = stage.writer("page", identity.fingerprint)
+        writer = todo.stage.writer("page", identity.fingerprint)
         seen = _Seen(config, run, sample, cluster)
-        page = render(_pictured(config, run, seen, summarise(config, run, sample.facts)))
+        page = render(_pictured(config, run, seen, summarise(config, run, run.stage("sample"), sample.facts)))
         with writer as out:
             out.path(PAGE).write_text(page, encoding="utf-8")
             out.commit(rows=sample.rows)

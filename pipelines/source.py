@@ -56,7 +56,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         return Result(state=todo.state, manifest=todo.manifest)
     work = SourceWork(
         run=run,
-        stage=stage,
+        stage=todo.stage,
         fingerprint=identity.fingerprint,
         config=config,
         format=pool.format,
@@ -176,7 +176,7 @@ def _finish(work: Work, pool: Pool, identity: Identity, todo: Todo) -> Manifest:
         e for s in todo.shards if s["name"] in records for e in records[s["name"]]["facts"].get("examples", [])
     ][:3]
     check = partial(_check, work.config.source, pool.uri, examples)
-    return work.stage.finish(identity, todo, facts=facts, check=check)
+    return work.run.stage(STAGE).finish(identity, todo, facts=facts, check=check)
 
 
 def _check(config: SourceConfig, uri: str, examples: list[str], rows: int, rejects: dict[str, int]) -> None:

@@ -49,7 +49,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     center = cluster.facts["center"]
     work = SampleWork(
         run=run,
-        stage=stage,
+        stage=todo.stage,
         fingerprint=identity.fingerprint,
         config=config,
         layout=layout,
@@ -58,8 +58,8 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     if of_kind(todo.missing, *ARTIFACT):
         _phases(work, todo, progress)
     facts = _facts(work, todo.shards)
-    card = dataset_card(summarise(config, run, facts), config)
-    stage.files.put("images/README.md", card.encode())  # tells paths and times, so it is no part of the digest
+    card = dataset_card(summarise(config, run, todo.stage, facts), config)
+    todo.stage.files.put("images/README.md", card.encode())  # tells paths and times, so it is no part of the digest
     manifest = stage.finish(identity, todo, shards=of_kind(todo.shards, *ARTIFACT), facts=facts)
     stage.sweep(*SCRATCH)
     return Result(state=todo.state, manifest=manifest)

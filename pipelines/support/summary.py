@@ -41,13 +41,15 @@ VARIES = "the draw of images and of the quotas' remainders; embeddings and clust
 SOFTWARE = ("siglino", "torch", "ray", "pyarrow", "timm", "transformers", "prefect")
 
 
-def summarise(config: Config, run: Run, facts: dict[str, Any]) -> CurationReport:
+def summarise(config: Config, run: Run, sample: Stage, facts: dict[str, Any]) -> CurationReport:
     """The report's numbers, without its pictures.
 
     Args:
+        sample: the stage, or its successor while that is made.
         facts: the sample's (`pipelines.sample`), whose manifest may not be written yet.
     """
-    manifests = {name: m for name in STAGES if (m := run.stage(name).manifest()) is not None}
+    stages = {name: run.stage(name) for name in STAGES} | {"sample": sample}
+    manifests = {name: m for name, stage in stages.items() if (m := stage.manifest()) is not None}
     about = run.about()
     return CurationReport(
         run_name=run.url.rstrip("/").rpartition("/")[2],
@@ -56,7 +58,7 @@ def summarise(config: Config, run: Run, facts: dict[str, Any]) -> CurationReport
         date=max((m.finished for m in manifests.values()), default="")[:16].replace("T", " ") + " UTC",
         seed=config.seed,
         funnel=_funnel(manifests, facts),
-        levels=tuple(_levels(run.stage("sample"), facts["levels"])),
+        levels=tuple(_levels(sample, facts["levels"])),
         balance=_balance(config, facts["balance"]),
         labels=_labels(facts["labels"]),
         reject_counts={**manifests["source"].rejects, **manifests["embed"].rejects},

@@ -51,7 +51,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     device = computing_device(stage, config.runtime, config.targets.precision, precision)
     work = TargetsWork(
         run=run,
-        stage=stage,
+        stage=todo.stage,
         fingerprint=identity.fingerprint,
         config=config,
         dtype=precision,

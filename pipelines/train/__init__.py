@@ -31,7 +31,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         return Result(state=todo.state, manifest=todo.manifest)
     device = computing_device(stage, config.runtime, config.train.precision, precision)
     progress("train", 0, steps, device.reason)
-    work = Work(run=run, stage=stage, fingerprint=identity.fingerprint, config=config)
+    work = Work(run=run, stage=todo.stage, fingerprint=identity.fingerprint, config=config)
     job = job_of(work, sample, targets)
     checkpoints = checkpoints_of(work)
     state = "Resumed" if checkpoints else todo.state

@@ -74,6 +74,7 @@ def job_of(work: Work, sample: Manifest, targets: Manifest) -> Job:
     level = next((i for i, k in enumerate(counts, start=1) if k <= MOST), len(counts))
     return Job(
         config=config,
+        stage=work.stage,
         fingerprint=work.fingerprint,
         shape=shape,
         config_json=SigLinoHFConfig.of(shape, architectures=["SigLinoModel"]).to_diff_dict(),

@@ -73,7 +73,7 @@ def _fit(job: Job, device: Device, world: int, actor: Any) -> str | None:
 
     on_gpu = device.device == "cuda"
     needs = {"CPU": 1.0, **({"GPU": 1.0} if on_gpu else {})}
-    url = job.config.run.rstrip("/")
+    url = job.stage.files.url
     trainer = TorchTrainer(
         _worker,
         train_loop_config={"job": job, "device": device, "actor": actor, "folder": os.getcwd()},
@@ -81,7 +81,7 @@ def _fit(job: Job, device: Device, world: int, actor: Any) -> str | None:
         torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
         run_config=RunConfig(
             name=job.fingerprint,
-            storage_path=f"{url if '://' in url else Path(url).absolute()}/train/{SCRATCH}",
+            storage_path=f"{url if '://' in url else Path(url).absolute()}/{SCRATCH}",
             failure_config=FailureConfig(max_failures=0),  # ours: with errors of the user's there is nothing to retry
         ),
     )

@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 from siglino_core.errors import StoreError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+REQUESTS = 32  # to an object store at once
 UNFINISHED = ".unfinished"  # where local files are written before they are moved into place
 
 
@@ -117,8 +119,9 @@ class Files:
     def read_many(self, names: Sequence[str]) -> dict[str, bytes]:
         """The contents of many small files, fetched concurrently where the store allows."""
         with reported(self.url):
-            contents = self._fs.cat([self.path(n) for n in names]) if names else {}
-            return {n: contents[self._fs._strip_protocol(self.path(n))] for n in names}
+            whole = [None] * len(names)  # `cat` would take [ and * in a folder's name for a pattern
+            contents = self._fs.cat_ranges([self.path(n) for n in names], whole, whole, on_error="raise")
+            return dict(zip(names, contents, strict=True))
 
     def open(self, name: str) -> Any:
         """A seekable binary reader."""
@@ -192,10 +195,32 @@ class Files:
         return True
 
     def delete(self, names: Iterable[str]) -> None:
-        """Delete files that may or may not exist."""
-        for name in names:
+        """Delete files that may or may not exist; in no order on an object store."""
+
+        def one(name: str) -> None:
             with reported(f"{self.url}/{name}"), contextlib.suppress(FileNotFoundError):
                 self._fs.rm_file(self.path(name))
+
+        self._each(one, names)
+
+    def copy_from(self, other: "Files", names: Iterable[str]) -> None:
+        """Copy files of another folder of the same store, by the store itself; in no order on an object store."""
+
+        def one(name: str) -> None:
+            with reported(f"{self.url}/{name}"):
+                self._fs.cp_file(other.path(name), self.path(name))
+
+        self._each(one, names)
+
+    def _each(self, do: Callable[[str], None], names: Iterable[str]) -> None:
+        if self.local is not None:
+            for name in names:
+                do(name)
+            return
+        assert self._fs  # made once, before threads ask for it
+        with ThreadPoolExecutor(REQUESTS) as pool:
+            for _ in pool.map(do, list(names)):
+                pass
 
     def tidy(self) -> None:
         """Drop what a killed writer left behind, and folders that became empty (local folders only)."""

@@ -9,61 +9,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import siglino_core
 from siglino_core.errors import ConfigError, StoreError
 from siglino_core.hashing import fingerprint
 from siglino_core.store.files import UNFINISHED, Files
+from siglino_core.store.records import FORMAT, Identity, Manifest, Shard
+from siglino_core.store.successor import FOLDER, MANIFEST, PLAN, generation, settle
 from siglino_core.store.writer import ShardWriter, as_json
 
 DISTILL = ("targets", "train", "export")  # stages that `siglino distill` makes, not `siglino curate`
-FORMAT = 2  # of run folders; those of another are refused
-Shard = dict[str, Any]  # {"name": ..., "kind": ..., and whatever its stage needs to do it}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """What decides a stage's bytes: its code's version, its config, and its inputs' digests.
-
-    Worker counts, batch sizes and paths of the run never belong here.
-    """
-
-    stage: str
-    version: int
-    config: dict[str, Any]
-    inputs: dict[str, str]
-
-    @property
-    def fingerprint(self) -> str:
-        return fingerprint(dataclasses.asdict(self))
-
-    def differences(self, other: dict[str, Any]) -> list[str]:
-        """What differs from a stored identity, as ``key: theirs there, ours here``."""
-        ours, theirs = _flat(dataclasses.asdict(self)), _flat(other)
-        return [
-            f"{key.removeprefix('config.')}: {theirs.get(key, 'unset')!r} there, {ours.get(key, 'unset')!r} here"
-            for key in sorted(ours.keys() | theirs.keys())
-            if ours.get(key) != theirs.get(key)
-        ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Manifest:
-    """A finished stage: what it holds, what made it, and how long that took."""
-
-    stage: str
-    fingerprint: str
-    identity: dict[str, Any]
-    digest: str
-    shards: int
-    rows: int
-    rejects: dict[str, int]
-    seconds: float  # of work, summed over shards
-    wall_seconds: float  # by the clock, of the invocation that finished it
-    state: str  # what that invocation found: Computed (nothing) or Resumed (a part)
-    finished: str  # UTC
-    files: dict[str, list[Any]]
-    facts: dict[str, Any] = field(default_factory=dict)
-    software: str = f"siglino {siglino_core.__version__}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +26,7 @@ class Todo:
     state: str  # Reused, Resumed or Computed: what the stage will be able to say of itself
     shards: list[Shard]
     missing: list[Shard]
+    stage: "Stage"  # where it is made: the stage itself, or its successor beside it
     manifest: Manifest | None = None
     began: float = field(default_factory=time.monotonic)
 
@@ -89,7 +43,7 @@ class Run:
         self.url = url.rstrip("/")
 
     def stage(self, name: str) -> "Stage":
-        return Stage(Files(f"{self.url}/{name}"), name)
+        return Stage(Files(f"{self.url}/{name}"), name, Files(f"{self.url}/{FOLDER}/{name}"))
 
     def about(self) -> dict[str, Any]:
         """What the last curation of this run said of itself (`curate.json`): experiment, command, config."""
@@ -108,18 +62,21 @@ class Run:
 
 
 class Stage:
-    """One stage's folder."""
+    """One stage's folder.
 
-    def __init__(self, files: Files, name: str) -> None:
-        self.files = files
-        self.name = name
+    Args:
+        beside: the folder in which the stage is made anew; None: this is such a folder.
+    """
 
-    def __reduce__(self) -> tuple[type["Stage"], tuple[Files, str]]:
-        return Stage, (self.files, self.name)
+    def __init__(self, files: Files, name: str, beside: Files | None = None) -> None:
+        self.files, self.name, self._beside = files, name, beside
+
+    def __reduce__(self) -> tuple[type["Stage"], tuple[Files, str, Files | None]]:
+        return Stage, (self.files, self.name, self._beside)
 
     def manifest(self) -> Manifest | None:
         """The manifest, or None while the stage is not done."""
-        stored = self.files.read_json("manifest.json")
+        stored = self.files.read_json(MANIFEST)
         if stored is None:
             return None
         self._require_format(stored)
@@ -141,7 +98,10 @@ class Stage:
         manifest = self.manifest()
         if manifest is None:
             command = "distill" if self.name in DISTILL else "curate"
-            raise StoreError(f"{self.files.url} is not finished: run `siglino {command} --from {self.name}` first.")
+            why = "is not finished"
+            if self._beside is not None and self._beside.exists(MANIFEST):
+                why = f"was being replaced by {self._beside.url}, which is whole"
+            raise StoreError(f"{self.files.url} {why}: run `siglino {command} --from {self.name}` first.")
         return manifest
 
     def shards(self, *kinds: str) -> list[Shard]:
@@ -150,7 +110,7 @@ class Stage:
         Args:
             kinds: those that are wanted; all, if none is named.
         """
-        plan = self.files.read_json("plan.json")
+        plan = self.files.read_json(PLAN)
         if not plan:
             return []
         self._require_format(plan)
@@ -161,50 +121,69 @@ class Stage:
 
         Args:
             plan: lists the stage's shards; called only if storage holds no plan yet.
-            redo: ``no`` refuses what another config made; ``stale`` deletes it; ``always`` deletes whatever is there.
+                redo: ``no`` refuses what another config made; ``stale`` makes it anew; ``always`` makes anew whatever
+                is there. What is there stays until its successor is whole (`siglino_core.store.successor`).
 
         Raises:
             ConfigError: storage holds this stage as made by another config, code version or input.
         """
-        stored = self.files.read_json("plan.json")
-        if stored is not None and (
-            redo == "always" or (redo == "stale" and stored["fingerprint"] != identity.fingerprint)
-        ):
-            self.erase()
-            stored = None
-        if stored is not None:
+        if self._beside is not None:
+            settle(self.files, self._beside)
+        place, stored = self._place(identity, redo)
+        place.files.tidy()
+        if stored is None:
+            body = {
+                "format": FORMAT,
+                "generation": generation(self.files) + 1,
+                "fingerprint": identity.fingerprint,
+                "identity": dataclasses.asdict(identity),
+                "shards": list(plan()),
+            }
+            place.files.create(PLAN, as_json(body))
+            stored = place.files.read_json(PLAN)
+            if stored is None or stored["fingerprint"] != identity.fingerprint:
+                raise StoreError(f"{place.files.url}/{PLAN}: another process began this stage with another config.")
+        return place._todo(stored["shards"], identity)
+
+    def _place(self, identity: Identity, redo: str) -> tuple["Stage", dict[str, Any] | None]:
+        """Where the stage is made, and the plan that lies there, if it is one of ``identity``."""
+        stored = self.files.read_json(PLAN)
+        if stored is None:
+            return self, None
+        if redo == "no":
             self._require_format(stored)
-        if stored is not None and stored["fingerprint"] != identity.fingerprint:
+        same = stored["fingerprint"] == identity.fingerprint
+        if same and redo != "always":
+            return self, stored
+        if list(self.files.sizes()) == [PLAN]:  # it came to nothing: there is nothing to keep
+            self.files.delete([PLAN])
+            return self, None
+        assert self._beside is not None, "a successor has no successor"
+        successor = Stage(self._beside, self.name)
+        begun = successor.files.read_json(PLAN)
+        if begun is not None and begun["fingerprint"] == identity.fingerprint and begun.get("format") == FORMAT:
+            return successor, begun
+        if redo == "no":
             raise ConfigError(
                 f"{self.files.url} was made by another config:\n  "
                 + "\n  ".join(identity.differences(stored["identity"]))
                 + f"\nUse --redo {self.name} to make it again (and what follows from it), or another run=URL."
             )
-        self.files.tidy()
-        if stored is None:
-            body = {
-                "format": FORMAT,
-                "fingerprint": identity.fingerprint,
-                "identity": dataclasses.asdict(identity),
-                "shards": list(plan()),
-            }
-            self.files.create("plan.json", as_json(body))
-            stored = self.files.read_json("plan.json")
-            if stored is None or stored["fingerprint"] != identity.fingerprint:
-                raise StoreError(f"{self.files.url}/plan.json: another process began this stage with another config.")
-        return self._todo(stored["shards"], identity)
+        successor.erase()
+        return successor, None
 
     def _todo(self, shards: list[Shard], identity: Identity) -> Todo:
         manifest = self.manifest()
         sizes = self.files.sizes()
         if manifest is not None:
             if all(sizes.get(name) == entry[0] for name, entry in manifest.files.items()):
-                return Todo(state="Reused", shards=shards, missing=[], manifest=manifest)
-            self.files.delete(["manifest.json"])  # something was lost: only the damaged shards are done again
+                return Todo(state="Reused", shards=shards, missing=[], stage=self, manifest=manifest)
+            self.files.delete([MANIFEST])  # something was lost: only the damaged shards are done again
         commits = self.commits(sizes)
         done = {n for n, commit in commits.items() if commit["fingerprint"] == identity.fingerprint}
         state = "Resumed" if done or manifest else "Computed"
-        return Todo(state=state, shards=shards, missing=[s for s in shards if s["name"] not in done])
+        missing = [s for s in shards if s["name"] not in done]
+        return Todo(state=state, shards=shards, missing=missing, stage=self)
 
     def commits(self, sizes: dict[str, int] | None = None) -> dict[str, dict[str, Any]]:
         """The commit record of every shard whose files are as long as it says."""
@@ -238,7 +217,7 @@ class Stage:
         facts: dict[str, Any] | None = None,
         check: Callable[[int, dict[str, int]], None] | None = None,
     ) -> Manifest:
-        """Commit the manifest, once every shard is committed.
+        """Commit the manifest, once every shard is committed; a successor then takes its place.
 
         Args:
             todo: what :meth:`begin` returned.
@@ -246,14 +225,15 @@ class Stage:
             check: called with (rows, rejects by reason) before the commit; it may refuse by raising.
         """
         shards = todo.shards if shards is None else shards
-        commits = self.commits()
+        made = todo.stage
+        commits = made.commits()
         files: dict[str, list[Any]] = {}
         rows = 0
         rejects: dict[str, int] = {}
         for shard in shards:
             record = commits.get(shard["name"])
             if record is None or record["fingerprint"] != identity.fingerprint:
-                raise StoreError(f"{self.files.url}: shard {shard['name']} is not there. Run again: only it is redone.")
+                raise StoreError(f"{made.files.url}: shard {shard['name']} is not there. Run again: only it is redone.")
             files |= record["files"]
             rows += record["rows"]
             for reason, count in record["rejects"].items():
@@ -275,8 +255,10 @@ class Stage:
             files=dict(sorted(files.items())),
             facts=facts or {},
         )
-        self.files.create("manifest.json", as_json({"format": FORMAT, **dataclasses.asdict(manifest)}))
-        self.files.tidy()
+        made.files.create(MANIFEST, as_json({"format": FORMAT, **dataclasses.asdict(manifest)}))
+        made.files.tidy()
+        if made.files.url != self.files.url and self._beside is not None:
+            settle(self.files, self._beside)
         return manifest
 
     def _require_format(self, stored: dict[str, Any]) -> None:
@@ -299,9 +281,10 @@ class Stage:
     def erase(self) -> None:
         """Delete the stage: the manifest and commits first and the plan last, so that a kill leaves no lie."""
         names = self.files.sizes()
-        first = [n for n in ("manifest.json",) if n in names] + [n for n in names if n.startswith("commits/")]
-        rest = [n for n in names if n not in {*first, "plan.json"}]
-        self.files.delete([*first, *rest, "plan.json"])
+        records = [n for n in names if n.startswith("commits/")]
+        rest = [n for n in names if n not in {MANIFEST, *records, PLAN}]
+        for some in ([MANIFEST], records, rest, [PLAN]):
+            self.files.delete(some)
         self.files.tidy()
 
 
@@ -316,10 +299,3 @@ def _parsed(commit: bytes) -> dict[str, Any] | None:
         return json.loads(commit)
     except ValueError:
         return None
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        flat |= _flat(item, f"{prefix}{key}.") if isinstance(item, dict) else {f"{prefix}{key}": item}
-    return flat

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from siglino_core.config import Tracker
 from siglino_core.errors import ConfigError
 from siglino_core.store import Files
+from siglino_core.store.successor import FOLDER
 
 NAME = "metrics.jsonl"
 
@@ -94,7 +95,7 @@ class WandB:
             import wandb  # type: ignore[import-not-found]
         except ImportError as e:
             raise _missing(Tracker.WANDB) from e
-        name = files.url.rpartition("/")[0].rpartition("/")[2]
+        name = files.url.rpartition("/")[0].removesuffix(f"/{FOLDER}").rpartition("/")[2]
         self._run = wandb.init(name=name, id=_id(files), resume="allow")
 
     def __call__(self, step: int, numbers: dict[str, Any]) -> None:

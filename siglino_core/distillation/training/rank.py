@@ -44,7 +44,7 @@ from siglino_core.models.resolution import Resolution
 from siglino_core.models.routing import Loads, rebalance
 from siglino_core.models.size import forward_flops
 from siglino_core.networks import load_teacher, same_teacher
-from siglino_core.store import Run
+from siglino_core.store import Run, Stage
 from siglino_core.teachers.teacher import Teacher
 
 PEAK = {"NVIDIA A100": 312e12, "NVIDIA H100": 989e12, "NVIDIA H200": 989e12}  # dense bf16 FLOP/s
@@ -56,6 +56,7 @@ class Job:
 
     Attributes:
         config: of the whole run.
+        stage: the training's, where checkpoints and the curve go.
         fingerprint: of the training.
         shape: the student's.
         config_json: the same as checkpoints keep it; made once, since transformers takes every rank seconds to import.
@@ -66,6 +67,7 @@ class Job:
     """
 
     config: Config
+    stage: Stage
     fingerprint: str
     shape: SigLinoConfig
     config_json: dict[str, Any]
@@ -95,7 +97,7 @@ class _Rank:
         self.job, self.device, self.rank, self.world, self.tell = job, device, rank, world, tell
         self.config, self.train = job.config, job.config.train
         run = Run(job.config.run)
-        self.files = run.stage("train").files
+        self.files = job.stage.files
         group: Any = dist.new_group(backend="gloo") if world > 1 else None
         self.checkpoints = Checkpoints(
             self.files.sub("checkpoints"),

@@ -57,6 +57,7 @@ def job(config: Config, run: Run) -> Job:
     shape = student_config(config.train, cards)
     return Job(
         config=config,
+        stage=run.stage("train"),
         fingerprint="of a test",
         shape=shape,
         config_json=SigLinoHFConfig.of(shape, architectures=["SigLinoModel"]).to_diff_dict(),
