@@ -12,6 +12,7 @@ from pipelines.support.runtime import Progress, Result
 from siglino_core.config import Config, Runner, to_dict
 from siglino_core.errors import ConfigError
 from siglino_core.store import Run
+from siglino_core.store.lease import release_mine, require_free
 
 CurateStage = Literal["source", "embed", "cluster", "sample", "report"]  # spelt out: Prefect's forms list the choices
 DistillStage = Literal["targets", "train", "export"]
@@ -64,9 +65,11 @@ def begin(command: str, words: Sequence[str], config: Config, choices: Sequence[
 
     Raises:
         ConfigError: the encoder or a teacher is none.
-        StoreError: the distillation is asked for, and there is no sample.
+        StoreError: the distillation is asked for, and there is no sample; or another process makes one of the stages.
     """
-    require_specs(config, [choice.stage for choice in choices])
+    stages = [choice.stage for choice in choices]
+    require_specs(config, stages)
+    require_free(config.run.rstrip("/"), stages)
     if choices[0].stage in DISTILL:
         require_sample(config)
     experiment = next((w.partition("=")[2] for w in words if w.startswith("experiment=")), "")
@@ -102,6 +105,7 @@ def run_stages(choices: Sequence[Choice], config: Config, progress: Progress) ->
             progress(choice.stage, 1, 1, f"{result.state}\t{summary(result)}")
             done[choice.stage] = outcome(result)
     finally:
+        release_mine()
         leave_ray(config)
     return done
 

@@ -26,6 +26,7 @@ from pipelines.support.runtime import Progress  # noqa: E402
 from siglino_core.config import Config  # noqa: E402
 from siglino_core.errors import ConfigError, DataError, SiglinoError  # noqa: E402
 from siglino_core.store import Run  # noqa: E402
+from siglino_core.store.lease import release_mine  # noqa: E402
 
 _listeners: list[Progress] = []  # who is told of progress in this process: the CLI's display, or nobody
 
@@ -106,7 +107,10 @@ def _stage_task(name: str) -> Any:
     )
     def stage(config: Config, redo: str) -> State:
         progress = _tell if _listeners else logs.ProgressLog()
-        result = import_module(f"pipelines.{name}").run(config, Run(config.run), progress, redo=redo)
+        try:
+            result = import_module(f"pipelines.{name}").run(config, Run(config.run), progress, redo=redo)
+        finally:
+            release_mine()
         return Completed(name=result.state, message=summary(result), data=result)
 
     return stage

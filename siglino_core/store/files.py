@@ -213,13 +213,14 @@ class Files:
         self._each(one, names)
 
     def _each(self, do: Callable[[str], None], names: Iterable[str]) -> None:
-        if self.local is not None:
+        names = list(names)
+        if self.local is not None or len(names) < 2:
             for name in names:
                 do(name)
             return
         assert self._fs  # made once, before threads ask for it
         with ThreadPoolExecutor(REQUESTS) as pool:
-            for _ in pool.map(do, list(names)):
+            for _ in pool.map(do, names):
                 pass
 
     def tidy(self) -> None:

@@ -5,17 +5,20 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from siglino_core.errors import ConfigError, StoreError
 from siglino_core.hashing import fingerprint
 from siglino_core.store.files import UNFINISHED, Files
+from siglino_core.store.lease import Lease
+from siglino_core.store.lease import folder as lease_folder
 from siglino_core.store.records import FORMAT, Identity, Manifest, Shard
-from siglino_core.store.successor import FOLDER, MANIFEST, PLAN, generation, settle
+from siglino_core.store.successor import FOLDER, MANIFEST, PLAN, generation, is_settled, settle
 from siglino_core.store.writer import ShardWriter, as_json
 
+STAGES = ("source", "embed", "cluster", "sample", "report", "targets", "train", "export")
 DISTILL = ("targets", "train", "export")  # stages that `siglino distill` makes, not `siglino curate`
 
 
@@ -28,6 +31,7 @@ class Todo:
     missing: list[Shard]
     stage: "Stage"  # where it is made: the stage itself, or its successor beside it
     manifest: Manifest | None = None
+    lease: Lease | None = None
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -43,7 +47,7 @@ class Run:
         self.url = url.rstrip("/")
 
     def stage(self, name: str) -> "Stage":
-        return Stage(Files(f"{self.url}/{name}"), name, Files(f"{self.url}/{FOLDER}/{name}"))
+        return Stage(self, name)
 
     def about(self) -> dict[str, Any]:
         """What the last curation of this run said of itself (`curate.json`): experiment, command, config."""
@@ -62,17 +66,20 @@ class Run:
 
 
 class Stage:
-    """One stage's folder.
+    """One stage's folder: where it stands, or, ``beside`` that, where it is made anew."""
 
-    Args:
-        beside: the folder in which the stage is made anew; None: this is such a folder.
-    """
+    def __init__(self, run: Run, name: str, beside: bool = False) -> None:
+        self.run, self.name, self._beside = run, name, beside
+        self.files = Files(f"{run.url}/{FOLDER}/{name}" if beside else f"{run.url}/{name}")
 
-    def __init__(self, files: Files, name: str, beside: Files | None = None) -> None:
-        self.files, self.name, self._beside = files, name, beside
+    def __reduce__(self) -> tuple[type["Stage"], tuple[Run, str, bool]]:
+        return Stage, (self.run, self.name, self._beside)
 
-    def __reduce__(self) -> tuple[type["Stage"], tuple[Files, str, Files | None]]:
-        return Stage, (self.files, self.name, self._beside)
+    @property
+    def successor(self) -> "Stage":
+        """Where it is made anew."""
+        assert not self._beside, "a successor has none"
+        return Stage(self.run, self.name, True)
 
     def manifest(self) -> Manifest | None:
         """The manifest, or None while the stage is not done."""
@@ -99,8 +106,8 @@ class Stage:
         if manifest is None:
             command = "distill" if self.name in DISTILL else "curate"
             why = "is not finished"
-            if self._beside is not None and self._beside.exists(MANIFEST):
-                why = f"was being replaced by {self._beside.url}, which is whole"
+            if not self._beside and self.successor.files.exists(MANIFEST):
+                why = f"was being replaced by {self.successor.files.url}, which is whole"
             raise StoreError(f"{self.files.url} {why}: run `siglino {command} --from {self.name}` first.")
         return manifest
 
@@ -127,8 +134,29 @@ class Stage:
         Raises:
             ConfigError: storage holds this stage as made by another config, code version or input.
         """
-        if self._beside is not None:
-            settle(self.files, self._beside)
+        if redo != "always" and (reused := self._reused(identity)) is not None:
+            return reused
+        taken = Lease.take(lease_folder(self.run.url, self.name), self.files.url)
+        try:
+            todo = replace(self._begun(identity, plan, redo), lease=taken)
+        except BaseException:
+            taken.release()
+            raise
+        if todo.manifest is not None:
+            taken.release()
+        return todo
+
+    def _reused(self, identity: Identity) -> Todo | None:
+        """What there is to do if that is nothing: to see it takes no lease."""
+        manifest = self.manifest()
+        if manifest is None or manifest.fingerprint != identity.fingerprint or not is_settled(self.successor.files):
+            return None
+        if not _there(manifest, self.files.sizes()):
+            return None
+        return Todo(state="Reused", shards=self.shards(), missing=[], stage=self, manifest=manifest)
+
+    def _begun(self, identity: Identity, plan: Callable[[], Sequence[Shard]], redo: str) -> Todo:
+        settle(self.files, self.successor.files)
         place, stored = self._place(identity, redo)
         place.files.tidy()
         if stored is None:
@@ -158,8 +186,7 @@ class Stage:
         if list(self.files.sizes()) == [PLAN]:  # it came to nothing: there is nothing to keep
             self.files.delete([PLAN])
             return self, None
-        assert self._beside is not None, "a successor has no successor"
-        successor = Stage(self._beside, self.name)
+        successor = self.successor
         begun = successor.files.read_json(PLAN)
         if begun is not None and begun["fingerprint"] == identity.fingerprint and begun.get("format") == FORMAT:
             return successor, begun
@@ -176,7 +203,7 @@ class Stage:
         manifest = self.manifest()
         sizes = self.files.sizes()
         if manifest is not None:
-            if all(sizes.get(name) == entry[0] for name, entry in manifest.files.items()):
+            if _there(manifest, sizes):
                 return Todo(state="Reused", shards=shards, missing=[], stage=self, manifest=manifest)
             self.files.delete([MANIFEST])  # something was lost: only the damaged shards are done again
         commits = self.commits(sizes)
@@ -226,6 +253,9 @@ class Stage:
         """
         shards = todo.shards if shards is None else shards
         made = todo.stage
+        if todo.lease is not None:
+            todo.lease.require()
+        self._require_inputs(identity)
         commits = made.commits()
         files: dict[str, list[Any]] = {}
         rows = 0
@@ -257,9 +287,24 @@ class Stage:
         )
         made.files.create(MANIFEST, as_json({"format": FORMAT, **dataclasses.asdict(manifest)}))
         made.files.tidy()
-        if made.files.url != self.files.url and self._beside is not None:
-            settle(self.files, self._beside)
+        if made.files.url != self.files.url:
+            settle(self.files, made.files)
+        if todo.lease is not None:
+            todo.lease.release()
         return manifest
+
+    def _require_inputs(self, identity: Identity) -> None:
+        """Refuse to finish what was made while an input of the same run was made anew.
+
+        Raises:
+            StoreError: it was.
+        """
+        for name, digest in identity.inputs.items():
+            if name in STAGES and (now := self.run.stage(name).manifest()) is not None and now.digest != digest:
+                raise StoreError(
+                    f"{self.files.url}: {name} was made anew while this was made from it ({digest[:12]} then, "
+                    f"{now.digest[:12]} now). Run again with --redo {self.name}."
+                )
 
     def _require_format(self, stored: dict[str, Any]) -> None:
         """Refuse what an earlier version wrote.
@@ -291,6 +336,11 @@ class Stage:
 def of_kind(shards: Sequence[Shard], *kinds: str) -> list[Shard]:
     """The shards of some kinds, in their order."""
     return [shard for shard in shards if shard["kind"] in kinds]
+
+
+def _there(manifest: Manifest, sizes: dict[str, int]) -> bool:
+    """Whether every file is as long as the manifest says."""
+    return all(sizes.get(name) == entry[0] for name, entry in manifest.files.items())
 
 
 def _parsed(commit: bytes) -> dict[str, Any] | None:

@@ -28,7 +28,7 @@ def settle(home: Files, successor: Files) -> None:
     """
     with reported(home.url):
         if successor.local is not None:
-            _drop(successor.local.with_name(successor.local.name + REPLACED))
+            _drop(_replaced(successor.local))
         begun = successor.sizes()
         if not begun:
             return
@@ -38,6 +38,14 @@ def settle(home: Files, successor: Files) -> None:
             _exchange(home, successor)
         elif PLAN not in begun or ahead < 0 or (ahead == 0 and stands):
             _clear(successor)
+
+
+def is_settled(successor: Files) -> bool:
+    """Whether :func:`settle` would find nothing to do: there is nothing, or what is not whole."""
+    if successor.local is not None and _replaced(successor.local).exists():
+        return False
+    begun = successor.sizes()
+    return not begun or (PLAN in begun and MANIFEST not in begun)
 
 
 def generation(files: Files) -> int:
@@ -52,7 +60,7 @@ def _exchange(home: Files, successor: Files) -> None:
             home.local.parent.mkdir(parents=True, exist_ok=True)
             os.rename(successor.local, home.local)
         elif not _swapped(home.local, successor.local):
-            replaced = successor.local.with_name(successor.local.name + REPLACED)
+            replaced = _replaced(successor.local)
             os.rename(home.local, replaced)
             os.rename(successor.local, home.local)
             _drop(replaced)
@@ -74,13 +82,17 @@ def _exchange(home: Files, successor: Files) -> None:
 def _clear(successor: Files) -> None:
     """Delete it, the plan first: what is left after a kill is no stage."""
     if successor.local is not None:
-        replaced = successor.local.with_name(successor.local.name + REPLACED)
+        replaced = _replaced(successor.local)
         if successor.local.exists():
             os.rename(successor.local, replaced)
         _drop(replaced)
         return
     for names in ([PLAN], [MANIFEST], successor.sizes()):
         successor.delete(names)
+
+
+def _replaced(folder: Path) -> Path:
+    return folder.with_name(folder.name + REPLACED)
 
 
 def _drop(folder: Path) -> None:

@@ -35,7 +35,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
 
 def whole(files: Files) -> Manifest | None:
     """The manifest, if every file is there as it says."""
-    manifest = Stage(files, "embed").manifest()
+    manifest = Stage(Run(files.url.rpartition("/")[0]), "embed").manifest()
     if manifest is None:
         return None
     hashes = {n: hashlib.sha256(files.read(n)).hexdigest() for n in manifest.files if files.exists(n)}
@@ -213,8 +213,8 @@ def test_killed_while_a_begun_one_is_dropped_the_next_run_drops_the_rest(
 
         def some(files: Files, names: Any, left: list[int] = left) -> None:
             for name in names:
-                left[0] -= 1
-                if left[0] < 0:
+                left[0] -= "/.lease/" not in files.url
+                if left[0] < 0 and "/.lease/" not in files.url:
                     raise KeyboardInterrupt
                 with suppress(FileNotFoundError):
                     files.filesystem.rm_file(files.path(name))
