@@ -21,5 +21,9 @@ class StoreError(SiglinoError):
     """Storage did not do its part: missing, unreachable, refused, or full."""
 
 
+class DamagedError(StoreError):
+    """A record or a file holds other bytes than were written."""
+
+
 class WorkerError(SiglinoError):
     """A worker process or node died; what it had committed stays."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import json
 import os
 import shutil
 import uuid
@@ -16,6 +15,7 @@ import fsspec
 import pyarrow.parquet as pq
 
 from siglino_core.errors import StoreError
+from siglino_core.store.sealed import opened
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REQUESTS = 32  # to an object store at once
@@ -98,23 +98,19 @@ class Files:
         with reported(f"{self.url}/{name}"):
             return self._fs.cat_file(self.path(name))
 
-    def read_json(self, name: str) -> Any | None:
-        """The parsed file, or None if there is none.
+    def read_record(self, name: str) -> dict[str, Any] | None:
+        """A record (`siglino_core.store.sealed`), or None if there is none.
 
         Raises:
-            StoreError: the file is not JSON (it was not written by us, or the disk lost it).
+            DamagedError: it is not what was written.
         """
         try:
-            with reported(f"{self.url}/{name}"):
-                data = self._fs.cat_file(self.path(name))
+            data = self.read(name)
         except StoreError as e:
             if isinstance(e.__cause__, FileNotFoundError):
                 return None
             raise
-        try:
-            return json.loads(data)
-        except ValueError as e:
-            raise StoreError(f"{self.url}/{name} is damaged (not JSON). Delete it, then run again.") from e
+        return opened(data, f"{self.url}/{name}")
 
     def read_many(self, names: Sequence[str]) -> dict[str, bytes]:
         """The contents of many small files, fetched concurrently where the store allows."""

@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from siglino_core.errors import StoreError
+from siglino_core.errors import ConfigError, DamagedError, StoreError
 from siglino_core.store.files import Files
-from siglino_core.store.writer import as_json
+from siglino_core.store.sealed import sealed
 
 FOLDER = ".lease"
 BEAT = 10.0  # seconds between two signs of life
@@ -66,7 +66,7 @@ class Lease:
             if record is not None and _alive(files, number, record, what):
                 raise StoreError(_refusal(what, record))
             ours = _record()
-            if files.create(_name(number + 1), as_json(ours)):
+            if files.create(_name(number + 1), sealed(ours)):
                 break  # else another was faster: it is looked at in its turn
         files.delete([_name(n) for n in _numbers(files) if n <= number])
         lease = cls(files, what, number + 1, ours)
@@ -98,7 +98,7 @@ class Lease:
             try:
                 if max(_numbers(self._files), default=0) != self._number:
                     break
-                self._files.put(_name(self._number), as_json(self._record))
+                self._files.put(_name(self._number), sealed(self._record))
             except StoreError as e:
                 LOG.warning("%s: no sign of life could be given: %s", self._what, e)
         if not self._over.is_set():
@@ -147,11 +147,11 @@ def _last(files: Files) -> tuple[int, dict[str, Any] | None]:
         if number == 0:
             return 0, None
         try:
-            record = files.read_json(_name(number))
-        except StoreError:  # its owner was killed as it wrote, on a store without whole writes
-            return number, {}
+            record = files.read_record(_name(number))
+        except (DamagedError, ConfigError):
+            return number, {}  # it has an owner, whoever that is
         if record is not None:
-            return number, record if isinstance(record, dict) else {}
+            return number, record
 
 
 def _numbers(files: Files) -> list[int]:

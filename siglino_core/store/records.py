@@ -7,7 +7,6 @@ from typing import Any
 import siglino_core
 from siglino_core.hashing import fingerprint
 
-FORMAT = 2  # of run folders; those of another are refused
 Shard = dict[str, Any]  # {"name": ..., "kind": ..., and whatever its stage needs to do it}
 
 

@@ -1,7 +1,6 @@
 """Runs, stages and shards: what is done, what is missing, and whether it belongs together."""
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -9,14 +8,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from siglino_core.errors import ConfigError, StoreError
+from siglino_core.errors import ConfigError, DamagedError, StoreError
 from siglino_core.hashing import fingerprint
 from siglino_core.store.files import UNFINISHED, Files
 from siglino_core.store.lease import Lease
 from siglino_core.store.lease import folder as lease_folder
-from siglino_core.store.records import FORMAT, Identity, Manifest, Shard
+from siglino_core.store.records import Identity, Manifest, Shard
+from siglino_core.store.sealed import opened, sealed
 from siglino_core.store.successor import FOLDER, MANIFEST, PLAN, generation, is_settled, settle
-from siglino_core.store.writer import ShardWriter, as_json
+from siglino_core.store.writer import ShardWriter
 
 STAGES = ("source", "embed", "cluster", "sample", "report", "targets", "train", "export")
 DISTILL = ("targets", "train", "export")  # stages that `siglino distill` makes, not `siglino curate`
@@ -51,12 +51,12 @@ class Run:
 
     def about(self) -> dict[str, Any]:
         """What the last curation of this run said of itself (`curate.json`): experiment, command, config."""
-        return Files(self.url).read_json("curate.json") or {}
+        return Files(self.url).read_record("curate.json") or {}
 
     def note(self, about: dict[str, Any], name: str = "curate") -> None:
         """Write down what this invocation is, in `NAME.json`: `curate` or `distill`."""
         files = Files(self.url)
-        files.put(f"{name}.json", as_json(about))
+        files.put(f"{name}.json", sealed(about))
         if files.local is not None:
             with suppress(OSError):  # not empty: another invocation is writing its own
                 (files.local / UNFINISHED).rmdir()
@@ -83,10 +83,9 @@ class Stage:
 
     def manifest(self) -> Manifest | None:
         """The manifest, or None while the stage is not done."""
-        stored = self.files.read_json(MANIFEST)
+        stored = self.files.read_record(MANIFEST)
         if stored is None:
             return None
-        self._require_format(stored)
         known = {f.name for f in dataclasses.fields(Manifest)}
         required = {f.name for f in dataclasses.fields(Manifest) if f.default_factory is dataclasses.MISSING}
         if lacking := required - {"software"} - stored.keys():
@@ -117,10 +116,9 @@ class Stage:
         Args:
             kinds: those that are wanted; all, if none is named.
         """
-        plan = self.files.read_json(PLAN)
+        plan = self.files.read_record(PLAN)
         if not plan:
             return []
-        self._require_format(plan)
         return of_kind(plan["shards"], *kinds) if kinds else plan["shards"]
 
     def begin(self, identity: Identity, plan: Callable[[], Sequence[Shard]], *, redo: str = "no") -> Todo:
@@ -148,12 +146,15 @@ class Stage:
 
     def _reused(self, identity: Identity) -> Todo | None:
         """What there is to do if that is nothing: to see it takes no lease."""
-        manifest = self.manifest()
+        try:
+            manifest, shards = self.manifest(), self.shards()
+        except (DamagedError, ConfigError):
+            return None
         if manifest is None or manifest.fingerprint != identity.fingerprint or not is_settled(self.successor.files):
             return None
         if not _there(manifest, self.files.sizes()):
             return None
-        return Todo(state="Reused", shards=self.shards(), missing=[], stage=self, manifest=manifest)
+        return Todo(state="Reused", shards=shards, missing=[], stage=self, manifest=manifest)
 
     def _begun(self, identity: Identity, plan: Callable[[], Sequence[Shard]], redo: str) -> Todo:
         settle(self.files, self.successor.files)
@@ -161,36 +162,37 @@ class Stage:
         place.files.tidy()
         if stored is None:
             body = {
-                "format": FORMAT,
                 "generation": generation(self.files) + 1,
                 "fingerprint": identity.fingerprint,
                 "identity": dataclasses.asdict(identity),
                 "shards": list(plan()),
             }
-            place.files.create(PLAN, as_json(body))
-            stored = place.files.read_json(PLAN)
+            place.files.create(PLAN, sealed(body))
+            stored = place.files.read_record(PLAN)
             if stored is None or stored["fingerprint"] != identity.fingerprint:
                 raise StoreError(f"{place.files.url}/{PLAN}: another process began this stage with another config.")
         return place._todo(stored["shards"], identity)
 
     def _place(self, identity: Identity, redo: str) -> tuple["Stage", dict[str, Any] | None]:
         """Where the stage is made, and the plan that lies there, if it is one of ``identity``."""
-        stored = self.files.read_json(PLAN)
-        if stored is None:
-            return self, None
-        if redo == "no":
-            self._require_format(stored)
-        same = stored["fingerprint"] == identity.fingerprint
-        if same and redo != "always":
+        try:
+            stored = self.files.read_record(PLAN)
+        except (DamagedError, ConfigError):  # an earlier version's
+            if redo == "no":
+                raise
+            stored = None
+        same = stored is not None and stored["fingerprint"] == identity.fingerprint
+        if redo != "always" and same:
             return self, stored
-        if list(self.files.sizes()) == [PLAN]:  # it came to nothing: there is nothing to keep
+        if set(self.files.sizes()) <= {PLAN}:  # it came to nothing: there is nothing to keep
             self.files.delete([PLAN])
             return self, None
         successor = self.successor
-        begun = successor.files.read_json(PLAN)
-        if begun is not None and begun["fingerprint"] == identity.fingerprint and begun.get("format") == FORMAT:
+        successor.drop_damaged()
+        begun = successor.files.read_record(PLAN)
+        if begun is not None and begun["fingerprint"] == identity.fingerprint:
             return successor, begun
-        if redo == "no":
+        if redo == "no" and stored is not None:
             raise ConfigError(
                 f"{self.files.url} was made by another config:\n  "
                 + "\n  ".join(identity.differences(stored["identity"]))
@@ -198,6 +200,14 @@ class Stage:
             )
         successor.erase()
         return successor, None
+
+    def drop_damaged(self) -> None:
+        """Delete a damaged manifest or plan: the next run writes it again, from what is committed."""
+        for name in (MANIFEST, PLAN):
+            try:
+                self.files.read_record(name)
+            except DamagedError:
+                self.files.delete([name])
 
     def _todo(self, shards: list[Shard], identity: Identity) -> Todo:
         manifest = self.manifest()
@@ -218,14 +228,14 @@ class Stage:
         texts = self.files.read_many([n for n in sizes if n.startswith("commits/")])
         return {
             record["shard"]: record
-            for record in map(_parsed, texts.values())
+            for record in map(_opened, texts.values())
             if record and all(sizes.get(name) == entry[0] for name, entry in record["files"].items())
         }
 
     def records(self, shards: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The commit records of shards that are known to be done, in the order asked for."""
         texts = self.files.read_many([f"commits/{shard}.json" for shard in shards])
-        return {shard: json.loads(texts[f"commits/{shard}.json"]) for shard in shards}
+        return {shard: opened(texts[n := f"commits/{shard}.json"], f"{self.files.url}/{n}") for shard in shards}
 
     def writer(self, shard: str, identity_fingerprint: str, *, worked: float = 0.0) -> "ShardWriter":
         """What writes and commits a shard. Get it when the work begins: it keeps the time.
@@ -285,7 +295,7 @@ class Stage:
             files=dict(sorted(files.items())),
             facts=facts or {},
         )
-        made.files.create(MANIFEST, as_json({"format": FORMAT, **dataclasses.asdict(manifest)}))
+        made.files.create(MANIFEST, sealed(dataclasses.asdict(manifest)))
         made.files.tidy()
         if made.files.url != self.files.url:
             settle(self.files, made.files)
@@ -305,18 +315,6 @@ class Stage:
                     f"{self.files.url}: {name} was made anew while this was made from it ({digest[:12]} then, "
                     f"{now.digest[:12]} now). Run again with --redo {self.name}."
                 )
-
-    def _require_format(self, stored: dict[str, Any]) -> None:
-        """Refuse what an earlier version wrote.
-
-        Raises:
-            ConfigError: it did.
-        """
-        if stored.get("format") != FORMAT:
-            raise ConfigError(
-                f"{self.files.url} was made by an earlier version of this software, whose run folders this version "
-                f"does not read. Use another run=URL, or --redo {self.name} to make it again."
-            )
 
     def sweep(self, *prefixes: str) -> None:
         """Drop what only the work itself needed, once the manifest stands. Safe to repeat."""
@@ -343,9 +341,9 @@ def _there(manifest: Manifest, sizes: dict[str, int]) -> bool:
     return all(sizes.get(name) == entry[0] for name, entry in manifest.files.items())
 
 
-def _parsed(commit: bytes) -> dict[str, Any] | None:
-    """A commit record; None if the disk lost a part of it, so that its shard is done again."""
+def _opened(commit: bytes) -> dict[str, Any] | None:
+    """A commit record; None if it is damaged, so that its shard is done again."""
     try:
-        return json.loads(commit)
-    except ValueError:
+        return opened(commit, "")
+    except (DamagedError, ConfigError):
         return None

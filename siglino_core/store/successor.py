@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from siglino_core.errors import StoreError
+from siglino_core.errors import ConfigError, DamagedError, StoreError
 from siglino_core.store.files import Files, reported
 
 FOLDER = ".redo"
@@ -49,8 +49,13 @@ def is_settled(successor: Files) -> bool:
 
 
 def generation(files: Files) -> int:
-    """How many times a stage was made anew before this; -1: there is none."""
-    plan = files.read_json(PLAN)
+    """How many times a stage was made anew before this; -1: there is no plan. A damaged one comes after all others."""
+    try:
+        plan = files.read_record(PLAN)
+    except DamagedError:
+        return 1 << 62
+    except ConfigError:  # an earlier version's, which knew none
+        return 0
     return -1 if plan is None else int(plan.get("generation", 0))
 
 

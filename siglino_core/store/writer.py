@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import shutil
 import tempfile
 import time
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from siglino_core.store.files import UNFINISHED, Files, reported
+from siglino_core.store.sealed import sealed
 
 
 class ShardWriter:
@@ -112,7 +112,7 @@ class ShardWriter:
             "facts": facts or {},
             "seconds": round(time.monotonic() - self._started, 3),
         }
-        self._files.put(f"commits/{self._shard}.json", as_json(record))
+        self._files.put(f"commits/{self._shard}.json", sealed(record))
         return record
 
 
@@ -122,8 +122,3 @@ def _leaves(schema: pa.Schema) -> list[str]:
     pq.write_metadata(schema, sink)
     stored = pq.read_metadata(io.BytesIO(sink.getvalue())).schema
     return [stored.column(i).path for i in range(len(stored))]
-
-
-def as_json(value: object) -> bytes:
-    """As every record of a stage is written: its keys in order, so that equal records are equal bytes."""
-    return json.dumps(value, indent=1, sort_keys=True, default=str).encode()

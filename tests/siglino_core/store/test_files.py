@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from siglino_core.errors import StoreError
+from siglino_core.errors import DamagedError, StoreError
 from siglino_core.store import Files
 from siglino_core.store.files import UNFINISHED, is_local, reported
+from siglino_core.store.sealed import sealed
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -29,13 +30,13 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> Files:
 def operations(files: Files) -> None:
     """What a stage asks of storage, on any store."""
     assert files.sizes() == {}
-    assert files.read_json("a.json") is None
+    assert files.read_record("a.json") is None
     assert not files.exists("a.json")
     with pytest.raises(StoreError, match=r"a\.json: no such file"):
         files.read("a.json")
-    files.put("a.json", b'{"x": 1}')
+    files.put("a.json", sealed({"x": 1}))
     files.put("deep/er/b", b"12345")
-    assert files.read_json("a.json") == {"x": 1}
+    assert files.read_record("a.json") == {"x": 1}
     files.put("a.json", b'{"x": 22}')
     assert files.read("a.json") == b'{"x": 22}'
     assert files.exists("a.json")
@@ -53,8 +54,8 @@ def operations(files: Files) -> None:
         assert f.read() == b"45"
     assert pickle.loads(pickle.dumps(files)).sizes() == files.sizes()
     files.put("bad.json", b"{")
-    with pytest.raises(StoreError, match=r"bad\.json is damaged \(not JSON\)\. Delete it"):
-        files.read_json("bad.json")
+    with pytest.raises(DamagedError, match=r"bad\.json is damaged: it is no record\. `siglino verify"):
+        files.read_record("bad.json")
     files.delete(["a.json", "not there", "bad.json", "c"])
     files.tidy()
     assert files.sizes() == {"deep/er/b": 5}

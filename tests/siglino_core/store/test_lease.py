@@ -16,7 +16,7 @@ import pytest
 from siglino_core.errors import ConfigError, StoreError
 from siglino_core.store import Identity, Run, lease
 from siglino_core.store.lease import Lease, folder, release_mine, require_free
-from siglino_core.store.writer import as_json
+from siglino_core.store.sealed import sealed
 from tests.siglino_core.store.test_stage import finished, identity, shards, write
 
 HOLD = """
@@ -105,7 +105,7 @@ def test_of_six_that_ask_at_once_one_takes_it(tmp_path: Path, before: str) -> No
     context = multiprocessing.get_context("fork")
     files = folder(str(tmp_path), "embed")
     if before == "a dead one":
-        files.put("00000007.json", as_json({**lease._record(), "pid": 2**22 + 5}))
+        files.put("00000007.json", sealed({**lease._record(), "pid": 2**22 + 5}))
     gate, out = context.Barrier(6), context.Queue()
     children = [context.Process(target=race, args=(str(tmp_path), gate, out)) for _ in range(6)]
     for child in children:
@@ -117,7 +117,7 @@ def test_of_six_that_ask_at_once_one_takes_it(tmp_path: Path, before: str) -> No
 
 
 def elsewhere(**other: Any) -> bytes:
-    return as_json({**lease._record(), "machine": "another", "host": "node7", **other})
+    return sealed({**lease._record(), "machine": "another", "host": "node7", **other})
 
 
 @pytest.mark.usefixtures("quick")

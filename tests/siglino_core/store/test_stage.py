@@ -1,7 +1,6 @@
 """Stages: what is done is what storage says, it belongs to one identity, and only what is lost is done again."""
 
 import dataclasses
-import json
 import multiprocessing
 import os
 import pickle
@@ -20,6 +19,7 @@ import pytest
 from siglino_core.errors import ConfigError, DataError, StoreError
 from siglino_core.store import Identity, Manifest, Run, Stage
 from siglino_core.store.files import UNFINISHED
+from siglino_core.store.sealed import as_json, opened, sealed
 
 SCHEMA = pa.schema([("x", pa.int64())])
 
@@ -311,7 +311,8 @@ def test_of_two_configs_that_begin_together_one_wins(tmp_path: Path) -> None:
         found = dict(out.get(timeout=30) for _ in children)
         for child in children:
             child.join()
-        stored = json.loads((tmp_path / str(i) / "embed/plan.json").read_text())["identity"]["config"]["size"]
+        plan = opened((tmp_path / str(i) / "embed/plan.json").read_bytes(), "")
+        stored = plan["identity"]["config"]["size"]
         assert found[stored] == 3
         assert found[3 - stored] in ("ConfigError", "StoreError")
 
@@ -320,14 +321,14 @@ def test_a_manifest_of_another_version(tmp_path: Path) -> None:
     stage = Run(str(tmp_path)).stage("embed")
     finished(stage)
     path = tmp_path / "embed/manifest.json"
-    found = json.loads(path.read_text())
-    path.write_text(json.dumps({**found, "of_the_future": 1}))
+    found = opened(path.read_bytes(), "")
+    path.write_bytes(sealed({**found, "of_the_future": 1}))
     assert stage.require().digest == found["digest"]
     del found["software"], found["facts"]  # which have defaults
-    path.write_text(json.dumps(found))
+    path.write_bytes(sealed(found))
     assert stage.require().facts == {}
     del found["digest"], found["wall_seconds"]
-    path.write_text(json.dumps(found))
+    path.write_bytes(sealed(found))
     with pytest.raises(StoreError) as caught:
         stage.require()
     assert "manifest.json lacks digest, wall_seconds: another version of this software wrote it" in str(caught.value)
@@ -378,14 +379,19 @@ def test_images_and_plain_columns_are_stored_as_they_are(run: Run) -> None:
     }
 
 
-def test_a_run_of_an_earlier_version_is_refused_in_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("was", [{}, {"format": 2}])
+def test_a_run_of_an_earlier_version_is_refused_in_one_sentence(tmp_path: Path, was: dict[str, int]) -> None:
     stage = Run(str(tmp_path)).stage("embed")
     finished(stage)
     for name in ("plan.json", "manifest.json"):
         path = tmp_path / "embed" / name
-        path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "format"}))
-    says = r"embed was made by an earlier version of this software, .* --redo embed to make it again.$"
+        path.write_bytes(as_json({**opened(path.read_bytes(), ""), **was}))
+    says = r"json was made by an earlier version of this software, .* --redo the stage to make it again.$"
     for ask in (stage.manifest, stage.require, stage.shards, lambda: stage.begin(identity(), shards)):
         with pytest.raises(ConfigError, match=says):
             ask()
-    assert stage.begin(identity(), shards, redo="always").state == "Computed"
+    todo = stage.begin(identity(), shards, redo="stale")
+    assert (todo.state, len(todo.missing)) == ("Computed", 3)
+    for shard in todo.missing:
+        write(todo.stage, shard)
+    assert stage.finish(identity(), todo) == stage.require()
