@@ -298,6 +298,7 @@ def begin(url: str, size: int, gate: Any, out: Any) -> None:
         out.put((size, len(Run(url).stage("embed").begin(identity(size=size), shards).missing)))
     except (ConfigError, StoreError) as e:
         out.put((size, type(e).__name__))
+    gate.wait()  # who won is still there when the other is judged
 
 
 def test_of_two_configs_that_begin_together_one_wins(tmp_path: Path) -> None:
