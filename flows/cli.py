@@ -1,4 +1,4 @@
-"""The command `siglino`: plan, curate, distill, run, inspect, report, export, pca, doctor, config."""
+"""The command `siglino`: plan, curate, distill, run, inspect, verify, report, export, pca, doctor, config."""
 
 import argparse
 import os
@@ -88,6 +88,10 @@ def _parser() -> argparse.ArgumentParser:
         )
     inspect = command("inspect", "Show a run's stages, rejects, sample, balance and clusters.", settings=False)
     inspect.add_argument("run", help="folder or URL of the run")
+    verify = command("verify", "Check every file of a run against what was written.", settings=False)
+    verify.add_argument("run", help="folder or URL of the run")
+    verify.add_argument("stage", nargs="?", metavar="STAGE", help="this stage alone")
+    verify.add_argument("--mend", action="store_true", help="make again what is damaged, and nothing else")
     report = command("report", "Draw the HTML report of a finished sample again.")
     report.set_defaults(from_stage=None, only="report", redo=["report"])
     export = command("export", "Write a student's weights as others take them, with config and card.", settings=False)
@@ -196,6 +200,27 @@ def _inspect(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _verify(arguments: argparse.Namespace, console: Console) -> int:
+    from flows.display import Display
+    from flows.verify import mend, verify
+    from siglino_core.store import Run
+
+    settings.apply()
+    run = Run(arguments.run)
+    found = verify(run, arguments.stage, console)
+    bad = [v.name for v in found if not v.good]
+    if bad and arguments.mend:
+        with Display([name for name in bad if name != "notes"], console) as display:
+            mend(run, found, display)
+        console.print()
+        bad = [v.name for v in verify(run, arguments.stage, console) if not v.good]
+    if bad:
+        console.print(f"\nDamaged: {', '.join(bad)}.", highlight=False)
+    else:
+        console.print("\nEverything is what was written.", highlight=False)
+    return 1 if bad else 0
+
+
 def _doctor(arguments: argparse.Namespace, console: Console) -> int:
     from flows.config import compose_config
     from flows.doctor import doctor
@@ -247,6 +272,7 @@ COMMANDS = {
     "distill": partial(_make, "distill"),
     "run": partial(_make, "run"),
     "inspect": _inspect,
+    "verify": _verify,
     "report": partial(_make, "curate"),
     "export": _export,
     "doctor": _doctor,

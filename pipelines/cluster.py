@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import torch
 
 from pipelines.support import price
+from pipelines.support.inputs import check
 from pipelines.support.points import gather
 from pipelines.support.runtime import Estimate, Progress, Result, map_shards, silent
 from pipelines.support.work import Work
@@ -30,7 +31,7 @@ from siglino_core.curation.clustering.points import mean_of, prepare
 from siglino_core.device import choose, single_thread
 from siglino_core.errors import DataError
 from siglino_core.hashing import id_bits, key_of, uniform
-from siglino_core.store import Identity, Run, Shard, Stage, of_kind
+from siglino_core.store import Identity, Run, Shard, Stage, Todo, of_kind
 from siglino_core.store.vectors import from_column, to_column
 
 VERSION = 1
@@ -72,14 +73,15 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     if todo.manifest is not None:
         stage.sweep(SCRATCH)
         return Result(state=todo.state, manifest=todo.manifest)
+    check(config.runtime, embed, lambda name: not name.startswith("rejects/"))
     if todo.stage.files.sizes(SCRATCH):
         todo = replace(todo, state="Resumed")
 
     began = time.monotonic()
     work = ClusterWork(run=run, stage=todo.stage, fingerprint=identity.fingerprint, config=config, blocks=blocks)
     work = replace(work, center=_center(work))
-    levels: list[State] = []
-    for level in range(1, len(config.cluster.num_clusters) + 1):
+    levels = _committed_levels(work, todo)
+    for level in range(len(levels) + 1, len(config.cluster.num_clusters) + 1):
         levels.append(_fit_level(work, level, levels[-1] if levels else None, progress))
     parents = [_parents(levels[i], levels[i + 1]) for i in range(len(levels) - 1)]
     fitted = time.monotonic() - began
@@ -122,6 +124,20 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
         device_hours=hours,
         note="exact assignment: 2 x points x centroids x width a pass",
     )
+
+
+def _committed_levels(work: ClusterWork, todo: Todo) -> list[State]:
+    """Every level as a finished stage holds it, if it lost other files alone; the steps are written down as done."""
+    if todo.before is None or any(shard["kind"] == "centroids" for shard in todo.missing):
+        return []
+    levels: list[State] = []
+    for level in range(1, len(work.config.cluster.num_clusters) + 1):
+        with work.stage.files.parquet(f"centroids_{level}/part-00000.parquet") as file:
+            centroids = from_column(file.read(columns=["centroid"])["centroid"]).copy()
+        state = State(centroids=centroids, log=todo.before.facts["steps"][f"level_{level}"], done=True)
+        _write_state(work, level, state)
+        levels.append(state)
+    return levels
 
 
 def _center(work: ClusterWork) -> np.ndarray | None:

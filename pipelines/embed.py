@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.support import price
+from pipelines.support.inputs import check
 from pipelines.support.networks import as_finished
 from pipelines.support.runtime import (
     RETRIES,
@@ -76,6 +77,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     if todo.manifest is not None:
         return Result(state=todo.state, manifest=todo.manifest)
     card = card or describe(Spec.of(config.embed))
+    check(config.runtime, source)
     device = computing_device(stage, config.runtime, config.embed.precision, precision)
     done = todo.done
     progress("embed", done, len(todo.shards), device.reason)

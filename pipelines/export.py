@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from pipelines.support import price
+from pipelines.support.inputs import check
 from pipelines.support.runtime import Estimate, Progress, Result, silent
 from pipelines.support.work import Work
 from siglino_core.config import Config
@@ -37,6 +38,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         return Result(state=todo.state, manifest=todo.manifest)
     if todo.missing:
         progress("export", 0, 1, "writing the student")
+        check(config.runtime, train, lambda name: name.startswith(f"{FOLDER}/"))
         _write(Work(run=run, stage=todo.stage, fingerprint=identity.fingerprint, config=config), manifest, bound)
     facts = todo.stage.records([SHARD])[SHARD]["facts"]
     return Result(state=todo.state, manifest=stage.finish(identity, todo, facts=facts))

@@ -3,12 +3,14 @@
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from pipelines.support import price
+from pipelines.support.inputs import check
 from pipelines.support.runtime import Estimate, Progress, Result, silent
 from pipelines.support.summary import duckdb_line, summarise
 from siglino_core.config import Config, ReportConfig, shaping
@@ -73,6 +75,13 @@ class _Seen:
         names = [s["name"] for s in run.stage("source").shards("part")]
         order = np.argsort(uniform(key_of(config.seed, "report"), np.arange(len(names), dtype=np.uint64)))
         self.shards = sorted(names[i] for i in order[:LOOKED_AT])
+        read = {*self.shards, *names[:LOOKED_AT]}  # their images, and their rejects
+
+        def is_read(name: str) -> bool:
+            return PurePosixPath(name).stem in read or name.startswith("clusters/")
+
+        for stage in ("source", "embed", "sample"):
+            check(config.runtime, run.stage(stage), is_read)
         tables = [self._read(i, name) for i, name in enumerate(self.shards)]
         self.table = pa.concat_tables(tables)
         self.images: dict[int, dict[str, Any]] = {}

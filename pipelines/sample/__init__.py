@@ -15,6 +15,7 @@ from pipelines.sample.cells import SEEDS, coverage, exchange, near_duplicates, p
 from pipelines.sample.layout import Layout, SampleWork
 from pipelines.sample.write import write_group
 from pipelines.support import price
+from pipelines.support.inputs import check
 from pipelines.support.runtime import Estimate, Progress, Result, map_shards, silent
 from pipelines.support.summary import summarise
 from siglino_core import schema
@@ -27,6 +28,7 @@ from siglino_core.store import Identity, Run, Shard, Todo, of_kind
 
 VERSION = 2
 SCRATCH = ("exchange", "decisions", "coverage", "picks")
+CARD = "images/README.md"
 ARTIFACT = ("clusters", "part")  # kinds of shards that stay; the others are swept
 
 
@@ -46,6 +48,8 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     if todo.manifest is not None:
         stage.sweep(*SCRATCH)
         return Result(state=todo.state, manifest=todo.manifest)
+    for name in identity.inputs:
+        check(config.runtime, run.stage(name), lambda name: not name.startswith("rejects/"))
     center = cluster.facts["center"]
     work = SampleWork(
         run=run,
@@ -59,8 +63,9 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         _phases(work, todo, progress)
     facts = _facts(work, todo.shards)
     card = dataset_card(summarise(config, run, todo.stage, facts), config)
-    todo.stage.files.put("images/README.md", card.encode())  # tells paths and times, so it is no part of the digest
-    manifest = stage.finish(identity, todo, shards=of_kind(todo.shards, *ARTIFACT), facts=facts)
+    todo.stage.files.put(CARD, card.encode())
+    shards = of_kind(todo.shards, *ARTIFACT)
+    manifest = stage.finish(identity, todo, shards=shards, facts=facts, extras=[CARD])
     stage.sweep(*SCRATCH)
     return Result(state=todo.state, manifest=manifest)
 

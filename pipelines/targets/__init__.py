@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from pipelines.support.inputs import check
 from pipelines.support.networks import as_finished
 from pipelines.support.runtime import Progress, Result, computing_device, map_shards, precision_of, silent
 from pipelines.targets.layout import plan_units
@@ -48,6 +49,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         stage.sweep(SCRATCH)
         return Result(state=todo.state, manifest=todo.manifest)
     cards = cards or _cards(config.targets.teachers)
+    check(config.runtime, sample, lambda name: name.startswith(("images/", "index/")))
     device = computing_device(stage, config.runtime, config.targets.precision, precision)
     work = TargetsWork(
         run=run,

@@ -5,13 +5,15 @@ in the end the student's weights and the loss of every curation cluster. What is
 checkpoint has not done.
 """
 
+from pipelines.support.inputs import check
 from pipelines.support.runtime import Progress, Result, computing_device, precision_of, silent
 from pipelines.support.work import Work
-from pipelines.train.artifact import STUDENT, checkpoints_of, commit
+from pipelines.train.artifact import STUDENT, checkpoints_of, commit, extras
 from pipelines.train.job import identity_of, job_of, require_same_targets
 from pipelines.train.on_ray import SCRATCH, train_on_ray
 from pipelines.train.price import plan
 from siglino_core.config import Config, Runner
+from siglino_core.distillation.training.mixture import runs_of
 from siglino_core.distillation.training.rank import run_rank
 from siglino_core.errors import ConfigError
 from siglino_core.store import Run
@@ -30,6 +32,9 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     if todo.manifest is not None:
         return Result(state=todo.state, manifest=todo.manifest)
     device = computing_device(stage, config.runtime, config.train.precision, precision)
+    for url in runs_of(config):
+        check(config.runtime, Run(url).stage("sample"), lambda name: name.startswith(("images/", "index/")))
+    check(config.runtime, run.stage("targets"))
     progress("train", 0, steps, device.reason)
     work = Work(run=run, stage=todo.stage, fingerprint=identity.fingerprint, config=config)
     job = job_of(work, sample, targets)
@@ -45,6 +50,6 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         else:
             run_rank(job, device, tell=lambda step, steps, note: progress("train", step, steps, note))
     facts = commit(work, job, device)
-    manifest = stage.finish(identity, todo, facts=facts)
+    manifest = stage.finish(identity, todo, facts=facts, extras=extras(work))
     stage.sweep(SCRATCH)
     return Result(state=state, manifest=manifest)

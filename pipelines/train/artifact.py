@@ -62,6 +62,12 @@ def commit(work: Work, job: Job, device: Device) -> dict[str, Any]:
     }
 
 
+def extras(work: Work) -> list[str]:
+    """What a training leaves beside its artifact: the curve and the checkpoints."""
+    names = work.stage.files.sizes()
+    return [n for n in names if n == metrics.NAME or n.startswith("checkpoints/")]
+
+
 def _medians(lines: list[dict[str, Any]]) -> dict[str, float]:
     """What a step was like; nothing if the curve was lost."""
     names = ("tokens_per_second", "data_wait", "padding") if lines else ()

@@ -24,3 +24,10 @@ class RuntimeConfig:
     workers: int = setting(0, "parallel workers; 0: one per CPU, or per GPU", ge=0, shapes=False)
     cpus: int = setting(0, "CPUs that a local Ray may use; 0: all", ge=0, shapes=False)
     device: str = setting("auto", "auto, cpu, cuda or mps", shapes=False)
+    check_inputs: float = setting(
+        1.0,
+        "share of the files that a stage is about to read whose SHA-256 is checked first, once an invocation; 0: none",
+        ge=0,
+        le=1,
+        shapes=False,
+    )

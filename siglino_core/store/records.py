@@ -53,6 +53,7 @@ class Manifest:
     finished: str  # UTC
     files: dict[str, list[Any]]
     facts: dict[str, Any] = field(default_factory=dict)
+    extras: dict[str, list[Any]] = field(default_factory=dict)  # files that are no part of the digest, like ``files``
     software: str = f"siglino {siglino_core.__version__}"
 
 

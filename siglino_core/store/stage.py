@@ -11,6 +11,7 @@ from typing import Any
 from siglino_core.errors import ConfigError, DamagedError, StoreError
 from siglino_core.hashing import fingerprint
 from siglino_core.store.files import UNFINISHED, Files
+from siglino_core.store.intact import entry
 from siglino_core.store.lease import Lease
 from siglino_core.store.lease import folder as lease_folder
 from siglino_core.store.records import Identity, Manifest, Shard
@@ -31,6 +32,7 @@ class Todo:
     missing: list[Shard]
     stage: "Stage"  # where it is made: the stage itself, or its successor beside it
     manifest: Manifest | None = None
+    before: Manifest | None = None  # of the artifact that was whole until files of it were lost
     lease: Lease | None = None
     began: float = field(default_factory=time.monotonic)
 
@@ -220,16 +222,16 @@ class Stage:
         done = {n for n, commit in commits.items() if commit["fingerprint"] == identity.fingerprint}
         state = "Resumed" if done or manifest else "Computed"
         missing = [s for s in shards if s["name"] not in done]
-        return Todo(state=state, shards=shards, missing=missing, stage=self)
+        return Todo(state=state, shards=shards, missing=missing, stage=self, before=manifest)
 
-    def commits(self, sizes: dict[str, int] | None = None) -> dict[str, dict[str, Any]]:
-        """The commit record of every shard whose files are as long as it says."""
+    def commits(self, sizes: dict[str, int] | None = None, *, whole: bool = True) -> dict[str, dict[str, Any]]:
+        """The commit record of every shard whose files are as long as it says; not ``whole``: of every shard."""
         sizes = self.files.sizes() if sizes is None else sizes
         texts = self.files.read_many([n for n in sizes if n.startswith("commits/")])
         return {
             record["shard"]: record
             for record in map(_opened, texts.values())
-            if record and all(sizes.get(name) == entry[0] for name, entry in record["files"].items())
+            if record and (not whole or all(sizes.get(n) == e[0] for n, e in record["files"].items()))
         }
 
     def records(self, shards: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -252,6 +254,7 @@ class Stage:
         *,
         shards: Sequence[Shard] | None = None,
         facts: dict[str, Any] | None = None,
+        extras: Sequence[str] = (),
         check: Callable[[int, dict[str, int]], None] | None = None,
     ) -> Manifest:
         """Commit the manifest, once every shard is committed; a successor then takes its place.
@@ -259,6 +262,7 @@ class Stage:
         Args:
             todo: what :meth:`begin` returned.
             shards: those that make up the artifact, if not all that were planned; the work on all counts as its work.
+            extras: files that tell times or paths, and are no part of the digest.
             check: called with (rows, rejects by reason) before the commit; it may refuse by raising.
         """
         shards = todo.shards if shards is None else shards
@@ -294,6 +298,7 @@ class Stage:
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             files=dict(sorted(files.items())),
             facts=facts or {},
+            extras={name: entry(made.files, name) for name in extras},
         )
         made.files.create(MANIFEST, sealed(dataclasses.asdict(manifest)))
         made.files.tidy()

@@ -1,0 +1,168 @@
+"""`siglino verify RUN [STAGE] [--mend]`: is everything in a run what was written, and if not, make just that again."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from flows.stages import CURATE, PATH, Choice, run_stages
+from pipelines.support.runtime import Progress
+from siglino_core.config import Config, build
+from siglino_core.errors import ConfigError, DamagedError, StoreError
+from siglino_core.report.numbers import size
+from siglino_core.store import Files, Run, Stage
+from siglino_core.store.intact import damaged
+from siglino_core.store.lease import Lease
+from siglino_core.store.lease import folder as lease_folder
+from siglino_core.store.successor import MANIFEST, PLAN
+
+RECORDS = (PLAN, MANIFEST)
+CARD = "images/README.md"  # of a sample: no shard's, and made again
+NOTES = ("curate.json", "distill.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What was found of a stage, or of the run's notes.
+
+    Attributes:
+        records: names of damaged ones.
+        files: names of those that are gone or changed, by the shard that wrote each; an empty name: none did.
+    """
+
+    name: str
+    checked: int
+    bytes: int
+    records: list[str]
+    files: dict[str, str]
+
+    @property
+    def good(self) -> bool:
+        return not self.records and not self.files
+
+
+def verdicts(run: Run, stages: Sequence[str]) -> Iterator[Verdict]:
+    """Every stage that has begun, in the path's order, and the notes of the run first.
+
+    Raises:
+        StoreError: there is no run, or the store cannot be reached.
+    """
+    begun = [name for name in stages if run.stage(name).files.sizes()]
+    if not begun:
+        raise StoreError(f"{run.url}: nothing of {', '.join(stages)} is here to verify.")
+    notes = [name for name in NOTES if Files(run.url).exists(name)]
+    yield Verdict(name="notes", checked=len(notes), bytes=0, records=_bad(Files(run.url), notes), files={})
+    for name in begun:
+        yield _verdict(run.stage(name))
+
+
+def _verdict(stage: Stage) -> Verdict:
+    sizes = stage.files.sizes()
+    records = [n for n in sizes if n in RECORDS or n.startswith("commits/")]
+    bad = _bad(stage.files, records)
+    commits = stage.commits(whole=False)
+    owner = {file: shard for shard, record in commits.items() for file in record["files"]}
+    if MANIFEST in sizes and MANIFEST not in bad:
+        manifest = stage.require()
+        entries = {**manifest.files, **manifest.extras}
+    else:  # what was swept when the stage was finished is in commit records still
+        entries = {n: e for record in commits.values() for n, e in record["files"].items() if n in sizes}
+    return Verdict(
+        name=stage.name,
+        checked=len(records) + len(entries),
+        bytes=sum(e[0] for e in entries.values()),
+        records=bad,
+        files={name: owner.get(name, "") for name in damaged(stage.files, entries)},
+    )
+
+
+def _bad(files: Files, names: Sequence[str]) -> list[str]:
+    bad = []
+    for name in names:
+        try:
+            files.read_record(name)
+        except DamagedError:
+            bad.append(name)
+    return bad
+
+
+def show(verdict: Verdict, run: Run, console: Console) -> None:
+    """A line a stage, and one for each thing that is damaged."""
+    word = "ok" if verdict.good else "damaged"
+    files = f"{verdict.checked:,} files" + (f", {size(verdict.bytes)}" if verdict.bytes else "")
+    console.print(f"{verdict.name:<8} {word:<8} {files}", highlight=False)
+    folder = run.url if verdict.name == "notes" else f"{run.url}/{verdict.name}"
+    for name in verdict.records:
+        console.print(f"  {folder}/{name}: the record is damaged", highlight=False, soft_wrap=True)
+    for name, shard in verdict.files.items():
+        of = f" (shard {shard})" if shard else ""
+        console.print(
+            f"  {folder}/{name}{of}: gone, or not the bytes that were written", highlight=False, soft_wrap=True
+        )
+
+
+def mend(run: Run, found: Sequence[Verdict], progress: Progress) -> None:
+    """Make what is damaged again, with the settings that the run was made by.
+
+    Raises:
+        ConfigError: a stage was made by other settings than the run's note has.
+        StoreError: the note itself is damaged, or another process is at work.
+    """
+    bad = [v.name for v in found if not v.good and v.name != "notes"]
+    configs = {name: _config(run, name) for name in bad}
+    for verdict in found:
+        if verdict.name in bad:
+            _drop(run.stage(verdict.name), verdict)
+    for name in bad:
+        before = run.stage(name).manifest()
+        run_stages([Choice(stage=name, redo="no")], configs[name], progress)
+        after = run.stage(name).require()
+        if name != "report" and before is not None and before.digest != after.digest:  # a page tells times
+            raise StoreError(
+                f"{run.url}/{name} was made again and is another artifact now ({before.digest[:12]} before, "
+                f"{after.digest[:12]} now): its code or its machine changed. What follows from it wants --redo."
+            )
+
+
+def _config(run: Run, stage: str) -> Config:
+    note = "curate.json" if stage in CURATE else "distill.json"
+    try:
+        about = Files(run.url).read_record(note)
+    except DamagedError as e:
+        raise StoreError(
+            f"{run.url}/{note} is damaged, so that the settings are not known. Run the command again that made this "
+            "run: it writes them anew; then mend."
+        ) from e
+    if about is None:
+        raise ConfigError(f"{run.url}/{note} is not there, so that the settings are not known.")
+    return build(Config, {**about["config"], "run": run.url})
+
+
+def _drop(stage: Stage, verdict: Verdict) -> None:
+    """Take away what is damaged and can be made again, so that the stage finds it missing."""
+    lease = Lease.take(lease_folder(stage.run.url, stage.name), stage.files.url)
+    try:
+        commits = [n for n in verdict.records if n.startswith("commits/")]
+        if (
+            commits and MANIFEST not in verdict.records
+        ):  # whose files these were no record says: those of no other shard
+            kept = {f for record in stage.commits(whole=False).values() for f in record["files"]}
+            stage.files.delete([n for n in stage.require().files if n not in kept])
+        made = {file: shard for file, shard in verdict.files.items() if shard or file == CARD}
+        if CARD in made:
+            stage.files.delete([MANIFEST])  # it is written when the stage is finished
+        stage.files.delete([*made, *(f"commits/{shard}.json" for shard in made.values() if shard), *commits])
+        stage.drop_damaged()
+    finally:
+        lease.release()
+
+
+def verify(run: Run, stage: str | None, console: Console) -> list[Verdict]:
+    """Look at a run, or at one of its stages, and say what is found."""
+    if stage is not None and stage not in PATH:
+        raise ConfigError(f"no such stage: {stage}. The stages are {', '.join(PATH)}.")
+    found = []
+    for verdict in verdicts(run, [stage] if stage else PATH):
+        show(verdict, run, console)
+        found.append(verdict)
+    return found

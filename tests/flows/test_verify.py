@@ -1,0 +1,191 @@
+"""`siglino verify` and the checks before reading: no flipped bit passes for what was written, and a mend is a mend."""
+
+import hashlib
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flows.cli import main
+from flows.stages import CURATE, PATH, Choice, run_stages
+from flows.verify import verdicts
+from pipelines.support import inputs
+from pipelines.support.runtime import silent
+from siglino_core.config import Config, build
+from siglino_core.errors import DamagedError
+from siglino_core.store import Files, Run
+from tests.pools import parquet_file, pictures
+
+SETTINGS = [
+    "source.rows_per_shard=12",
+    "cluster.num_clusters=[6,2]",
+    "sample.target_size=20",
+    "sample.near_duplicate=1",
+    "sample.trim=0",
+    "report.map_points=10",
+    "runtime.runner=local",
+]
+VARIES = ("manifest.json", "plan.json", "README.md", "curate.json", "curation.html")  # they tell times and paths
+READ_BY = {  # by a stage, of the stages before it
+    "embed": ["source/part-00001.parquet", "source/duplicates/part-00000.parquet"],
+    "cluster": ["embed/part-00002.parquet"],
+    "sample": ["source/part-00000.parquet", "embed/part-00001.parquet", "cluster/assignments/part-00003.parquet"],
+    "report": ["source/rejects/part-00000.parquet", "sample/part-00002.parquet", "sample/clusters/part-00000.parquet"],
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run; not to be changed."""
+    folder = tmp_path_factory.mktemp("verify")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)
+        patch.delenv("PREFECT_API_URL", raising=False)
+        parquet_file(folder / "pool.parquet", {"image": [*pictures(45), *pictures(3), b"<html>"]})
+        assert main(["curate", f"source.uri={folder / 'pool.parquet'}", f"run={folder / 'run'}", *SETTINGS]) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("os.fsync", lambda _: None)
+    inputs.forget()
+    return Path(shutil.copytree(made, tmp_path / "run"))
+
+
+def flip(path: Path, bit: int | None = None) -> None:
+    data = bytearray(path.read_bytes())
+    bit = random.Random(str(path)).randrange(8 * len(data)) if bit is None else bit
+    data[bit // 8] ^= 1 << (bit % 8)
+    path.write_bytes(data)
+
+
+def files(run: Path) -> list[Path]:
+    return sorted(p for p in run.rglob("*") if p.is_file() and ".lease" not in p.parts)
+
+
+def contents(run: Path) -> dict[str, str]:
+    return {
+        str(p.relative_to(run)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in files(run)
+        if p.name not in VARIES and p.parent.name != "commits"
+    }
+
+
+def digests(run: Path) -> dict[str, str]:
+    return {name: Run(str(run)).stage(name).require().digest for name in CURATE if name != "report"}
+
+
+def test_a_good_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(run)]) == 0
+    said = capsys.readouterr().out
+    assert [line.split()[:2] for line in said.splitlines()[:6]] == [[n, "ok"] for n in ("notes", *CURATE)]
+    assert said.endswith("Everything is what was written.\n")
+    assert main(["verify", str(run), "cluster"]) == 0
+    assert main(["verify", str(run), "clusters"]) == 2
+    assert main(["verify", str(run / "nothing")]) == 1
+
+
+def test_every_flipped_bit_is_found(run: Path) -> None:
+    rng, whole = random.Random(1), files(run)
+    for _ in range(150):
+        path = rng.choice(whole)
+        bit = rng.randrange(8 * path.stat().st_size)
+        flip(path, bit)
+        found = [(v.name, [*v.records, *v.files]) for v in verdicts(Run(str(run)), PATH) if not v.good]
+        stage = path.relative_to(run).parts[0] if path.parent != run else "notes"
+        folder = run if stage == "notes" else run / stage
+        assert found == [(stage, [str(path.relative_to(folder))])], (path, bit)
+        flip(path, bit)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "source/part-00001.parquet",
+        "source/duplicates/part-00000.parquet",
+        "source/commits/part-00001.json",
+        "source/plan.json",
+        "source/manifest.json",
+        "embed/part-00002.parquet",
+        "embed/manifest.json",
+        "cluster/assignments/part-00001.parquet",
+        "cluster/centroids_1/part-00000.parquet",
+        "sample/images/part-00001.parquet",
+        "sample/images/README.md",
+        "sample/commits/part-00001.json",
+        "sample/manifest.json",
+        "report/curation.html",
+    ],
+)
+def test_what_is_damaged_is_made_again(made: Path, run: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    flip(run / name)
+    assert main(["verify", str(run)]) == 1
+    assert f"{run}/{name}" in capsys.readouterr().out
+    assert main(["verify", str(run), "--mend"]) == 0
+    assert capsys.readouterr().out.endswith("Everything is what was written.\n")
+    assert (digests(run), contents(run)) == (digests(made), contents(made))
+    log = Run(str(run)).stage("cluster").require().facts["steps"]
+    assert log == Run(str(made)).stage("cluster").require().facts["steps"]
+
+
+def test_a_lost_assignment_costs_no_clustering(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.cluster.steps", lambda *_: pytest.fail("the levels are fitted again"))
+    (run / "cluster/assignments/part-00001.parquet").unlink()
+    assert main(["verify", str(run), "--mend"]) == 0
+
+
+def test_a_damaged_note_cannot_be_made_again(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flip(run / "curate.json")
+    flip(run / "embed/part-00000.parquet")
+    assert main(["verify", str(run), "--mend"]) == 1
+    assert (
+        "curate.json is damaged, so that the settings are not known. Run the command again" in capsys.readouterr().err
+    )
+    assert (run / "embed/part-00000.parquet").exists()
+
+
+@pytest.mark.parametrize(("stage", "name"), [(s, n) for s, names in READ_BY.items() for n in names])
+def test_a_stage_refuses_what_was_changed_since(run: Path, stage: str, name: str) -> None:
+    about = Files(str(run)).read_record("curate.json")
+    assert about is not None
+    config = build(Config, {**about["config"], "run": str(run)})
+    before = Run(str(run)).stage(stage).require()
+    flip(run / name)
+    with pytest.raises(DamagedError, match=rf"{Path(name).name}: not the bytes .* `siglino verify {run} \w+ --mend`"):
+        run_stages([Choice(stage=stage, redo="always")], config, silent)
+    assert Run(str(run)).stage(stage).require() == before
+    flip(run / name)
+    inputs.forget()
+    run_stages([Choice(stage=stage, redo="always")], config, silent)
+
+
+def test_a_share_of_the_files_is_checked_of_a_huge_pool(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(inputs, "damaged", lambda _, entries: seen.extend(entries) or [])
+    for share, files_ in ((0.5, 7), (0.0, 0), (1.0, 13)):
+        inputs.forget()
+        seen.clear()
+        inputs.check(build(Config, {"runtime": {"check_inputs": share}}).runtime, Run(str(run)).stage("source"))
+        assert len(seen) == pytest.approx(files_, abs=1)
+
+
+def test_once_an_invocation(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime, stage = Config().runtime, Run(str(run)).stage("source")
+    inputs.check(runtime, stage)
+    monkeypatch.setattr(inputs, "damaged", lambda _, entries: list(entries))
+    inputs.check(runtime, stage)
+    inputs.forget()
+    with pytest.raises(DamagedError, match=r"and \d+ more: not the bytes"):
+        inputs.check(runtime, stage)
+
+
+def test_workers_help_with_a_large_one(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime, stage = Config().runtime, Run(str(run)).stage("source")
+    flip(run / "source/part-00003.parquet")
+    monkeypatch.setattr(inputs, "LARGE", 0)
+    monkeypatch.setattr(inputs, "map_shards", lambda do, units, _: map(do, units))
+    monkeypatch.setattr(inputs, "A_UNIT", 3)
+    with pytest.raises(DamagedError, match=r"source: part-00003\.parquet: not the bytes"):
+        inputs.check(runtime, stage)
