@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any, Literal, get_args
 
 from flows.limits import refuse_too_small, require_sample, require_specs
+from pipelines.support.inputs import forget
 from pipelines.support.runtime import Progress, Result
 from siglino_core.config import Config, Runner, to_dict
 from siglino_core.errors import ConfigError
@@ -68,6 +69,7 @@ def begin(command: str, words: Sequence[str], config: Config, choices: Sequence[
         StoreError: the distillation is asked for, and there is no sample; or another process makes one of the stages.
     """
     stages = [choice.stage for choice in choices]
+    forget()
     require_specs(config, stages)
     require_free(config.run.rstrip("/"), stages)
     if choices[0].stage in DISTILL:
