@@ -121,12 +121,14 @@ def _make(command: str, arguments: argparse.Namespace, console: Console) -> int:
     config = compose_config(arguments.settings)  # judged before anything starts
     choices = choose(command, arguments.from_stage, arguments.only, arguments.redo)
     by_prefect = bool(api_url())
-    if not by_prefect:
-        begin(command, arguments.settings, config, choices)
+    asked = None if by_prefect else begin(command, arguments.settings, config, choices)
     experiment = next((w for w in arguments.settings if w.startswith("experiment=")), "no experiment")
     console.print(f"SigLino {siglino_core.__version__}: {experiment}, run={config.run}", highlight=False)
     with Display([choice.stage for choice in choices], console) as display:
-        done = _by_prefect(command, arguments, display) if by_prefect else run_stages(choices, config, display)
+        if asked is None:
+            done = _by_prefect(command, arguments, display)
+        else:
+            done = run_stages(choices, config, asked, display)
     _farewell(config.run, done, console)
     return 0
 

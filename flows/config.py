@@ -14,9 +14,12 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from siglino_core.config import Config, build, did_you_mean, keys, to_dict
-from siglino_core.errors import ConfigError
+from siglino_core.errors import ConfigError, DamagedError, StoreError
+from siglino_core.store import Run
+from siglino_core.store.stage import DISTILL
 
 CONF = Path(__file__).parent / "conf"
+CURATION = ("source", "embed", "cluster", "sample", "report")
 
 
 def experiments() -> list[str]:
@@ -27,15 +30,23 @@ def experiments() -> list[str]:
 def compose_config(overrides: list[str]) -> Config:
     """The config that the overrides ask for, e.g. ``["experiment=demo", "sample.target_size=100"]``.
 
-    ``experiment`` may also be the path of a YAML file of your own.
+    ``experiment`` may also be the path of a YAML file of your own. What neither it nor an override gives is as it was
+    when the run's stages were made, if the run has begun; else it has its default.
 
     Raises:
         ConfigError: with every unknown key, wrong type and impossible value at once.
     """
     parsed = _parsed(overrides)
+    config = _composed(parsed, to_dict(Config()))
+    noted = _noted(Run(config.run))
+    return _composed(parsed, noted) if noted != to_dict(Config()) else config
+
+
+def _composed(parsed: list[Any], base: dict[str, Any]) -> Config:
+    """The base's settings, the experiment's over them, and over those what was typed."""
     experiment = next((o.value() for o in parsed if o.key_or_group == "experiment"), None)
     values = [o.input_line for o in parsed if o.key_or_group != "experiment"]
-    ConfigStore.instance().store(name="base", node=OmegaConf.create(to_dict(Config())))
+    ConfigStore.instance().store(name="base", node=OmegaConf.create(base))
     chosen = [] if experiment is None or _is_file(experiment) else [f"experiment={experiment}"]
     try:
         with initialize_config_dir(str(CONF), version_base=None):
@@ -52,6 +63,20 @@ def compose_config(overrides: list[str]) -> Config:
         what = f"experiment={experiment}" if experiment is not None and _is_file(experiment) else "the config"
         raise ConfigError(f"{what} cannot be composed: {str(e).splitlines()[0]}") from e
     return build(Config, plain)
+
+
+def _noted(run: Run) -> dict[str, Any]:
+    """The defaults, and over them the settings that made this run, as it has them written down."""
+    values = to_dict(Config())
+    for note, stages in (("curate", CURATION), ("distill", DISTILL)):
+        try:
+            stored = run.about(note).get("config", {})
+        except (DamagedError, ConfigError, StoreError):  # the command says what it finds of the run itself
+            continue
+        for stage in stages:
+            values[stage] |= {k: v for k, v in stored.get(stage, {}).items() if k in values[stage]}
+        values["seed"] = stored.get("seed", values["seed"])
+    return values
 
 
 def yaml_with_docs(config: Any, indent: str = "") -> str:

@@ -69,10 +69,14 @@ def _table(console: Console, title: str, columns: list[str], rows: list[list[str
 
 def _stages(run: Run, manifests: dict[str, Manifest | None], begun: dict[str, list[dict]], console: Console) -> None:
     rows: list[list[str]] = []
+    digests = {name: m.digest for name, m in manifests.items() if m is not None}
     for name, m in manifests.items():
         if m is not None:
             stored = size(sum(entry[0] for entry in m.files.values()))
-            rows.append([name, "done", f"{m.rows:,}", f"{m.shards:,}", stored, f"{m.wall_seconds:.1f}", m.digest[:12]])
+            moved = [i for i, digest in m.identity["inputs"].items() if digests.get(i, digest) != digest]
+            state = f"stale: {', '.join(moved)} changed since" if moved else "done"
+            digests[name] = "of what changed since" if moved else m.digest
+            rows.append([name, state, f"{m.rows:,}", f"{m.shards:,}", stored, f"{m.wall_seconds:.1f}", m.digest[:12]])
         elif begun.get(name):
             done = len(run.stage(name).commits())
             rows.append([name, "begun", "", f"{done:,}/{len(begun[name]):,}", "", "", ""])

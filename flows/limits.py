@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from pipelines.support.provenance import differences
 from siglino_core.config import Config
 from siglino_core.encoders.spec import Spec
 from siglino_core.errors import ConfigError, StoreError
-from siglino_core.store import Run
+from siglino_core.store import STAGES, Run
 
 
 def refuse_too_small(config: Config, images: int, *, stages: Sequence[str] = ("cluster", "sample")) -> None:
@@ -42,6 +43,26 @@ def require_specs(config: Config, stages: Sequence[str]) -> None:
     if "targets" in stages or "train" in stages:
         for teacher in config.targets.teachers:
             Spec.parse(teacher, "targets.teachers")
+
+
+def require_made_by(config: Config, stages: Sequence[str]) -> None:
+    """Refuse settings of stages that are not to run, and that were made by others.
+
+    Args:
+        stages: those that are to run; of the others those before the last of them are looked at.
+
+    Raises:
+        ConfigError: what differs, and what to do.
+    """
+    last = max(STAGES.index(stage) for stage in stages)
+    for stage in STAGES[:last]:
+        manifest = None if stage in stages or stage == "report" else Run(config.run).stage(stage).manifest()
+        if manifest is not None and (differing := differences(config, stage, manifest)):
+            raise ConfigError(
+                f"{config.run}/{stage} is not made by this command, and was made by another config:\n  "
+                + "\n  ".join(differing)
+                + f"\nLeave these settings out, or make it again with --redo {stage}."
+            )
 
 
 def require_sample(config: Config) -> None:

@@ -3,15 +3,15 @@
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any, Literal, get_args
 
-from flows.limits import refuse_too_small, require_sample, require_specs
+from flows.limits import refuse_too_small, require_made_by, require_sample, require_specs
 from pipelines.support.inputs import forget
 from pipelines.support.runtime import Progress, Result
 from siglino_core.config import Config, Runner, to_dict
-from siglino_core.errors import ConfigError
+from siglino_core.errors import ConfigError, DamagedError
 from siglino_core.store import Run
 from siglino_core.store.lease import release_mine, require_free
 
@@ -30,6 +30,14 @@ class Choice:
 
     stage: str
     redo: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What an invocation was asked for: the experiment's name, and the command as one may type it."""
+
+    experiment: str
+    command: str
 
 
 def choose(command: str, from_stage: str | None, only: str | None, redo: Sequence[str]) -> list[Choice]:
@@ -58,14 +66,14 @@ def choose(command: str, from_stage: str | None, only: str | None, redo: Sequenc
     ]
 
 
-def begin(command: str, words: Sequence[str], config: Config, choices: Sequence[Choice]) -> None:
-    """Refuse what cannot be, then note in the run what was asked: command and config, for whoever finds the folder.
+def begin(command: str, words: Sequence[str], config: Config, choices: Sequence[Choice]) -> Asked:
+    """Refuse what cannot be, before anything is computed or written down.
 
     Args:
         words: as typed: settings as ``key=value``, ``experiment=NAME`` among them.
 
     Raises:
-        ConfigError: the encoder or a teacher is none.
+        ConfigError: the encoder or a teacher is none; or a stage that is not to run was made by other settings.
         StoreError: the distillation is asked for, and there is no sample; or another process makes one of the stages.
     """
     stages = [choice.stage for choice in choices]
@@ -74,12 +82,9 @@ def begin(command: str, words: Sequence[str], config: Config, choices: Sequence[
     require_free(config.run.rstrip("/"), stages)
     if choices[0].stage in DISTILL:
         require_sample(config)
+    require_made_by(config, stages)
     experiment = next((w.partition("=")[2] for w in words if w.startswith("experiment=")), "")
-    typed = " ".join([f"siglino {command}", *(shlex.quote(w) for w in words)])
-    about = {"experiment": experiment, "command": typed, "config": to_dict(config)}
-    for name, stages in (("curate", CURATE), ("distill", DISTILL)):
-        if any(choice.stage in stages for choice in choices):
-            Run(config.run).note(about, name)
+    return Asked(experiment=experiment, command=" ".join([f"siglino {command}", *(shlex.quote(w) for w in words)]))
 
 
 def judged(choices: Sequence[Choice], config: Config) -> Iterator[Choice]:
@@ -96,20 +101,50 @@ def judged(choices: Sequence[Choice], config: Config) -> Iterator[Choice]:
         yield choice
 
 
-def run_stages(choices: Sequence[Choice], config: Config, progress: Progress) -> dict[str, Any]:
+def run_stages(choices: Sequence[Choice], config: Config, asked: Asked, progress: Progress) -> dict[str, Any]:
     """Run the chosen stages in this process, without Prefect; each one's outcome."""
     done: dict[str, Any] = {}
     try:
         for choice in judged(choices, config):
-            # A stage's module is imported when its turn comes: torch takes seconds, which a wrong word should not cost.
-            stage = import_module(f"pipelines.{choice.stage}")
-            result = stage.run(config, Run(config.run), progress, redo=choice.redo)
+            result = run_stage(choice, config, asked, progress)
             progress(choice.stage, 1, 1, f"{result.state}\t{summary(result)}")
             done[choice.stage] = outcome(result)
     finally:
-        release_mine()
         leave_ray(config)
     return done
+
+
+def run_stage(choice: Choice, config: Config, asked: Asked, progress: Progress) -> Result:
+    """Run one stage. Its settings are noted in the run once it has begun with them, or was found done."""
+    noted = False
+
+    def tell(stage: str, done: int, total: int, note: str = "") -> None:
+        nonlocal noted
+        if not noted:
+            noted = True
+            _note(choice.stage, config, asked)
+        progress(stage, done, total, note)
+
+    # A stage's module is imported when its turn comes: torch takes seconds, which a wrong word should not cost.
+    module = import_module(f"pipelines.{choice.stage}")
+    try:
+        result = module.run(config, Run(config.run), tell, redo=choice.redo)
+    finally:
+        release_mine()
+    if not noted:
+        _note(choice.stage, config, asked)
+    return result
+
+
+def _note(stage: str, config: Config, asked: Asked) -> None:
+    """Write down in the run what made a stage, for whoever finds the folder: `curate.json` or `distill.json`."""
+    run, name, values = Run(config.run), "curate" if stage in CURATE else "distill", to_dict(config)
+    try:
+        before = run.about(name).get("config", values)
+    except (DamagedError, ConfigError):
+        before = values
+    shared = {key: values[key] for key in ("run", "seed", "runtime")}
+    run.note({**asdict(asked), "config": {**before, **shared, stage: values[stage]}}, name)
 
 
 def outcome(result: Result) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Computed, Resumed or Reused its stage.
 """
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import Any
 
 from flows import settings
@@ -21,12 +20,10 @@ from prefect.states import Completed  # noqa: E402
 
 from flows import logs  # noqa: E402
 from flows.config import compose_config  # noqa: E402
-from flows.stages import PATH, begin, choose, judged, leave_ray, outcome, summary  # noqa: E402
+from flows.stages import PATH, Asked, Choice, begin, choose, judged, leave_ray, outcome, run_stage, summary  # noqa: E402
 from pipelines.support.runtime import Progress  # noqa: E402
 from siglino_core.config import Config  # noqa: E402
 from siglino_core.errors import ConfigError, DataError, SiglinoError  # noqa: E402
-from siglino_core.store import Run  # noqa: E402
-from siglino_core.store.lease import release_mine  # noqa: E402
 
 _listeners: list[Progress] = []  # who is told of progress in this process: the CLI's display, or nobody
 
@@ -59,11 +56,11 @@ def perform(
     words += [*([f'run="{run}"'] if run else []), *(overrides or [])]
     config = compose_config(words)
     choices = choose(command, from_stage, only, redo or [])
-    begin(command, words, config, choices)
+    asked = begin(command, words, config, choices)
     done: dict[str, Any] = {}
     try:
         for choice in judged(choices, config):
-            state = TASKS[choice.stage](config, choice.redo, return_state=True)
+            state = TASKS[choice.stage](config, choice, asked, return_state=True)
             result = state.result()
             _tell(choice.stage, 1, 1, f"{result.state}\t{summary(result)}")
             done[choice.stage] = outcome(result)
@@ -105,12 +102,9 @@ def _stage_task(name: str) -> Any:
         retry_condition_fn=_retryable,
         log_prints=False,
     )
-    def stage(config: Config, redo: str) -> State:
+    def stage(config: Config, choice: Choice, asked: Asked) -> State:
         progress = _tell if _listeners else logs.ProgressLog()
-        try:
-            result = import_module(f"pipelines.{name}").run(config, Run(config.run), progress, redo=redo)
-        finally:
-            release_mine()
+        result = run_stage(choice, config, asked, progress)
         return Completed(name=result.state, message=summary(result), data=result)
 
     return stage

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from flows.stages import CURATE, PATH, Choice, run_stages
+from flows.stages import CURATE, PATH, Asked, Choice, run_stages
 from pipelines.support.runtime import Progress
 from siglino_core.config import Config, build
 from siglino_core.errors import ConfigError, DamagedError, StoreError
@@ -115,7 +115,9 @@ def mend(run: Run, found: Sequence[Verdict], progress: Progress) -> None:
             _drop(run.stage(verdict.name), verdict)
     for name in bad:
         before = run.stage(name).manifest()
-        run_stages([Choice(stage=name, redo="no")], configs[name], progress)
+        about = run.about("curate" if name in CURATE else "distill")
+        asked = Asked(experiment=about["experiment"], command=about["command"])
+        run_stages([Choice(stage=name, redo="no")], configs[name], asked, progress)
         after = run.stage(name).require()
         if name != "report" and before is not None and before.digest != after.digest:  # a page tells times
             raise StoreError(

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from pipelines.support import price
 from pipelines.support.inputs import check
+from pipelines.support.provenance import made_by
 from pipelines.support.runtime import Estimate, Progress, Result, silent
 from pipelines.support.summary import duckdb_line, summarise
 from siglino_core.config import Config, ReportConfig, shaping
@@ -22,7 +23,7 @@ from siglino_core.report.model import ClusterGrid, CurationReport, MapPoint, Map
 from siglino_core.store import Identity, Manifest, Run, Shard
 from siglino_core.store.vectors import from_column
 
-VERSION = 2
+VERSION = 3
 PAGE = "curation.html"
 LOOKED_AT = 64  # shards that the map, the grids and the examples are drawn from
 HOVERS = 600  # images of the map that get a thumbnail
@@ -44,8 +45,10 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     if todo.missing:
         progress("report", 0, 1, "drawing")
         writer = todo.stage.writer("page", identity.fingerprint)
-        seen = _Seen(config, run, sample, cluster)
-        page = render(_pictured(config, run, seen, summarise(config, run, run.stage("sample"), sample.facts)))
+        made = made_by(run, sample.identity)
+        seen = _Seen(replace(config, seed=made.seed), run, sample, cluster)
+        report = summarise(made, run, run.stage("sample"), sample.facts)
+        page = render(_pictured(config, run, seen, report))
         with writer as out:
             out.path(PAGE).write_text(page, encoding="utf-8")
             out.commit(rows=sample.rows)

@@ -4,6 +4,7 @@ Phases, each of committed units: exchange (by shard) -> bucket (near-duplicates,
 which a cluster is thinned) -> quotas -> pick (by cluster) -> part (by shard). See `layout` for how the work is cut.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from pipelines.sample.layout import Layout, SampleWork
 from pipelines.sample.write import write_group
 from pipelines.support import price
 from pipelines.support.inputs import check
+from pipelines.support.provenance import made_by
 from pipelines.support.runtime import Estimate, Progress, Result, map_shards, silent
 from pipelines.support.summary import summarise
 from siglino_core import schema
@@ -62,7 +64,8 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     if of_kind(todo.missing, *ARTIFACT):
         _phases(work, todo, progress)
     facts = _facts(work, todo.shards)
-    card = dataset_card(summarise(config, run, todo.stage, facts), config)
+    made = made_by(run, dataclasses.asdict(identity))
+    card = dataset_card(summarise(made, run, todo.stage, facts), made)
     todo.stage.files.put(CARD, card.encode())
     shards = of_kind(todo.shards, *ARTIFACT)
     manifest = stage.finish(identity, todo, shards=shards, facts=facts, extras=[CARD])

@@ -41,10 +41,11 @@ VARIES = "the draw of images and of the quotas' remainders; embeddings and clust
 SOFTWARE = ("siglino", "torch", "ray", "pyarrow", "timm", "transformers", "prefect")
 
 
-def summarise(config: Config, run: Run, sample: Stage, facts: dict[str, Any]) -> CurationReport:
+def summarise(made: Config, run: Run, sample: Stage, facts: dict[str, Any]) -> CurationReport:
     """The report's numbers, without its pictures.
 
     Args:
+        made: by what the curation was made (`pipelines.support.provenance`).
         sample: the stage, or its successor while that is made.
         facts: the sample's (`pipelines.sample`), whose manifest may not be written yet.
     """
@@ -56,15 +57,15 @@ def summarise(config: Config, run: Run, sample: Stage, facts: dict[str, Any]) ->
         run_url=run.url,
         experiment=str(about.get("experiment", "")),
         date=max((m.finished for m in manifests.values()), default="")[:16].replace("T", " ") + " UTC",
-        seed=config.seed,
+        seed=made.seed,
         funnel=_funnel(manifests, facts),
         levels=tuple(_levels(sample, facts["levels"])),
-        balance=_balance(config, facts["balance"]),
+        balance=_balance(made, facts["balance"]),
         labels=_labels(facts["labels"]),
         reject_counts={**manifests["source"].rejects, **manifests["embed"].rejects},
         stages=tuple(_record(run, name, m) for name, m in manifests.items()),
         command=str(about.get("command", "")),
-        config_yaml=_yaml(to_dict(config)),
+        config_yaml=_yaml({k: v for k, v in to_dict(made).items() if k in ("seed", *STAGES)}),
         software=_software(),
     )
 
@@ -99,7 +100,7 @@ def _levels(sample: Stage, levels: int) -> list[LevelSizes]:
     return sizes
 
 
-def _balance(config: Config, measured: dict[str, Any]) -> Balance | None:
+def _balance(made: Config, measured: dict[str, Any]) -> Balance | None:
     if not measured:
         return None
     rows = tuple(
@@ -110,7 +111,7 @@ def _balance(config: Config, measured: dict[str, Any]) -> Balance | None:
         )
         for name in SAMPLES
     )
-    return Balance(sample_size=config.sample.target_size, metrics=METRICS, rows=rows, varies=VARIES)
+    return Balance(sample_size=made.sample.target_size, metrics=METRICS, rows=rows, varies=VARIES)
 
 
 def _labels(labels: dict[str, list[int]]) -> LabelCounts | None:

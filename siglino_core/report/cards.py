@@ -4,7 +4,7 @@ import json
 import re
 
 from siglino_core import schema
-from siglino_core.config import Config, Pick
+from siglino_core.config import Config, Pick, Quota, Seeding
 from siglino_core.report.headline import headline
 from siglino_core.report.model import Balance, CurationReport, Interval, Metric
 from siglino_core.report.numbers import decimals, number, percent
@@ -16,6 +16,21 @@ UNKNOWN_LICENCE = (
     "judge: whoever shares this set must check the rights to every source first. Captions and labels have the pool's "
     "licence too."
 )
+SEEDINGS = {
+    Seeding.RANDOM: "at random",
+    Seeding.KMEANS_PP: "by k-means++",
+    Seeding.D2_ROUNDS: "in rounds that double, by squared distance",
+}
+QUOTAS = {
+    Quota.RADIUS: "one distance for all clusters, so that kept images are equally far apart everywhere",
+    Quota.HIERARCHICAL: "shares from the top level down (a cluster's grows as its size to the power {power:g}; one of "
+    "fewer than {support} images gets no more than its share of the pool)",
+}
+PICKS = {
+    Pick.RANDOM: "members are drawn at random",
+    Pick.CLOSEST: "those closest to its centroid are kept",
+    Pick.COVERAGE: "those farthest from one another are kept first",
+}
 SAME_DIGESTS = "The same pool, config, seed, software and kind of device give the same digests:"
 
 
@@ -105,14 +120,15 @@ def _recipe(report: CurationReport, config: Config) -> str:
     iterations = f"{c.iterations} Lloyd iterations a level" if c.iterations else "no Lloyd iterations"
     again = f", {c.resampling} resamplings" if c.resampling else ""
     near = f"of two images closer than cosine {s.near_duplicate:g}, one stays" if s.near_duplicate < 1 else "all stay"
-    pick = "those closest to their centroid" if s.pick is Pick.CLOSEST else "drawn at random"
+    trim = f"the {s.trim:.3g} of the images that are farthest from their neighbours are left out" if s.trim else "kept"
+    quota = QUOTAS[s.quota].format(power=s.quota_power, support=s.min_support)
     steps = [
         "Exact duplicates: the same bytes count once.",
         f"Embedding: `{code(config.embed.encoder)}`{', centred on the mean of the pool' if c.center else ''}.",
-        f"Clusters: {levels} (finest level first), seeded by `{c.seeding.value}`, {iterations}{again}.",
+        f"Clusters: {levels} (finest level first), seeded {SEEDINGS[c.seeding]}, {iterations}{again}.",
         f"Near duplicates: {near}.",
-        f"Sample: quotas from the top level down (quota power {s.quota_power:g}, minimum support {s.min_support}), "
-        f"members {pick}, {s.target_size:,} images asked for.",
+        f"Outliers: {trim}.",
+        f"Sample: {s.target_size:,} images asked for; {quota}; of a cluster {PICKS[s.pick]}.",
     ]
     numbered = "\n".join(f"{i}. {step}" for i, step in enumerate(steps, 1))
     f = report.funnel

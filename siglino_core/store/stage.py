@@ -51,12 +51,12 @@ class Run:
     def stage(self, name: str) -> "Stage":
         return Stage(self, name)
 
-    def about(self) -> dict[str, Any]:
-        """What the last curation of this run said of itself (`curate.json`): experiment, command, config."""
-        return Files(self.url).read_record("curate.json") or {}
+    def about(self, name: str = "curate") -> dict[str, Any]:
+        """What made this run (`NAME.json`, `curate` or `distill`): experiment, command, config by stage."""
+        return Files(self.url).read_record(f"{name}.json") or {}
 
     def note(self, about: dict[str, Any], name: str = "curate") -> None:
-        """Write down what this invocation is, in `NAME.json`: `curate` or `distill`."""
+        """Write down what made this run, in `NAME.json`: `curate` or `distill`."""
         files = Files(self.url)
         files.put(f"{name}.json", sealed(about))
         if files.local is not None:

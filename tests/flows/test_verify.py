@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli import main
-from flows.stages import CURATE, PATH, Choice, run_stages
+from flows.stages import CURATE, PATH, Asked, Choice, run_stages
 from flows.verify import verdicts
 from pipelines.support import inputs
 from pipelines.support.runtime import silent
@@ -26,6 +26,7 @@ SETTINGS = [
     "report.map_points=10",
     "runtime.runner=local",
 ]
+ASKED = Asked(experiment="", command="siglino curate")
 VARIES = ("manifest.json", "plan.json", "README.md", "curate.json", "curation.html")  # they tell times and paths
 READ_BY = {  # by a stage, of the stages before it
     "embed": ["source/part-00001.parquet", "source/duplicates/part-00000.parquet"],
@@ -154,11 +155,11 @@ def test_a_stage_refuses_what_was_changed_since(run: Path, stage: str, name: str
     before = Run(str(run)).stage(stage).require()
     flip(run / name)
     with pytest.raises(DamagedError, match=rf"{Path(name).name}: not the bytes .* `siglino verify {run} \w+ --mend`"):
-        run_stages([Choice(stage=stage, redo="always")], config, silent)
+        run_stages([Choice(stage=stage, redo="always")], config, ASKED, silent)
     assert Run(str(run)).stage(stage).require() == before
     flip(run / name)
     inputs.forget()
-    run_stages([Choice(stage=stage, redo="always")], config, silent)
+    run_stages([Choice(stage=stage, redo="always")], config, ASKED, silent)
 
 
 def test_a_share_of_the_files_is_checked_of_a_huge_pool(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

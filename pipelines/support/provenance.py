@@ -1,0 +1,74 @@
+"""What made a run: the settings of finished stages from their own manifests, whatever is asked for now."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from siglino_core.config import Config, build, shaping
+from siglino_core.encoders.spec import Spec
+from siglino_core.errors import ConfigError
+from siglino_core.networks import describe
+from siglino_core.store import Manifest, Run
+
+PRECISIONS = {"float32": "fp32", "bfloat16": "bf16"}
+
+
+def made_by(run: Run, sample: Mapping[str, Any]) -> Config:
+    """The config by which a curation was made: what shaped its bytes as made, the rest at its default.
+
+    Args:
+        sample: the identity of the sample, whose manifest may not be written yet.
+    """
+    manifests = {name: run.stage(name).require() for name in ("source", "embed", "cluster")}
+    stored = {name: m.identity["config"] for name, m in manifests.items()} | {"sample": sample["config"]}
+    values: dict[str, Any] = {name: _known(name, settings) for name, settings in stored.items()}
+    values["source"]["uri"] = manifests["source"].facts["uri"]
+    values["embed"]["encoder"] = manifests["embed"].facts["asked"][0]
+    return build(Config, {**values, "seed": sample["config"]["seed"], "run": run.url})
+
+
+def _known(stage: str, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a stored config the settings that a user may give."""
+    names = {f.name for f in dataclasses.fields(getattr(Config(), stage))}
+    values = {key: value for key, value in stored.items() if key in names}
+    if "precision" in values:
+        values["precision"] = PRECISIONS[values["precision"]]
+    return values
+
+
+def differences(config: Config, stage: str, manifest: Manifest) -> list[str]:
+    """How a config differs from what made a finished stage, as ``key: theirs there, ours here``."""
+    theirs = manifest.identity["config"]
+    ours = shaping(getattr(config, stage)) | {"seed": config.seed}
+    if ours.get("precision") in PRECISIONS.values():
+        ours["precision"] = next(k for k, v in PRECISIONS.items() if v == ours["precision"])
+    else:
+        ours.pop("precision", None)  # left to the device
+    for key in ("teachers", "student"):  # there as cards and a shape, here as words
+        ours.pop(key, None)
+    found = [
+        f"{stage}.{key}: {theirs[key]!r} there, {value!r} here"
+        for key, value in ours.items()
+        if key in theirs and theirs[key] != value
+    ]
+    return found + _networks(config, stage, manifest)
+
+
+def _networks(config: Config, stage: str, manifest: Manifest) -> list[str]:
+    """Other networks, which another word alone does not make them."""
+    if stage == "embed":
+        key, asked, identities = "embed.encoder", [config.embed.encoder], [manifest.identity["config"]["weights_hash"]]
+    elif stage == "targets":
+        key, asked = "targets.teachers", list(config.targets.teachers)
+        identities = [card["identity"] for card in manifest.identity["config"]["teachers"]]
+    else:
+        return []
+    words = manifest.facts["asked"]
+    if words == asked:
+        return []
+    specs: list[Spec | str] = [Spec.of(config.embed)] if stage == "embed" else list(asked)
+    try:
+        same = [describe(spec).identity for spec in specs] == identities
+    except ConfigError:
+        same = False
+    return [] if same else [f"{key}: {words!r} there, {asked!r} here"]
