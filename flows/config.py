@@ -68,9 +68,9 @@ def _composed(parsed: list[Any], base: dict[str, Any]) -> Config:
 def _noted(run: Run) -> dict[str, Any]:
     """The defaults, and over them the settings that made this run, as it has them written down."""
     values = to_dict(Config())
-    for note, stages in (("curate", CURATION), ("distill", DISTILL)):
+    for stages in (CURATION, DISTILL):
         try:
-            stored = run.about(note).get("config", {})
+            stored = run.about(stages[0]).get("config", {})
         except (DamagedError, ConfigError, StoreError):  # the command says what it finds of the run itself
             continue
         for stage in stages:

@@ -115,15 +115,17 @@ def run_stages(choices: Sequence[Choice], config: Config, asked: Asked, progress
 
 
 def run_stage(choice: Choice, config: Config, asked: Asked, progress: Progress) -> Result:
-    """Run one stage. Its settings are noted in the run once it has begun with them, or was found done."""
+    """Run one stage, and note what it was made by: when it begins for the first time, and when it is done."""
+    stage = Run(config.run).stage(choice.stage)
     noted = False
 
-    def tell(stage: str, done: int, total: int, note: str = "") -> None:
+    def tell(name: str, done: int, total: int, note: str = "") -> None:
         nonlocal noted
         if not noted:
             noted = True
-            _note(choice.stage, config, asked)
-        progress(stage, done, total, note)
+            if stage.manifest() is None:  # else what stands was made by other settings
+                _note(choice.stage, config, asked)
+        progress(name, done, total, note)
 
     # A stage's module is imported when its turn comes: torch takes seconds, which a wrong word should not cost.
     module = import_module(f"pipelines.{choice.stage}")
@@ -131,20 +133,20 @@ def run_stage(choice: Choice, config: Config, asked: Asked, progress: Progress) 
         result = module.run(config, Run(config.run), tell, redo=choice.redo)
     finally:
         release_mine()
-    if not noted:
+    if result.state != "Reused" or not Run(config.run).noted(choice.stage):
         _note(choice.stage, config, asked)
     return result
 
 
 def _note(stage: str, config: Config, asked: Asked) -> None:
     """Write down in the run what made a stage, for whoever finds the folder: `curate.json` or `distill.json`."""
-    run, name, values = Run(config.run), "curate" if stage in CURATE else "distill", to_dict(config)
+    run, values = Run(config.run), to_dict(config)
     try:
-        before = run.about(name).get("config", values)
+        before = run.about(stage).get("config", values)
     except (DamagedError, ConfigError):
         before = values
     shared = {key: values[key] for key in ("run", "seed", "runtime")}
-    run.note({**asdict(asked), "config": {**before, **shared, stage: values[stage]}}, name)
+    run.note({**asdict(asked), "config": {**before, **shared, stage: values[stage]}}, stage)
 
 
 def outcome(result: Result) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def mend(run: Run, found: Sequence[Verdict], progress: Progress) -> None:
             _drop(run.stage(verdict.name), verdict)
     for name in bad:
         before = run.stage(name).manifest()
-        about = run.about("curate" if name in CURATE else "distill")
+        about = run.about(name)
         asked = Asked(experiment=about["experiment"], command=about["command"])
         run_stages([Choice(stage=name, redo="no")], configs[name], asked, progress)
         after = run.stage(name).require()

@@ -40,10 +40,8 @@ def differences(config: Config, stage: str, manifest: Manifest) -> list[str]:
     """How a config differs from what made a finished stage, as ``key: theirs there, ours here``."""
     theirs = manifest.identity["config"]
     ours = shaping(getattr(config, stage)) | {"seed": config.seed}
-    if ours.get("precision") in PRECISIONS.values():
-        ours["precision"] = next(k for k, v in PRECISIONS.items() if v == ours["precision"])
-    else:
-        ours.pop("precision", None)  # left to the device
+    ours["precision"] = next((k for k, v in PRECISIONS.items() if v == ours.get("precision")), "auto")
+    ours = {key: value for key, value in ours.items() if value != "auto"}  # left to the pool, or to the device
     for key in ("teachers", "student"):  # there as cards and a shape, here as words
         ours.pop(key, None)
     found = [

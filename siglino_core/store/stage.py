@@ -51,14 +51,22 @@ class Run:
     def stage(self, name: str) -> "Stage":
         return Stage(self, name)
 
-    def about(self, name: str = "curate") -> dict[str, Any]:
-        """What made this run (`NAME.json`, `curate` or `distill`): experiment, command, config by stage."""
-        return Files(self.url).read_record(f"{name}.json") or {}
+    def about(self, stage: str = "source") -> dict[str, Any]:
+        """What made a stage and its neighbours (`curate.json` or `distill.json`): experiment, command, config by stage.
 
-    def note(self, about: dict[str, Any], name: str = "curate") -> None:
-        """Write down what made this run, in `NAME.json`: `curate` or `distill`."""
+        Raises:
+            DamagedError: it is not what was written.
+        """
+        return Files(self.url).read_record(_note_of(stage)) or {}
+
+    def noted(self, stage: str) -> bool:
+        """Whether :meth:`about` has something to say."""
+        return Files(self.url).exists(_note_of(stage))
+
+    def note(self, about: dict[str, Any], stage: str = "source") -> None:
+        """Write down what made a stage and its neighbours."""
         files = Files(self.url)
-        files.put(f"{name}.json", sealed(about))
+        files.put(_note_of(stage), sealed(about))
         if files.local is not None:
             with suppress(OSError):  # not empty: another invocation is writing its own
                 (files.local / UNFINISHED).rmdir()
@@ -334,6 +342,10 @@ class Stage:
         for some in ([MANIFEST], records, rest, [PLAN]):
             self.files.delete(some)
         self.files.tidy()
+
+
+def _note_of(stage: str) -> str:
+    return "distill.json" if stage in DISTILL else "curate.json"
 
 
 def of_kind(shards: Sequence[Shard], *kinds: str) -> list[Shard]:

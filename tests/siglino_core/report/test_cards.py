@@ -1,12 +1,13 @@
 """The dataset card: complete, honest about the licence, and safe with other people's text."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from siglino_core import schema
-from siglino_core.config import ClusterConfig, Config
+from siglino_core.config import ClusterConfig, Config, Pick, Quota, SampleConfig, Seeding
 from siglino_core.report.cards import dataset_card, size_category
 from tests.siglino_core.report import samples
 
@@ -67,3 +68,37 @@ def test_other_peoples_text_stays_text(text: str) -> None:
 )
 def test_size_categories(images: int, name: str) -> None:
     assert size_category(images) == name
+
+
+SENTENCES = {
+    (Pick, Pick.COVERAGE): "farthest from one another are kept first",
+    (Pick, Pick.CLOSEST): "closest to its centroid are kept",
+    (Pick, Pick.RANDOM): "drawn at random",
+    (Quota, Quota.RADIUS): "one distance for all clusters",
+    (Quota, Quota.HIERARCHICAL): r"from the top level down \(.* size to the power 0\.5; one of fewer than 3 images",
+    (Seeding, Seeding.RANDOM): "seeded at random",
+    (Seeding, Seeding.KMEANS_PP): r"seeded by k-means\+\+",
+    (Seeding, Seeding.D2_ROUNDS): "seeded in rounds that double",
+}
+
+
+@pytest.mark.parametrize("value", [*Pick, *Quota, *Seeding])
+def test_every_choice_has_its_sentence_and_no_others(value: Pick | Quota | Seeding) -> None:
+    recipe = SampleConfig(quota=Quota.HIERARCHICAL, quota_power=0.5, min_support=3)
+    config = replace(CONFIG, sample=recipe)
+    if isinstance(value, Seeding):
+        config = replace(config, cluster=replace(config.cluster, seeding=value))
+    elif isinstance(value, Pick):
+        config = replace(config, sample=replace(recipe, pick=value))
+    else:
+        config = replace(config, sample=replace(recipe, quota=value))
+    card = dataset_card(samples.small(), config)
+    found = [other for other in type(value) if re.search(SENTENCES[type(value), other], card)]
+    assert found == [value]
+
+
+def test_the_default_recipe() -> None:
+    card = dataset_card(samples.small(), CONFIG)
+    assert "10,000 images asked for; one distance for all clusters, so that kept images are equally far apart" in card
+    assert "the 0.01 of the images that are farthest from their neighbours are left out" in card
+    assert "random" not in card.partition("## How it was made")[2].partition("## Balance")[0]

@@ -1,0 +1,127 @@
+"""What a run says of how it was made is how it was made, whatever is asked for afterwards."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.cli import main
+from flows.config import compose_config
+from siglino_core.config import to_dict
+from siglino_core.store import Files, Run
+from tests.pools import parquet_file, pictures
+
+SETTINGS = [
+    "source.rows_per_shard=12",
+    "cluster.num_clusters=[6,2]",
+    "sample.target_size=20",
+    "sample.near_duplicate=1",
+    "sample.trim=0",
+    "report.map_points=10",
+    "seed=3",
+]
+HERE = "runtime.runner=local"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("provenance")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)
+        patch.delenv("PREFECT_API_URL", raising=False)
+        parquet_file(folder / "pool.parquet", {"image": pictures(45)})
+        assert main(["curate", f"source.uri={folder / 'pool.parquet'}", f"run={folder / 'run'}", *SETTINGS, HERE]) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("os.fsync", lambda _: None)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    return Path(shutil.copytree(made, tmp_path / "run"))
+
+
+def note(run: Path, name: str = "curate") -> dict[str, Any]:
+    return Files(str(run)).read_record(f"{name}.json") or {}
+
+
+def without_paths(text: str) -> str:
+    """A page or card, less its times and where it lies."""
+    return "\n".join(line for line in text.splitlines() if "UTC" not in line and "/run" not in line)
+
+
+def test_settings_that_are_not_given_are_the_runs(run: Path) -> None:
+    config = compose_config([f"run={run}"])
+    assert (config.seed, config.sample.target_size, config.cluster.num_clusters) == (3, 20, [6, 2])
+    assert config.source.uri.endswith("pool.parquet")
+    assert config.runtime.runner.value == "ray", "where it ran is not how it was made"
+    assert compose_config([f"run={run}", "sample.target_size=7"]).sample.target_size == 7
+    assert compose_config(["experiment=demo", f"run={run}"]).sample.target_size == 600, "an experiment's are given"
+    assert main(["curate", f"run={run}", HERE]) == 0
+
+
+def test_a_report_drawn_again_is_the_same_report(run: Path, made: Path) -> None:
+    page = (run / "report/curation.html").read_text(encoding="utf-8")
+    for words in ([], ["sample.target_size=9", "seed=7"]):
+        code = main(["report", f"run={run}", *words, HERE])
+        if words:
+            assert code == 2, "settings of a stage that does not run, and was made by others"
+        else:
+            assert code == 0
+    again = (run / "report/curation.html").read_text(encoding="utf-8")
+    assert "target_size: 20" in again
+    assert "target_size: 9" not in again
+    assert len(again) == pytest.approx(len(page), rel=0.05)
+    assert note(run)["config"]["sample"] == note(made)["config"]["sample"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--only", "sample", "embed.encoder=lite"], "embed.encoder: ['efficientnet_lite0'] there, ['lite'] here"),
+        (["--only", "sample", "cluster.num_clusters=[5,2]"], "cluster.num_clusters: [6, 2] there, [5, 2] here"),
+        (["--from", "cluster", "source.max_aspect=3"], "source.max_aspect: 200.0 there, 3.0 here"),
+        (["--only", "report", "seed=9"], "cluster.seed: 3 there, 9 here"),
+        (["--only", "sample", "embed.precision=bf16"], "embed.precision: 'float32' there, 'bfloat16' here"),
+    ],
+)
+def test_settings_of_stages_that_do_not_run_are_refused(
+    run: Path, words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = note(run)
+    assert main(["curate", f"run={run}", *words, HERE]) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert "Leave these settings out, or make it again with --redo" in said
+    assert note(run) == before
+
+
+def test_a_refused_command_leaves_the_note(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = note(run)
+    assert main(["curate", f"run={run}", "sample.target_size=9", HERE]) == 2
+    assert "target_size: 20 there, 9 here" in capsys.readouterr().err
+    assert note(run)["config"] == before["config"] | {"runtime": note(run)["config"]["runtime"]}
+    assert main(["curate", f"run={run}", "--redo", "sample", "sample.target_size=999", HERE]) == 2
+    assert note(run)["config"]["sample"]["target_size"] == 20
+    assert main(["report", f"run={run}/nothing", HERE]) == 1
+    assert not (run / "nothing").exists()
+
+
+def test_each_stage_is_noted_when_it_begins(run: Path) -> None:
+    assert main(["curate", f"run={run}", "--redo", "sample", "sample.target_size=9", HERE]) == 0
+    assert note(run)["config"]["sample"]["target_size"] == 9
+    assert note(run)["config"]["cluster"] == to_dict(compose_config([f"run={run}"]))["cluster"]
+    assert "9 images asked for" in (run / "sample/images/README.md").read_text(encoding="utf-8")
+
+
+def test_what_stands_on_something_else_now_is_stale(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["curate", f"run={run}", "--only", "cluster", "--redo", "cluster", "cluster.center=true", HERE]) == 0
+    capsys.readouterr()
+    assert main(["inspect", str(run)]) == 0
+    said = capsys.readouterr().out
+    lines = {line.split()[0]: line for line in said.splitlines() if line.split()[:1]}
+    assert "done" in lines["cluster"]
+    assert "stale: cluster changed since" in lines["sample"]
+    assert "stale: cluster, sample changed since" in lines["report"]
+    assert Run(str(run)).stage("sample").manifest() is not None
