@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from siglino_core.config import Config, build, did_you_mean, keys, to_dict
+from siglino_core.config.credentials import redacted
 from siglino_core.errors import ConfigError, DamagedError, StoreError
 from siglino_core.store import Run
 from siglino_core.store.stage import DISTILL
@@ -58,11 +59,23 @@ def _composed(parsed: list[Any], base: dict[str, Any]) -> Config:
                 for o in parsed:
                     if o.key_or_group != "experiment":
                         OmegaConf.update(composed, o.key_or_group, o.value())
-        plain: Any = OmegaConf.to_container(composed, resolve=True)
+        plain: Any = OmegaConf.to_container(composed, resolve=False)
     except (HydraException, OmegaConfBaseException, OSError, YAMLError, TypeError, ValueError) as e:
         what = f"experiment={experiment}" if experiment is not None and _is_file(experiment) else "the config"
         raise ConfigError(f"{what} cannot be composed: {str(e).splitlines()[0]}") from e
+    if asked := _interpolations(plain):
+        lines = [f"{key}: {redacted(text)}: no ${{...}} is filled in here; write the value" for key, text in asked]
+        raise ConfigError("the config does not hold:\n  " + "\n  ".join(lines))
     return build(Config, plain)
+
+
+def _interpolations(values: Any, key: str = "") -> list[tuple[str, str]]:
+    """Settings that ask for an environment variable or another value: what is written down is what was asked."""
+    if isinstance(values, dict):
+        return [found for k, v in values.items() for found in _interpolations(v, f"{key}.{k}" if key else str(k))]
+    if isinstance(values, list):
+        return [found for i, v in enumerate(values) for found in _interpolations(v, f"{key}[{i}]")]
+    return [(key, values)] if isinstance(values, str) and "${" in values else []
 
 
 def _noted(run: Run) -> dict[str, Any]:
@@ -104,7 +117,7 @@ def _parsed(overrides: list[str]) -> list[Any]:
         try:
             override = parser.parse_override(text)
         except HydraException:
-            errors.append(f"{text!r} is not key=value (quote special characters: 'key=\"va{{l}}ue\"')")
+            errors.append(f"{redacted(text)!r} is not key=value (quote special characters: 'key=\"va{{l}}ue\"')")
             continue
         key = override.key_or_group
         if key in known and (override.is_add() or override.is_delete()):

@@ -9,6 +9,7 @@ from dataclasses import field
 from enum import Enum
 from typing import Any, TypeVar
 
+from siglino_core.config.credentials import faults
 from siglino_core.errors import ConfigError
 
 T = TypeVar("T")
@@ -62,6 +63,8 @@ def build(cls: type[T], values: dict[str, Any], impossible: Callable[[T], list[s
     Raises:
         ConfigError: with every unknown key, wrong type and impossible value, one a line.
     """
+    if secrets := faults(values):  # alone: another line might show them
+        raise ConfigError("the config does not hold:\n  " + "\n  ".join(secrets))
     errors: list[str] = []
     config: Any = _build(cls, values, "", errors, keys(cls))
     errors += impossible(config)

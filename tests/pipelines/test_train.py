@@ -23,6 +23,7 @@ from siglino_core.models import SigLino, SigLinoConfig
 from siglino_core.store import Run
 from siglino_core.teachers.teacher import Targets
 from siglino_core.weights.checkpoint import tensor, weights
+from tests import records
 from tests.pipelines import distilling
 from tests.pipelines.curated import curated
 from tests.pipelines.distilling import STUDENT, TIMES, curve, lines
@@ -261,10 +262,6 @@ def test_too_many_bad_steps(made: Path, tmp_path: Path) -> None:
     assert [line["bad_steps"] for line in lines(run.url)] == [0, 0, 0, 1, 0, 0]
 
 
-def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
 def corrupt(run: Run, row: int) -> str:
     """Overwrite an image of the sample; its id."""
     index = ImageIndex.load(run.stage("sample"))
@@ -289,7 +286,7 @@ def test_targets_that_are_not_this_runs(made: Path, tmp_path: Path) -> None:
     assert refused(ConfigError, grid, made, run, targets__max_pixels=80**2)
     teacher = r"by another config:\n  targets.teachers: {'own': 'own'} there, {'other': 'other'} here\n"
     assert refused(ConfigError, teacher, made, run, targets__teachers=[spec_of(other)])
-    edit(Path(run.url, "sample/manifest.json"), digest="0" * 64)
+    records.edit(Path(run.url, "sample/manifest.json"), digest="0" * 64)
     assert refused(ConfigError, r"targets are of another sample \(.*, this run's is 0000.*--redo targets", made, run)
     shutil.rmtree(tmp_path / "run" / "targets")
     assert refused(StoreError, r"targets is not finished: run `siglino distill --from targets` first", made, run)

@@ -1,7 +1,6 @@
 """The index of training images: the images' own bytes, the same arrays with and without a cache, built once."""
 
 import dataclasses
-import json
 import multiprocessing
 import os
 import pickle
@@ -18,6 +17,7 @@ from siglino_core.distillation.curated import index
 from siglino_core.distillation.curated.index import ImageIndex
 from siglino_core.errors import ConfigError, DataError, StoreError
 from siglino_core.store import Ranges, Run, Stage
+from siglino_core.store.sealed import sealed
 from tests.siglino_core.distillation.training.samples import LEVELS, rows, sample
 
 IMAGES = rows(60)
@@ -239,10 +239,10 @@ def test_an_index_file_that_was_damaged(local: Stage, tmp_path: Path, cached: bo
 
 @pytest.mark.parametrize("kept", [59, 61])
 def test_an_index_that_does_not_fit_the_manifest(local: Stage, kept: int) -> None:
-    manifest = local.files.read_json("manifest.json")
+    manifest = local.files.read_record("manifest.json")
     assert manifest is not None
     manifest["facts"]["kept"] = kept
-    local.files.put("manifest.json", json.dumps(manifest).encode())
+    local.files.put("manifest.json", sealed(manifest))
     with pytest.raises(DataError, match=rf"index does not hold the manifest's {kept} images"):
         ImageIndex.load(local)
 

@@ -23,6 +23,8 @@ from siglino_core.errors import DataError, StoreError
 from siglino_core.models.resolution import Resolution
 from siglino_core.networks import describe
 from siglino_core.store import Run
+from siglino_core.store.sealed import opened as record
+from siglino_core.store.sealed import sealed
 from siglino_core.teachers.teacher import Targets
 from tests.pipelines.curated import KEPT, config, curated, teachers
 
@@ -134,7 +136,7 @@ def test_a_shard_of_other_images(run: Run, made: tuple[Path, list[str]]) -> None
 def test_a_sample_of_another_size(run: Run, made: tuple[Path, list[str]]) -> None:
     files = run.stage("targets").files
     manifest = files.read("manifest.json")
-    files.put("manifest.json", manifest.replace(b'"rows": 44', b'"rows": 43'))
+    files.put("manifest.json", sealed({**record(manifest, ""), "rows": 43}))
     with pytest.raises(DataError, match="holds 43 images and the sample's index 44"):
         opened(run, made[1])
 
