@@ -123,7 +123,7 @@ def _source(stage: Stage, of: Pool, names: list[str], rows: list[list[int]]) -> 
         )
         out.write("duplicates/part-00000.parquet", table, schema.DUPLICATES)
         out.commit(rows=0)
-    return stage.finish(identity, todo).digest
+    return stage.finish(identity, todo, facts={"uri": "by hand"}).digest
 
 
 def _embed(stage: Stage, of: Pool, names: list[str], rows: list[list[int]], source: str) -> None:
@@ -143,7 +143,7 @@ def _embed(stage: Stage, of: Pool, names: list[str], rows: list[list[int]], sour
         with stage.writer(name, identity.fingerprint) as out:
             out.write(f"{name}.parquet", table, schema.embed(of.vectors.shape[1]))
             out.commit(rows=len(here), rejects={"truncated": bad} if bad else {})
-    stage.finish(identity, todo, facts={"dim": of.vectors.shape[1]})
+    stage.finish(identity, todo, facts={"dim": of.vectors.shape[1], "asked": ["by hand"]})
 
 
 def finish(

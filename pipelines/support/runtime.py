@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import secrets
 import socket
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -78,8 +79,9 @@ def start_ray(config: RuntimeConfig) -> Any:
     for key, value in QUIET_ENV.items():
         os.environ.setdefault(key, value)
     if config.address == "local":
-        # A local Ray of our own: without this it would turn token authentication on and write a token file.
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        # Whoever reaches its port runs code here, unless they know the token; it is in this process's environment alone.
+        if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # clouds take nodes back; a process for that
     import ray
     import ray.data

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from siglino_core.errors import ConfigError, DamagedError, StoreError
-from siglino_core.store.files import Files
+from siglino_core.store.files import UNFINISHED, Files
 from siglino_core.store.sealed import sealed
 
 FOLDER = ".lease"
@@ -66,8 +66,12 @@ class Lease:
             if record is not None and _alive(files, number, record, what):
                 raise StoreError(_refusal(what, record))
             ours = _record()
-            if files.create(_name(number + 1), sealed(ours)):
-                break  # else another was faster: it is looked at in its turn
+            try:
+                if files.create(_name(number + 1), sealed(ours)):
+                    break  # else another was faster: it is looked at in its turn
+            except StoreError as e:  # the folder went, with the one that gave its lease back
+                if not isinstance(e.__cause__, FileNotFoundError):
+                    raise
         files.delete([_name(n) for n in _numbers(files) if n <= number])
         lease = cls(files, what, number + 1, ours)
         _held[lease._key] = lease
@@ -90,7 +94,11 @@ class Lease:
         self._over.set()
         _held.pop(self._key, None)
         with suppress(StoreError):  # it ends by itself then
-            self._files.delete([_name(self._number)])  # the folder stays: another may be writing into it
+            self._files.delete([_name(self._number)])
+            if (local := self._files.local) is not None:
+                for empty in (local / UNFINISHED, local, local.parent):
+                    with suppress(OSError):  # another is in it
+                        empty.rmdir()
 
     def _live(self) -> None:
         while not self._over.wait(BEAT):

@@ -136,7 +136,7 @@ class Stage:
 
         Args:
             plan: lists the stage's shards; called only if storage holds no plan yet.
-                redo: ``no`` refuses what another config made; ``stale`` makes it anew; ``always`` makes anew whatever
+            redo: ``no`` refuses what another config made; ``stale`` makes it anew; ``always`` makes anew whatever
                 is there. What is there stays until its successor is whole (`siglino_core.store.successor`).
 
         Raises:
@@ -190,9 +190,9 @@ class Stage:
         except (DamagedError, ConfigError):  # an earlier version's
             if redo == "no":
                 raise
-            stored = None
+            stored, redo = None, "always"
         same = stored is not None and stored["fingerprint"] == identity.fingerprint
-        if redo != "always" and same:
+        if redo != "always" and (same or stored is None):
             return self, stored
         if set(self.files.sizes()) <= {PLAN}:  # it came to nothing: there is nothing to keep
             self.files.delete([PLAN])

@@ -168,8 +168,17 @@ def test_faults_in_a_yaml_file_of_one_s_own(tmp_path: Path) -> None:
     assert "sample.target_size: 'x' is not a whole number" in text
     assert "none.yaml" in said(f"experiment={tmp_path}/none.yaml")
     assert "unknown key just words" in said(own(tmp_path, "just words"))
-    for broken in ("a: [1", "- 1\n- 2\n", "run: ${nope}"):
+    for broken in ("a: [1", "- 1\n- 2\n"):
         assert f"experiment={tmp_path}/own.yaml cannot be composed: " in said(own(tmp_path, broken))
+
+
+@pytest.mark.parametrize("text", ["${nope}", "${oc.env:HOME}", "runs/${oc.env:AWS_SECRET_ACCESS_KEY}", "${seed}"])
+def test_nothing_is_filled_in(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    for words in ([own(tmp_path, f"run: '{text}'")], [f"run='{text}'"], [f"targets.teachers=[lite,'{text}']"]):
+        with pytest.raises(ConfigError, match=r"no \$\{\.\.\.\} is filled in here; write the value") as caught:
+            compose_config(words)
+        assert "hunter2" not in str(caught.value)
 
 
 def sections(values: dict[str, Any]) -> int:

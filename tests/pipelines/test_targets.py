@@ -24,7 +24,7 @@ from siglino_core.distillation.curated.index import ImageIndex
 from siglino_core.distillation.targets.phi_s import PhiS
 from siglino_core.distillation.targets.statistics import Statistics, unpack
 from siglino_core.encoders.card import Card
-from siglino_core.errors import ConfigError, DataError
+from siglino_core.errors import ConfigError, DamagedError, DataError
 from siglino_core.images.patches import to_floats, to_patches
 from siglino_core.networks import describe, load_teacher
 from siglino_core.store import Manifest, Ranges, Run
@@ -286,8 +286,12 @@ def test_an_image_that_changed_since_it_was_curated(run: Run, specs: list[str]) 
     data = bytearray(path.read_bytes())
     data[index.offset_N[20] : index.offset_N[20] + 16] = bytes(16)
     path.write_bytes(data)
+    cfg = config(specs, keep=Stored.SUMMARY)
+    with pytest.raises(DamagedError, match=r"sample: images/part-0\d+\.parquet: not the bytes that were written"):
+        targets.run(cfg, run)
+    unchecked = dataclasses.replace(cfg, runtime=dataclasses.replace(cfg.runtime, check_inputs=0))
     with pytest.raises(DataError, match=rf"^image {index.image_id(20)} of .* cannot be decoded .* --redo sample"):
-        targets.run(config(specs, keep=Stored.SUMMARY), run)
+        targets.run(unchecked, run)
 
 
 def test_refusals(run: Run, specs: list[str]) -> None:

@@ -18,7 +18,7 @@ from siglino_core.config import Config
 from siglino_core.distillation.curated.index import ImageIndex
 from siglino_core.distillation.targets.statistics import unpack
 from siglino_core.distillation.training.student import new_student, student_config
-from siglino_core.errors import ConfigError, DataError, StoreError
+from siglino_core.errors import ConfigError, DamagedError, DataError, StoreError
 from siglino_core.models import SigLino, SigLinoConfig
 from siglino_core.store import Run
 from siglino_core.teachers.teacher import Targets
@@ -365,13 +365,15 @@ def test_a_shape_of_ones_own_may_move_but_not_change(made: Path, tmp_path: Path)
 def test_what_vanished_or_broke(made: Path, tmp_path: Path) -> None:
     run = begun(made, tmp_path / "run")
     name = corrupt(run, 20)
-    assert refused(DataError, rf"^image {name} of the sample cannot be decoded", made, run)
+    assert refused(DamagedError, r"sample: images/part-0\d+\.parquet: not the bytes", made, run)
+    unchecked = {"runtime__check_inputs": 0}
+    assert refused(DataError, rf"^image {name} of the sample cannot be decoded", made, run, **unchecked)
     Path(run.url, "sample/images/part-00001.parquet").unlink()
-    assert refused(StoreError, r"sample/images/part-00001\.parquet", made, run)
+    assert refused(StoreError, r"sample/images/part-00001\.parquet", made, run, **unchecked)
     cfg = of(made, tmp_path / "stored", targets__keep="bf16")
     stored = distilling.ready(made / "run", tmp_path / "stored", cfg)
     Path(stored.url, "targets/part-00002.parquet").unlink()
-    assert refused(StoreError, r"targets/part-00002\.parquet", made, stored, targets__keep="bf16")
+    assert refused(StoreError, r"targets/part-00002\.parquet", made, stored, targets__keep="bf16", **unchecked)
 
 
 def test_a_damaged_checkpoint_is_named(made: Path, tmp_path: Path) -> None:
