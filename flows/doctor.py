@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from flows import settings
+from flows.limits import require_specs
 from siglino_core.config import Config
 from siglino_core.device import choose
 from siglino_core.errors import SiglinoError
@@ -59,6 +60,7 @@ def _encoder(config: Config) -> str:
     from siglino_core.encoders.spec import Spec
     from siglino_core.networks import load_encoder
 
+    require_specs(config, ["embed"])
     card = load_encoder(Spec.of(config.embed)).card
     return f"{config.embed.encoder}, {card.dim} wide, weights {card.identity[:12]}"
 

@@ -1,12 +1,15 @@
 """What a pool or a run can give, judged before anything is computed for it."""
 
+import os
 from collections.abc import Sequence
 
 from pipelines.support.provenance import differences
 from siglino_core.config import Config
-from siglino_core.encoders.spec import Spec
+from siglino_core.encoders.spec import OWN, Spec
 from siglino_core.errors import ConfigError, StoreError
 from siglino_core.store import STAGES, Run
+
+MODULES = "SIGLINO_MODULES"  # in the environment: whose networks of one's own may be run, by module
 
 
 def refuse_too_small(config: Config, images: int, *, stages: Sequence[str] = ("cluster", "sample")) -> None:
@@ -36,13 +39,24 @@ def require_specs(config: Config, stages: Sequence[str]) -> None:
         stages: those that are to run; what the others would need is not asked.
 
     Raises:
-        ConfigError: a text names no network.
+        ConfigError: a text names no network, or a module that may not run here.
     """
-    if "embed" in stages:
-        Spec.of(config.embed)
+    specs = [Spec.of(config.embed)] if "embed" in stages else []
     if "targets" in stages or "train" in stages:
-        for teacher in config.targets.teachers:
-            Spec.parse(teacher, "targets.teachers")
+        specs += [Spec.parse(teacher, "targets.teachers") for teacher in config.targets.teachers]
+    for spec in specs:
+        _require_allowed(spec)
+
+
+def _require_allowed(spec: Spec) -> None:
+    """Refuse a module that whoever owns this deployment has not named: who may give a setting may not run any code."""
+    module = spec.source.partition(":")[0]
+    allowed = [name.strip() for name in os.environ.get(MODULES, "").split(",")]
+    if spec.kind == OWN and not any(name and f"{module}.".startswith(f"{name}.") for name in allowed):
+        raise ConfigError(
+            f"{spec.asked}: {module} is not among the modules that may run here. Name it in the environment of what "
+            f"starts siglino, a worker of Prefect's too: {MODULES}={module} (several with commas between)."
+        )
 
 
 def require_made_by(config: Config, stages: Sequence[str]) -> None:

@@ -67,6 +67,10 @@ def show(config: Config, prices: Prices, console: Console) -> None:
         console.print(f"  not priced: {name}: {why}", highlight=False, soft_wrap=True)
     if prices.stored:
         _keeps(config, prices.stored, console)
+    largest = max(prices.estimates.values(), key=lambda e: e.bytes)
+    console.print(
+        f"\nA redone stage is made beside the old one: up to {size(largest.bytes)} more ({largest.stage}) while it is."
+    )
     console.print(
         "\nEstimates from constants measured on one core or published for the device; yours will differ.", style="dim"
     )

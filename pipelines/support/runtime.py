@@ -79,7 +79,7 @@ def start_ray(config: RuntimeConfig) -> Any:
     for key, value in QUIET_ENV.items():
         os.environ.setdefault(key, value)
     if config.address == "local":
-        # Whoever reaches its port runs code here, unless they know the token; it is in this process's environment alone.
+        # Whoever reaches its port may run code here, if they know the token: it is in the environment alone.
         if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # clouds take nodes back; a process for that

@@ -3,6 +3,8 @@
 import dataclasses
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +49,35 @@ def test_map_shards() -> None:
         list(map_shards(work, [{"name": "s9"}], RAY))
     with pytest.raises(WorkerError, match=r"^a Ray worker failed \(WorkerCrashedError: .* run the same command again"):
         list(map_shards(work, [{"name": "s9", "die": True}], RAY))  # three times more, and not for ever
+
+
+FOREIGN = """
+import logging, ray, sys
+ray.init(address=sys.argv[1], log_to_driver=False, logging_level=logging.CRITICAL)
+print("ran", ray.get(ray.remote(lambda: "code of a stranger").remote()))
+"""
+
+
+@pytest.mark.parametrize("auth", [{}, {"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_TOKEN": "0" * 64}])
+def test_a_strangers_driver_runs_nothing(auth: dict[str, str], tmp_path: Path) -> None:
+    address = start_ray(RAY).get_runtime_context().gcs_address
+    token = os.environ["RAY_AUTH_TOKEN"]
+    assert len(token) == 64
+    mode = {"RAY_AUTH_MODE": "token"} if "RAY_AUTH_TOKEN" in auth else {}
+    strangers = (
+        {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {"HOME": str(tmp_path)} | mode | auth
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", FOREIGN, address],
+        env=strangers,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode != 0
+    assert "stranger" not in done.stdout
+    assert token not in done.stdout + done.stderr
 
 
 def test_source_with_one_worker_and_with_two(tmp_path: Path) -> None:
