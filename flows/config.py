@@ -13,14 +13,15 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from pipelines.support.provenance import settings_of
 from siglino_core.config import Config, build, did_you_mean, keys, to_dict
 from siglino_core.config.credentials import redacted
-from siglino_core.errors import ConfigError, DamagedError, StoreError
-from siglino_core.store import Run
-from siglino_core.store.stage import DISTILL
+from siglino_core.errors import ConfigError, SiglinoError
+from siglino_core.store import STAGES, Run
+from siglino_core.store.successor import PLAN
 
 CONF = Path(__file__).parent / "conf"
-CURATION = ("source", "embed", "cluster", "sample", "report")
+CURATION = ("source", "embed", "cluster", "sample")
 
 
 def experiments() -> list[str]:
@@ -39,8 +40,17 @@ def compose_config(overrides: list[str]) -> Config:
     """
     parsed = _parsed(overrides)
     config = _composed(parsed, to_dict(Config()))
-    noted = _noted(Run(config.run))
-    return _composed(parsed, noted) if noted != to_dict(Config()) else config
+    run = Run(config.run)
+    try:
+        if not any(run.stage(stage).files.exists(PLAN) for stage in STAGES):
+            return config
+    except SiglinoError:  # the command itself says what is wrong with the store
+        return config
+    named = [o for o in parsed if o.key_or_group == "experiment"]
+    if named and named[0].value() == _note(run, "source").get("experiment"):  # what was changed since counts
+        base = to_dict(_composed(named, to_dict(Config())))
+        return _composed([o for o in parsed if o not in named], _as_made(run, base))
+    return _composed(parsed, _as_made(run, to_dict(Config())))
 
 
 def _composed(parsed: list[Any], base: dict[str, Any]) -> Config:
@@ -78,18 +88,28 @@ def _interpolations(values: Any, key: str = "") -> list[tuple[str, str]]:
     return [(key, values)] if isinstance(values, str) and "${" in values else []
 
 
-def _noted(run: Run) -> dict[str, Any]:
-    """The defaults, and over them the settings that made this run, as it has them written down."""
-    values = to_dict(Config())
-    for stages in (CURATION, DISTILL):
+def _as_made(run: Run, values: dict[str, Any]) -> dict[str, Any]:
+    """The settings, and over them those by which the run's stages were made, as far as the run tells."""
+    for stage in STAGES:
+        stored = _note(run, stage).get("config", {})
+        values[stage] |= {k: v for k, v in stored.get(stage, {}).items() if k in values[stage]}
+        if stage in stored:
+            values["seed"] = stored.get("seed", values["seed"])
+    for stage in CURATION:
         try:
-            stored = run.about(stages[0]).get("config", {})
-        except (DamagedError, ConfigError, StoreError):  # the command says what it finds of the run itself
+            made = settings_of(run, stage)
+            values["seed"] = made.pop("seed", values["seed"])
+            values[stage] |= made
+        except (SiglinoError, KeyError):  # the command says what it finds of the stage itself
             continue
-        for stage in stages:
-            values[stage] |= {k: v for k, v in stored.get(stage, {}).items() if k in values[stage]}
-        values["seed"] = stored.get("seed", values["seed"])
     return values
+
+
+def _note(run: Run, stage: str) -> dict[str, Any]:
+    try:
+        return run.about(stage)
+    except SiglinoError:
+        return {}
 
 
 def yaml_with_docs(config: Any, indent: str = "") -> str:

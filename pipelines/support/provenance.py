@@ -27,6 +27,22 @@ def made_by(run: Run, sample: Mapping[str, Any]) -> Config:
     return build(Config, {**values, "seed": sample["config"]["seed"], "run": run.url})
 
 
+def settings_of(run: Run, stage: str) -> dict[str, Any]:
+    """The settings that shaped a finished stage of the curation, as one would give them; ``seed`` is the run's."""
+    manifest = run.stage(stage).manifest()
+    if manifest is None:
+        return {}
+    values = _known(stage, manifest.identity["config"])
+    values.pop("precision", None)  # a finished stage keeps its own
+    if "seed" in manifest.identity["config"]:
+        values["seed"] = manifest.identity["config"]["seed"]
+    if stage == "source":
+        values["uri"] = manifest.facts["uri"]
+    if stage == "embed":
+        values["encoder"] = manifest.facts["asked"][0]
+    return values
+
+
 def _known(stage: str, stored: Mapping[str, Any]) -> dict[str, Any]:
     """Of a stored config the settings that a user may give."""
     names = {f.name for f in dataclasses.fields(getattr(Config(), stage))}

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import shutil
+import socket
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -228,10 +229,21 @@ class Files:
             with contextlib.suppress(OSError):
                 os.rmdir(folder)
 
+    def tidy_dead(self) -> None:
+        """Drop what processes of this machine left behind that are gone; others may be writing still."""
+        if self.local is None:
+            return
+        for folder in (self.local / UNFINISHED).glob("*,*,*"):
+            host, pid, _ = folder.name.split(",")
+            if host == socket.gethostname() and not _runs(int(pid)):
+                shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another is in it
+            (self.local / UNFINISHED).rmdir()
+
     @contextlib.contextmanager
     def _scratch(self) -> Iterator[Path]:
         assert self.local is not None
-        folder = self.local / UNFINISHED / uuid.uuid4().hex
+        folder = self.local / UNFINISHED / f"{socket.gethostname()},{os.getpid()},{uuid.uuid4().hex}"
         folder.mkdir(parents=True)
         try:
             yield folder
@@ -252,3 +264,13 @@ class Files:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        pass
+    return True

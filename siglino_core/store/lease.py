@@ -61,7 +61,7 @@ class Lease:
         if held is not None:
             held.require()
             return held
-        while True:
+        for attempt in range(10):
             number, record = _last(files)
             if record is not None and _alive(files, number, record, what):
                 raise StoreError(_refusal(what, record))
@@ -70,8 +70,10 @@ class Lease:
                 if files.create(_name(number + 1), sealed(ours)):
                     break  # else another was faster: it is looked at in its turn
             except StoreError as e:  # the folder went, with the one that gave its lease back
-                if not isinstance(e.__cause__, FileNotFoundError):
+                if attempt == 9 or not isinstance(e.__cause__, FileNotFoundError):
                     raise
+        else:
+            raise StoreError(f"{what}: others take it and give it back all the time. Run again.")
         files.delete([_name(n) for n in _numbers(files) if n <= number])
         lease = cls(files, what, number + 1, ours)
         _held[lease._key] = lease

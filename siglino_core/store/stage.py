@@ -3,14 +3,13 @@
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from siglino_core.errors import ConfigError, DamagedError, StoreError
 from siglino_core.hashing import fingerprint
-from siglino_core.store.files import UNFINISHED, Files
+from siglino_core.store.files import Files
 from siglino_core.store.intact import entry
 from siglino_core.store.lease import Lease
 from siglino_core.store.lease import folder as lease_folder
@@ -67,9 +66,7 @@ class Run:
         """Write down what made a stage and its neighbours."""
         files = Files(self.url)
         files.put(_note_of(stage), sealed(about))
-        if files.local is not None:
-            with suppress(OSError):  # not empty: another invocation is writing its own
-                (files.local / UNFINISHED).rmdir()
+        files.tidy_dead()
 
     def __reduce__(self) -> tuple[type["Run"], tuple[str]]:
         return Run, (self.url,)

@@ -1,6 +1,7 @@
 """What a run says of how it was made is how it was made, whatever is asked for afterwards."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,21 @@ def test_settings_that_are_not_given_are_the_runs(run: Path) -> None:
     assert compose_config([f"run={run}", "sample.target_size=7"]).sample.target_size == 7
     assert compose_config(["experiment=demo", f"run={run}"]).sample.target_size == 600, "an experiment's are given"
     assert main(["curate", f"run={run}", HERE]) == 0
+
+
+def test_an_experiments_settings_are_those_of_the_run_that_it_made(
+    run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What was changed by a redo stays changed; another experiment is another command."""
+    record = note(run)
+    Run(str(run)).note({**record, "experiment": "demo"}, "source")
+    assert compose_config(["experiment=demo", f"run={run}"]).sample.target_size == 20
+    assert compose_config(["experiment=demo", f"run={run}", "sample.target_size=8"]).sample.target_size == 8
+    assert compose_config(["experiment=smoke", f"run={run}"]).sample.target_size != 20
+    (run / "curate.json").unlink()
+    config = compose_config([f"run={run}"])
+    assert (config.seed, config.sample.target_size, config.source.rows_per_shard) == (3, 20, 12), "of the manifests"
+    assert compose_config([f"run={tmp_path / 'new'}"]) == replace(compose_config([]), run=str(tmp_path / "new"))
 
 
 def test_a_report_drawn_again_is_the_same_report(run: Path, made: Path) -> None:

@@ -7,6 +7,7 @@ import pickle
 import random
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -262,3 +263,19 @@ def test_tidy_takes_only_leftovers_and_empty_folders(tmp_path: Path) -> None:
     files.tidy()
     assert sorted(str(p.relative_to(tmp_path / "run")) for p in (tmp_path / "run").rglob("*")) == ["a", "a/b"]
     assert json.dumps(files.sizes()) == '{"a/b": 4}'
+
+
+def test_what_the_dead_left_is_dropped_and_nothing_of_the_living(tmp_path: Path) -> None:
+    files = Files(str(tmp_path))
+    with files._scratch() as living:
+        dead = living.with_name(f"{socket.gethostname()},{2**22 + 7},x")
+        elsewhere = living.with_name(f"another-host,{2**22 + 7},x")
+        for folder in (dead, elsewhere):
+            folder.mkdir()
+            (folder / "data").write_bytes(b"half")
+        files.tidy_dead()
+        assert sorted(p.name for p in (tmp_path / UNFINISHED).iterdir()) == sorted([living.name, elsewhere.name])
+    elsewhere.joinpath("data").unlink()
+    elsewhere.rmdir()
+    files.tidy_dead()
+    assert list(tmp_path.iterdir()) == []
