@@ -145,9 +145,7 @@ def _drop(stage: Stage, verdict: Verdict) -> None:
     lease = Lease.take(lease_folder(stage.run.url, stage.name), stage.files.url)
     try:
         commits = [n for n in verdict.records if n.startswith("commits/")]
-        if (
-            commits and MANIFEST not in verdict.records
-        ):  # whose files these were no record says: those of no other shard
+        if commits and MANIFEST not in verdict.records:  # theirs are the files that are no other shard's
             kept = {f for record in stage.commits(whole=False).values() for f in record["files"]}
             stage.files.delete([n for n in stage.require().files if n not in kept])
         made = {file: shard for file, shard in verdict.files.items() if shard or file == CARD}

@@ -19,11 +19,8 @@ def made_by(run: Run, sample: Mapping[str, Any]) -> Config:
     Args:
         sample: the identity of the sample, whose manifest may not be written yet.
     """
-    manifests = {name: run.stage(name).require() for name in ("source", "embed", "cluster")}
-    stored = {name: m.identity["config"] for name, m in manifests.items()} | {"sample": sample["config"]}
-    values: dict[str, Any] = {name: _known(name, settings) for name, settings in stored.items()}
-    values["source"]["uri"] = manifests["source"].facts["uri"]
-    values["embed"]["encoder"] = manifests["embed"].facts["asked"][0]
+    values = {name: _settings(name, run.stage(name).require()) for name in ("source", "embed", "cluster")}
+    values["sample"] = _known("sample", sample["config"])
     return build(Config, {**values, "seed": sample["config"]["seed"], "run": run.url})
 
 
@@ -32,10 +29,15 @@ def settings_of(run: Run, stage: str) -> dict[str, Any]:
     manifest = run.stage(stage).manifest()
     if manifest is None:
         return {}
-    values = _known(stage, manifest.identity["config"])
+    values = _settings(stage, manifest)
     values.pop("precision", None)  # a finished stage keeps its own
-    if "seed" in manifest.identity["config"]:
-        values["seed"] = manifest.identity["config"]["seed"]
+    seed = manifest.identity["config"].get("seed")
+    return values if seed is None else {**values, "seed": seed}
+
+
+def _settings(stage: str, manifest: Manifest) -> dict[str, Any]:
+    """A finished stage's settings, with those that shape no byte and that one would miss."""
+    values = _known(stage, manifest.identity["config"])
     if stage == "source":
         values["uri"] = manifest.facts["uri"]
     if stage == "embed":

@@ -11,29 +11,14 @@ from flows.cli import main
 from flows.config import compose_config
 from siglino_core.config import to_dict
 from siglino_core.store import Files, Run
-from tests.pools import parquet_file, pictures
-
-SETTINGS = [
-    "source.rows_per_shard=12",
-    "cluster.num_clusters=[6,2]",
-    "sample.target_size=20",
-    "sample.near_duplicate=1",
-    "sample.trim=0",
-    "report.map_points=10",
-    "seed=3",
-]
-HERE = "runtime.runner=local"
+from tests.flows.small import HERE, curated
+from tests.pools import pictures
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("provenance")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("os.fsync", lambda _: None)
-        patch.delenv("PREFECT_API_URL", raising=False)
-        parquet_file(folder / "pool.parquet", {"image": pictures(45)})
-        assert main(["curate", f"source.uri={folder / 'pool.parquet'}", f"run={folder / 'run'}", *SETTINGS, HERE]) == 0
-    return folder / "run"
+    """A finished run; not to be changed."""
+    return curated(tmp_path_factory.mktemp("provenance"), pictures(45))
 
 
 @pytest.fixture

@@ -15,17 +15,9 @@ from pipelines.support.runtime import silent
 from siglino_core.config import Config, build
 from siglino_core.errors import DamagedError
 from siglino_core.store import Files, Run
-from tests.pools import parquet_file, pictures
+from tests.flows.small import curated
+from tests.pools import pictures
 
-SETTINGS = [
-    "source.rows_per_shard=12",
-    "cluster.num_clusters=[6,2]",
-    "sample.target_size=20",
-    "sample.near_duplicate=1",
-    "sample.trim=0",
-    "report.map_points=10",
-    "runtime.runner=local",
-]
 ASKED = Asked(experiment="", command="siglino curate")
 VARIES = ("manifest.json", "plan.json", "README.md", "curate.json", "curation.html")  # they tell times and paths
 READ_BY = {  # by a stage, of the stages before it
@@ -39,13 +31,7 @@ READ_BY = {  # by a stage, of the stages before it
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run; not to be changed."""
-    folder = tmp_path_factory.mktemp("verify")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("os.fsync", lambda _: None)
-        patch.delenv("PREFECT_API_URL", raising=False)
-        parquet_file(folder / "pool.parquet", {"image": [*pictures(45), *pictures(3), b"<html>"]})
-        assert main(["curate", f"source.uri={folder / 'pool.parquet'}", f"run={folder / 'run'}", *SETTINGS]) == 0
-    return folder / "run"
+    return curated(tmp_path_factory.mktemp("verify"), [*pictures(45), *pictures(3), b"<html>"])
 
 
 @pytest.fixture

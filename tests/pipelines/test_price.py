@@ -62,7 +62,7 @@ class Own:
     def __init__(self, side):
         self.card = Card(name="own", dim=8, identity="x", patch_size=side)
     def __call__(self, patches, shapes):
-        raise NotImplementedError
+        assert False, "a price needs no answer"
 
 def of_8(device, dtype):
     return Own(8)

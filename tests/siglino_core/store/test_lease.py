@@ -149,7 +149,9 @@ def test_one_that_gives_back_while_it_is_watched(tmp_path: Path) -> None:
     files.put("00000001.json", elsewhere())
     timer = threading.Timer(0.15, lambda: files.delete(["00000001.json"]))
     timer.start()
-    Lease.take(files, "embed").release()
+    held = Lease.take(files, "embed")
+    assert taken(files) == ["00000002.json"]
+    held.release()
     timer.join()
 
 
@@ -158,7 +160,11 @@ def test_one_that_gives_back_while_it_is_watched(tmp_path: Path) -> None:
 def test_a_damaged_one_is_waited_for_and_taken(tmp_path: Path, record: bytes) -> None:
     files = folder(str(tmp_path), "embed")
     files.put("00000003.json", record)
-    Lease.take(files, "embed").release()
+    began = time.monotonic()
+    held = Lease.take(files, "embed")
+    assert time.monotonic() - began >= lease.EXPIRY, "its owner may be alive"
+    assert taken(files) == ["00000004.json"]
+    held.release()
 
 
 @pytest.mark.usefixtures("quick")
