@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from siglino_core.images.formats import TABLE, ready
+
 
 def pixels(seed: int, size: tuple[int, int] = (48, 32)) -> Image.Image:
     """A smooth random RGB image of (width, height)."""
@@ -17,8 +19,12 @@ def pixels(seed: int, size: tuple[int, int] = (48, 32)) -> Image.Image:
 
 
 def encode(image: Image.Image, kind: str = "jpeg", **options: Any) -> bytes:
+    """The image as a file of one of `siglino_core.images.formats.FORMATS`, or of a name of Pillow's."""
+    known = next((f for f in TABLE if f.name == kind), None)
+    if known is not None:
+        assert ready(known), f"no plugin for {kind} is installed"
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
+    image.save(buffer, known.plugin if known is not None else kind, **options)
     return buffer.getvalue()
 
 

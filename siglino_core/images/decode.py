@@ -4,28 +4,21 @@ import contextlib
 import io
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
-import numpy as np
 from PIL import Image
 
 from siglino_core.config import Verify
-from siglino_core.images.reasons import FORMATS, BadImage, broken, too_many_bytes
+from siglino_core.images.formats import FORMATS, name_of, plugin_of
+from siglino_core.images.png import picture_alone
+from siglino_core.images.reasons import BadImage, broken, too_many_bytes
+from siglino_core.images.rgb import orientation, to_rgb
 
 __all__ = ["FORMATS", "BadImage", "ImageInfo", "decode", "probe"]
 
-_PLUGINS = [name.upper() for name in FORMATS]
-_TRANSPOSED = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_ORIENTATION = 0x0112
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -43,16 +36,17 @@ def probe(data: bytes, *, max_pixels: int, max_bytes: int, verify: Verify) -> Im
     Raises:
         BadImage: it cannot be used.
     """
-    with _opened(data, max_pixels, max_bytes) as im:
-        kind = _kind(im)
+
+    def look(im: Image.Image) -> ImageInfo:
         width, height = im.size
         if verify is Verify.DECODE:
             im.draft("L", (1, 1))  # JPEG at 1/8: all of the data is read, a 64th of the pixels are made
             im.load()
-        # A TIFF reports and decodes its size as shown.
-        if kind != "tiff" and _orientation(im) >= 5:
+        if orientation(im) >= 5:
             width, height = height, width
-        return ImageInfo(kind, width, height)
+        return ImageInfo(name_of(im), width, height)
+
+    return _opened(data, max_pixels, max_bytes, look)
 
 
 def decode(data: bytes, *, max_pixels: int, max_bytes: int, draft: int | None = None) -> Image.Image:
@@ -64,65 +58,48 @@ def decode(data: bytes, *, max_pixels: int, max_bytes: int, draft: int | None = 
     Raises:
         BadImage: it cannot be used.
     """
-    with _opened(data, max_pixels, max_bytes) as im:
+
+    def pixels(im: Image.Image) -> Image.Image:
         if draft:
             im.draft("RGB", (draft, draft))
         im.load()
-        turn = None if _kind(im) == "tiff" else _TRANSPOSED.get(_orientation(im))
-        rgb = _rgb(im)
-        return rgb if turn is None else rgb.transpose(turn)
+        return to_rgb(im)
+
+    return _opened(data, max_pixels, max_bytes, pixels)
 
 
-@contextlib.contextmanager
-def _opened(data: bytes, max_pixels: int, max_bytes: int) -> Iterator[Image.Image]:
+def _opened(data: bytes, max_pixels: int, max_bytes: int, use: Callable[[Image.Image], T]) -> T:
+    """What ``use`` makes of the image; a PNG that fails is tried again without what is written beside its picture."""
     if not data:
         raise BadImage("zero_size", "the file is empty")
     if len(data) > max_bytes:
         raise too_many_bytes(len(data), max_bytes)
     try:
-        with _guard(max_pixels), Image.open(io.BytesIO(data), formats=_PLUGINS) as im:
+        return _tried(data, max_pixels, use)
+    except BadImage as e:
+        alone = picture_alone(data) if e.reason == "corrupt" else None
+        if alone is None:
+            raise
+        with contextlib.suppress(BadImage):
+            return _tried(alone, max_pixels, use)
+        raise
+
+
+def _tried(data: bytes, max_pixels: int, use: Callable[[Image.Image], T]) -> T:
+    plugin = plugin_of(data)
+    if not plugin:
+        raise broken(data, None)
+    try:
+        with _guard(max_pixels), Image.open(io.BytesIO(data), formats=[plugin]) as im:
             if im.width * im.height > max_pixels:
                 raise BadImage("too_many_pixels", f"{im.width} x {im.height} pixels, more than {max_pixels}")
-            yield im
+            return use(im)
     except (BadImage, MemoryError):
         raise
     except Image.DecompressionBombError as e:
         raise BadImage("too_many_pixels", str(e)) from e
     except Exception as e:  # Pillow's plugins raise whatever their parsing runs into
         raise broken(data, e) from e
-
-
-def _kind(im: Image.Image) -> str:
-    name = (im.format or "").lower()
-    return "jpeg" if name == "mpo" else name
-
-
-def _orientation(im: Image.Image) -> int:
-    if "exif" not in im.info:  # asking anyway would decode a PNG
-        return 1
-    try:
-        return int(im.getexif().get(_ORIENTATION, 1))
-    except Exception:  # damaged EXIF is no reason to drop an image
-        return 1
-
-
-def _rgb(im: Image.Image) -> Image.Image:
-    if im.mode.startswith("I") or im.mode == "F":
-        im = _to_8_bits(im)
-    if im.has_transparency_data:
-        layer = im.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return im.convert("RGB") if im.mode != "RGB" else im.copy()
-
-
-def _to_8_bits(im: Image.Image) -> Image.Image:
-    """Grey levels of more than 8 bits: 16 bits by their range, longer ones by the image's own."""
-    pixels = np.nan_to_num(np.asarray(im).astype(np.float64))
-    low, high = 0.0, 65535.0
-    if not im.mode.startswith("I;16") and (im.mode == "F" or pixels.max() > high or pixels.min() < 0):
-        low, high = pixels.min(), max(pixels.max(), pixels.min() + 1e-9)
-    return Image.fromarray(((pixels - low) * (255.0 / (high - low))).round().astype(np.uint8))
 
 
 class _Guard:

@@ -2,21 +2,10 @@
 
 from PIL import UnidentifiedImageError
 
-FORMATS = ("jpeg", "png", "webp", "gif", "bmp", "tiff")
-_MAGIC = (
-    ("jpeg", 0, b"\xff\xd8\xff"),
-    ("png", 0, b"\x89PNG\r\n\x1a\n"),
-    ("webp", 8, b"WEBP"),
-    ("gif", 0, b"GIF8"),
-    ("bmp", 0, b"BM"),
-    ("tiff", 0, b"II*\0"),
-    ("tiff", 0, b"MM\0*"),
-)
+from siglino_core.images.formats import FORMATS, by_magic
+
 _OTHER_MAGIC = (
-    ("AVIF or HEIF", 4, b"ftyp"),
-    ("JPEG 2000", 4, b"jP  "),
-    ("JPEG XL", 4, b"JXL "),
-    ("JPEG XL", 0, b"\xff\x0a"),
+    ("a video, or an image of its family", 4, b"ftyp"),
     ("Photoshop", 0, b"8BPS"),
     ("icon", 0, b"\0\0\1\0"),
     ("SVG", 0, b"<svg"),
@@ -45,22 +34,25 @@ def too_many_bytes(size: int, max_bytes: int) -> BadImage:
     return BadImage("too_many_bytes", f"{size} bytes, more than {max_bytes}")
 
 
-def broken(data: bytes, error: Exception) -> BadImage:
-    """The reason why ``data`` did not decode, given what the decoder raised."""
-    kind = _by_magic(data, _MAGIC)
+def broken(data: bytes, error: Exception | None) -> BadImage:
+    """The reason why ``data`` did not decode, given what the decoder raised; None: there was no decoder for it."""
+    kind = by_magic(data)
     if kind is None:
-        other = _by_magic(data.lstrip(), _OTHER_MAGIC) or _by_magic(data, _OTHER_MAGIC)
+        other = _other(data.lstrip()) or _other(data)
         if other:
             return BadImage("unsupported", f"{other} is not among {', '.join(FORMATS)}")
         return BadImage("not_an_image", f"none of {', '.join(FORMATS)}: begins with {data[:12]!r}")
-    if _cut_short(data, kind, str(error)):
-        return BadImage("truncated", f"{kind} of {len(data)} bytes ends early")
+    if error is None:
+        mend = "pip install 'siglino[formats]' reads it" if kind.package else "this Pillow was built without it"
+        return BadImage("unsupported", f"{kind.name} is not read here: {mend}")
+    if _cut_short(data, kind.name, str(error)):
+        return BadImage("truncated", f"{kind.name} of {len(data)} bytes ends early")
     detail = "its header cannot be read" if isinstance(error, UnidentifiedImageError) else str(error)
-    return BadImage("corrupt", f"{kind} of {len(data)} bytes: {detail}"[:300])
+    return BadImage("corrupt", f"{kind.name} of {len(data)} bytes: {detail}"[:300])
 
 
-def _by_magic(data: bytes, table: tuple[tuple[str, int, bytes], ...]) -> str | None:
-    return next((name for name, at, magic in table if data[at : at + len(magic)] == magic), None)
+def _other(data: bytes) -> str | None:
+    return next((name for name, at, magic in _OTHER_MAGIC if data[at : at + len(magic)] == magic), None)
 
 
 def _cut_short(data: bytes, kind: str, error: str) -> bool:
@@ -76,8 +68,26 @@ def _cut_short(data: bytes, kind: str, error: str) -> bool:
             return int.from_bytes(data[4:8], "little") + 8 > len(data)
         case "bmp":
             return int.from_bytes(data[2:6], "little") > len(data)
+        case "jxl":
+            return "premature" in error.lower() or "truncated" in error.lower() or _boxes_end(data) > len(data)
+        case "jp2":
+            return not data.endswith(b"\xff\xd9")
+        case "avif" | "heic":
+            return _boxes_end(data) > len(data)
         case _:
             order = "little" if data[:2] == b"II" else "big"
             directory = int.from_bytes(data[4:8], order)
             entries = int.from_bytes(data[directory : directory + 2], order)
             return directory + 2 + 12 * entries > len(data) or "truncated" in error.lower()
+
+
+def _boxes_end(data: bytes) -> int:
+    """Where the boxes of an ISO file, each of which tells its length, would end."""
+    at = 0
+    while at + 16 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        length = int.from_bytes(data[at + 8 : at + 16], "big") if length == 1 else length
+        if length < 8:  # 0: to the file's end
+            return len(data)
+        at += length
+    return at

@@ -1,0 +1,82 @@
+"""From an opened image of any mode to RGB as a viewer shows it: upright, over white, 8 bits."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+_TRANSPOSED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_TURNED_BY_DECODER = ("TIFF", "HEIF", "JXL")
+_CARRIES_ORIENTATION = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+_ORIENTATION = 0x0112
+_BAND_PIXELS = 1 << 20  # converted at once, so that a large image needs little beside itself
+_CAMERA_RANGES = (1023, 4095, 16383, 65535)  # of 10, 12, 14 and 16 bits
+
+
+def to_rgb(im: Image.Image) -> Image.Image:
+    """The image, loaded, as RGB: turned as its EXIF or XMP asks, transparency over white, 8 bits a channel.
+
+    Grey levels of more than 8 bits are scaled: PNG's by 16 bits, a TIFF's by the camera's range that they lie in (10,
+    12, 14 or 16 bits), longer ones and fractions by the image's own range.
+    """
+    turn = _TRANSPOSED.get(orientation(im))
+    if im.mode.startswith("I") or im.mode == "F":
+        rgb = _grey(im).convert("RGB")
+    elif im.has_transparency_data:
+        rgb = Image.new("RGB", im.size)
+        for box in _bands(im.size):
+            layer = im.crop(box).convert("RGBA")
+            white = Image.new("RGBA", layer.size, "white")
+            rgb.paste(Image.alpha_composite(white, layer).convert("RGB"), box[:2])
+    else:
+        rgb = im.convert("RGB") if im.mode != "RGB" else im.copy()
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def orientation(im: Image.Image) -> int:
+    """EXIF's number for how the stored pixels are turned: 1 is upright; 5 and more swap width and height."""
+    if im.format in _TURNED_BY_DECODER or not any(k in im.info for k in _CARRIES_ORIENTATION):
+        return 1  # asking anyway would decode a PNG
+    try:
+        return int(im.getexif().get(_ORIENTATION, 1))
+    except Exception:  # damaged EXIF is no reason to drop an image
+        return 1
+
+
+def _bands(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes of whole rows that cover an image, from the top."""
+    width, height = size
+    rows = max(1, _BAND_PIXELS // max(1, width))
+    for top in range(0, height, rows):
+        yield 0, top, width, min(height, top + rows)
+
+
+def _grey(im: Image.Image) -> Image.Image:
+    low, high = _range(im)
+    grey = Image.new("L", im.size)
+    for box in _bands(im.size):
+        levels = np.nan_to_num(np.asarray(im.crop(box)).astype(np.float64))
+        scaled = ((levels - low) * (255.0 / (high - low))).clip(0, 255).round().astype(np.uint8)
+        grey.paste(Image.fromarray(scaled), box[:2])
+    return grey
+
+
+def _range(im: Image.Image) -> tuple[float, float]:
+    """The grey levels that become black and white."""
+    low, high = np.inf, -np.inf
+    for box in _bands(im.size):
+        levels = np.nan_to_num(np.asarray(im.crop(box)).astype(np.float64))
+        low, high = min(low, levels.min()), max(high, levels.max())
+    if im.mode == "F" or high > _CAMERA_RANGES[-1] or low < 0:
+        return low, max(high, low + 1e-9)
+    if im.format == "TIFF":
+        return 0.0, float(next(r for r in _CAMERA_RANGES if high <= r))
+    return 0.0, float(_CAMERA_RANGES[-1])
