@@ -158,8 +158,10 @@ def outcome(result: Result) -> dict[str, Any]:
 def summary(result: Result) -> str:
     """What the display says of a stage that is done."""
     manifest = result.manifest
-    rejects = sum(manifest.rejects.values())
-    return f"{manifest.rows:,} rows in {manifest.shards} shards" + (f", {rejects:,} rejects" if rejects else "")
+    rejects, passed = sum(manifest.rejects.values()), manifest.facts.get("passed_over", {})
+    said = [f"{manifest.rows:,} rows in {manifest.shards} shards", f"{rejects:,} rejects" if rejects else ""]
+    said.append(f"passed over: {', '.join(f'{n:,} {what}' for what, n in passed.items())}" if passed else "")
+    return ", ".join(filter(None, said))
 
 
 def leave_ray(config: Config) -> None:

@@ -197,7 +197,7 @@ class Decoder:
         ids: list[str] = []
         rows: list[int] = []
         where: list[dict[str, str]] = []
-        rejects: list[dict[str, str]] = []
+        rejects: list[dict[str, Any]] = []
         with source.files.parquet(f"{shard}.parquet") as file:
             every = np.arange(file.metadata.num_rows)
         for row, image in image_rows(source, shard, np.setdiff1d(every, duplicate_rows(source, shard))):
@@ -210,7 +210,7 @@ class Decoder:
                     draft=size,
                 )
             except BadImage as e:
-                rejects.append({**here, "reason": e.reason, "error": str(e)})
+                rejects.append({**here, "reason": e.reason, "error": str(e), "images": 1})
                 continue
             pixels.write(self._preprocess(picture).tobytes())
             ids.append(image["image_id"])
@@ -257,7 +257,7 @@ class ShardEncoder:
         rejects = meta["rejects"]
         for i in np.flatnonzero(~finite):
             error = f"the embedding of image {meta['image_id'][i]} is not finite"
-            rejects.append({**meta["where"][i], "reason": "not_finite", "error": error})
+            rejects.append({**meta["where"][i], "reason": "not_finite", "error": error, "images": 1})
         table = pa.table(
             {
                 "image_id": pa.array(meta["image_id"], pa.string()).filter(pa.array(finite)),

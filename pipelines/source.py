@@ -13,18 +13,22 @@ from pipelines.support import price
 from pipelines.support.runtime import Estimate, Progress, Result, map_shards, silent
 from pipelines.support.work import Work
 from siglino_core import schema
-from siglino_core.config import Config, Format, Keep, SourceConfig, shaping
+from siglino_core.config import Config, Format, Keep, SourceConfig, Verify, shaping
 from siglino_core.curation.dedup import exact as duplicates
 from siglino_core.errors import DataError
 from siglino_core.pools.location import Location
+from siglino_core.pools.record import NOT_DOWNLOADED
 from siglino_core.pools.rows import SourceRows
 from siglino_core.pools.sniff import Pool, open_pool, read
+from siglino_core.pools.tars import FAULTS as TAR_FAULTS
 from siglino_core.store import Identity, Manifest, Run, Shard, Todo, of_kind
 
 STAGE = "source"
-VERSION = 3
+VERSION = 4
 
-READ_MEMORY = 512 << 20  # bytes a part shard may need: a row group, what is read ahead, and one large image
+ROWS_MEMORY = 256 << 20  # bytes a part shard may need beside its largest image: a row group, and what is read ahead
+DECODED_PIXEL = 8  # bytes that decoding takes for a pixel: four of an image, and as many of a decoder's own copy
+MEMBER_BYTES = 512  # of memory that a tar's member takes while its samples are put together
 ID_BYTES = 100  # bytes of memory an id takes while duplicates are found
 PARTITION_BYTES = 1_000_000_000
 
@@ -65,7 +69,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     parts = of_kind(todo.shards, "part")
     id_memory = min(PARTITION_BYTES, max(64 << 20, _rows(parts) * ID_BYTES))
     phases = (
-        ("part", partial(read_part, work), READ_MEMORY),
+        ("part", partial(read_part, work), _memory(config.source, pool.format, parts)),
         ("duplicates", partial(find_duplicates, work, [s["name"] for s in parts]), id_memory),
     )
     done, total = todo.done, len(todo.shards)
@@ -132,6 +136,14 @@ def _rows(shards: Iterable[Shard]) -> int:
     return sum(s.get("rows", 0) for s in shards)
 
 
+def _memory(config: SourceConfig, kind: Format, parts: Iterable[Shard]) -> int:
+    """Bytes that a part may need: the largest image, encoded and decoded, and what a layout keeps beside it."""
+    image = 2 * config.max_bytes + (DECODED_PIXEL * config.max_pixels if config.verify is Verify.DECODE else 0)
+    pages = 3 * max((s.get("page", 0) for s in parts), default=0)  # packed, unpacked, and as values
+    names = MEMBER_BYTES * max((s["rows"] for s in parts), default=0) if kind is Format.WEBDATASET else 0
+    return ROWS_MEMORY + image + pages + names
+
+
 def read_part(work: SourceWork, shard: Shard) -> dict[str, Any]:
     """Read a shard's part of the pool and commit it; returns its commit record."""
     name, config = shard["name"], work.config.source
@@ -146,6 +158,7 @@ def read_part(work: SourceWork, shard: Shard) -> dict[str, Any]:
             rows.flush()
         facts = {
             "bytes": rows.bytes,
+            "passed": dict(sorted(rows.passed.items())),
             "examples": rows.examples,
             "says": f"{rows.images} images, {rows.reasons.total()} rejects",
         }
@@ -163,28 +176,44 @@ def find_duplicates(work: Work, parts: list[str], shard: Shard) -> dict[str, Any
 
 def _finish(work: Work, pool: Pool, identity: Identity, todo: Todo) -> Manifest:
     records = work.stage.commits()
+    parts = {s["name"]: records[s["name"]] for s in of_kind(todo.shards, "part") if s["name"] in records}
     images = sum(r["rows"] for r in records.values())
+    passed = pool.passed.copy()
+    for record in parts.values():
+        passed.update(record["facts"]["passed"])
     facts = {
         "format": pool.format.value,
         "uri": pool.uri,
         "files": len(pool.files),
+        "passed_over": dict(sorted((+passed).items())),
         "images": images,
         "bytes": sum(r["facts"].get("bytes", 0) for r in records.values()),
         "duplicates": sum(r["facts"].get("duplicates", 0) for r in records.values()),
     }
-    examples = [
-        e for s in todo.shards if s["name"] in records for e in records[s["name"]]["facts"].get("examples", [])
-    ][:3]
-    check = partial(_check, work.config.source, pool.uri, examples)
+    examples = [e for r in parts.values() for e in r["facts"]["examples"]][:3]
+    unread = _unread(parts.values()) if pool.format is Format.WEBDATASET else 0
+    check = partial(_check, work.config.source, pool.uri, examples, unread)
     return work.run.stage(STAGE).finish(identity, todo, facts=facts, check=check)
 
 
-def _check(config: SourceConfig, uri: str, examples: list[str], rows: int, rejects: dict[str, int]) -> None:
-    """Refuse a pool with too many rejects, or without an image."""
-    bad = sum(rejects.values())
+def _unread(parts: Iterable[Mapping[str, Any]]) -> int:
+    """Images that tars of which nothing could be read probably held beyond what their length tells."""
+    parts = list(parts)
+    read = [p["rows"] for p in parts if p["rows"]]
+    mean = sum(read) // len(read) if read else 1
+    lost = [sum(p["rejects"].values()) for p in parts if not p["rows"] and p["rejects"].keys() & TAR_FAULTS]
+    return sum(max(0, mean - planned) for planned in lost)
+
+
+def _check(
+    config: SourceConfig, uri: str, examples: list[str], unread: int, rows: int, rejects: dict[str, int]
+) -> None:
+    """Refuse a pool with too many rejects, or without an image; what never was an image is no reject here."""
+    bad = sum(count for reason, count in rejects.items() if reason != NOT_DOWNLOADED) + unread
     if rows and bad <= config.max_reject_share * (rows + bad):
         return
     counts = ", ".join(f"{reason} {count}" for reason, count in rejects.items())
+    counts += f", and about {unread} more in tars that could not be read" if unread else ""
     limit = f", more than source.max_reject_share={config.max_reject_share:g}" if rows else ""
     raise DataError(
         f"source.uri={uri}: {bad} of {rows + bad} images cannot be used{limit} ({counts}). Such as:\n  "

@@ -17,6 +17,10 @@ class DataError(SiglinoError):
     """What was read is not what it should be: wrong format or schema, too many rejects, NaN."""
 
 
+class UnreadableError(DataError):
+    """A file of the pool that is no regular file, or may not be read."""
+
+
 class StoreError(SiglinoError):
     """Storage did not do its part: missing, unreachable, refused, or full."""
 

@@ -15,6 +15,7 @@ def _column(name: str, kind: pa.DataType, doc: str, *, nullable: bool = False) -
     return pa.field(name, kind, nullable=nullable, metadata={"doc": doc})
 
 
+FORMATS = "jpeg, png, webp, gif, bmp, tiff, avif, jp2, heic, jxl"  # as `siglino_core.images.formats` names them
 IMAGE_ID = _column("image_id", pa.string(), "SHA-256 of the encoded image's bytes, first 32 hex digits")
 SOURCE_URI = _column("source_uri", pa.string(), "file that holds the image: an image, a tar or a Parquet file")
 SOURCE_KEY = _column("source_key", pa.string(), "name of the image inside its pool: path, tar key or row key")
@@ -28,7 +29,7 @@ SOURCE = pa.schema(
         SOURCE_URI,
         SOURCE_KEY,
         _column("source_offset", pa.int64(), "byte offset in a tar, row number in a Parquet file, else 0"),
-        _column("format", pa.string(), "encoding found in the bytes: jpeg, png, webp, gif, bmp, tiff"),
+        _column("format", pa.string(), f"encoding found in the bytes: {FORMATS}"),
         _column("width", pa.int32(), "pixels"),
         _column("height", pa.int32(), "pixels"),
         _column("num_bytes", pa.int64(), "length of the encoded image"),
@@ -45,6 +46,7 @@ REJECTS = pa.schema(
         SOURCE_KEY,
         _column("reason", pa.string(), "one word: why the image cannot be used"),
         _column("error", pa.string(), "the same in a sentence, with the values"),
+        _column("images", pa.int64(), "images that it stands for: 1, or those that a tar was planned to hold"),
     ]
 )
 """``source/rejects/`` and ``embed/rejects/``: one file a row that is no usable image."""

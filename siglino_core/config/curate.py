@@ -18,6 +18,13 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
+class LabelFolder(StrEnum):
+    AUTO = "auto"
+    NONE = "none"
+    FIRST = "first"
+    PARENT = "parent"
+
+
 class Keep(StrEnum):
     BYTES = "bytes"
     POINTER = "pointer"
@@ -74,9 +81,16 @@ class SourceConfig:
     rows_per_shard: int = setting(1024, "images per shard; a tar file is never split", ge=1, le=65536)
     keep: Keep = setting(Keep.BYTES, "copy the encoded images into the run, or keep a pointer to the pool")
     verify: Verify = setting(Verify.DECODE, "decode every image in full, or read its header only")
-    image_column: str = setting("", "column with the image bytes; empty: found by name")
-    caption_column: str = setting("", "column with the caption; empty: found by name")
-    label_column: str = setting("", "column with the label; empty: found by name")
+    image_column: str = setting(
+        "", "column with the image bytes, or how the images' names end (jpg, rgb.png); empty: found by name"
+    )
+    caption_column: str = setting("", "column or JSON key with the caption; empty: found by name")
+    label_column: str = setting("", "column or JSON key with the label; empty: found by name")
+    label_folder: LabelFolder = setting(
+        LabelFolder.AUTO,
+        "which folder of an image's name is its label: none, the first, the parent, or auto: the first that is "
+        "no split (train, val) and no numbered shard",
+    )
     max_pixels: int = setting(89_478_485, "images with more pixels are rejected; the default is Pillow's limit", ge=1)
     min_side: int = setting(
         16, "images whose shorter side has fewer pixels are rejected; a student's patch is 16", ge=1

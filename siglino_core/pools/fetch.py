@@ -10,9 +10,9 @@ import pyarrow as pa
 from siglino_core.config import SourceConfig
 from siglino_core.errors import DataError
 from siglino_core.pools import parquet
-from siglino_core.pools.columns import find_columns
 from siglino_core.pools.location import Location, damaged, locate
 from siglino_core.pools.record import suffix
+from siglino_core.pools.tars import SUFFIX
 from siglino_core.store.files import reported
 
 
@@ -46,20 +46,21 @@ def fetch(rows: pa.Table | pa.RecordBatch, image_column: str = "") -> list[bytes
 def _read(uri: str, spans: list[tuple[int, int]], image_column: str) -> list[bytes]:
     base, _, name = uri.rpartition("/")
     location = locate(base)
-    if suffix(name) == "tar":
+    if SUFFIX.search(name):
         with reported(uri), location.open(name) as f:
             return [f.read(size) for offset, size in spans if f.seek(offset) is not None]
     if suffix(name) in ("parquet", "pq"):
         contents = dict(_rows(location, name, sorted({row for row, _ in spans}), image_column))
         return [contents.get(row, b"") for row, _ in spans]
-    return [location.read(name) for _ in spans]
+    return [location.read(name, size) for _, size in spans]
 
 
 def _rows(location: Location, name: str, wanted: list[int], image_column: str) -> Iterator[tuple[int, bytes]]:
     """(row, bytes) of a Parquet file's rows; each row group that holds one is read once."""
     url = location.url(name)
-    with reported(url), damaged(url), location.parquet(name) as file:
-        column = find_columns(file.schema_arrow, SourceConfig(image_column=image_column), url).image
+    opened = parquet.opened(location, name, SourceConfig(image_column=image_column))
+    with reported(url), damaged(url), opened as (file, columns):
+        column = columns.image
         start = 0
         for g in range(file.num_row_groups):
             stop = start + file.metadata.row_group(g).num_rows
@@ -69,6 +70,5 @@ def _rows(location: Location, name: str, wanted: list[int], image_column: str) -
                 continue
             rows = set(here)
             for first, batch in parquet.batches(file, [column], here[0], here[-1] + 1):
-                images, _ = parquet.image_bytes(batch.column(column))
-                for row in rows.intersection(range(first, first + len(images))):
-                    yield row, images[row - first].as_py() or b""
+                for row in rows.intersection(range(first, first + batch.num_rows)):
+                    yield row, parquet.image_of(batch.column(column)[row - first])[0] or b""

@@ -1,69 +1,119 @@
-"""Pools that are folders of images, with captions in files of the same name."""
+"""Pools that are folders of images, with captions and labels in files beside them, in metadata files, or in folders."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby, islice
 from typing import Any
 
 from siglino_core.config import SourceConfig
+from siglino_core.errors import UnreadableError
 from siglino_core.images.reasons import too_many_bytes
+from siglino_core.pools import metadata
+from siglino_core.pools.joining import Joined, join
+from siglino_core.pools.labels import folder_label
 from siglino_core.pools.location import Location
-from siglino_core.pools.record import Found, Refused, from_json, from_text, is_image, suffix
+from siglino_core.pools.record import MAX_TEXT, TOO_LONG, Found, Refused, described
 from siglino_core.store import Shard
+from siglino_core.store.files import reported
 
 WINDOW_FILES, WINDOW_BYTES = 32, 64 << 20  # how far files are read ahead of their use
-CAPTIONS = ("txt", "json")
-MAX_CAPTION = 1 << 20  # bytes
+ROW = "row"  # the kind of a text that is a row of a metadata file
 
 
-def belongs(files: dict[str, int]) -> dict[str, int]:
-    """The files that are images, or captions of images."""
-    stems = {_stem(name) for name in files if is_image(name)}
-    return {n: size for n, size in files.items() if is_image(n) or (suffix(n) in CAPTIONS and _stem(n) in stems)}
+def belongs(files: dict[str, int], config: SourceConfig) -> Joined:
+    """The files that are images, each with its texts, and what is left out."""
+    joined = join(files, config.image_column)
+    long = {text for texts in joined.images.values() for text in texts.values() if files[text] > MAX_TEXT}
+    if not long:
+        return joined
+    images = {n: {k: t for k, t in texts.items() if t not in long} for n, texts in joined.images.items()}
+    return Joined(images, joined.passed | dict.fromkeys(long, TOO_LONG))
 
 
-def plan(files: dict[str, int], rows_per_shard: int) -> Iterator[Shard]:
-    """Shards of whole images; ``files`` holds [name, bytes, suffix of the caption file or ""]."""
-    images = [name for name in files if is_image(name)]
-    for start in range(0, len(images), rows_per_shard):
-        chunk = images[start : start + rows_per_shard]
-        yield {"files": [[name, files[name], _caption_suffix(name, files)] for name in chunk], "rows": len(chunk)}
+def rows(location: Location, names: Sequence[str], joined: Joined) -> tuple[dict[str, list[Any]], int]:
+    """Where the metadata files ``names`` tell of the images: [file, first byte, length] by image; rows of no image."""
+    found: dict[str, list[Any]] = {}
+    strangers = 0
+    for name in names:
+        with location.open(name) as f, reported(location.url(name)):
+            for image, start, length in metadata.spans(name, iter(lambda f=f: f.readline(metadata.MAX_ROW + 1), b"")):
+                if image in joined.images:
+                    found[image] = [name, start, length]
+                else:
+                    strangers += 1
+    return found, strangers
 
 
-def _caption_suffix(name: str, files: dict[str, int]) -> str:
-    return next((s for s in CAPTIONS if 0 < files.get(f"{_stem(name)}.{s}", 0) <= MAX_CAPTION), "")
-
-
-def _stem(name: str) -> str:
-    return name.rpartition(".")[0]
+def plan(
+    files: dict[str, int], joined: Joined, metadata_rows: dict[str, list[Any]], rows_per_shard: int
+) -> Iterator[Shard]:
+    """Shards of whole images; ``files`` holds [name, bytes, texts], and a text is [kind, file, first byte, length]."""
+    images = iter(joined.images.items())
+    while chunk := list(islice(images, rows_per_shard)):
+        entries = []
+        for name, texts in chunk:
+            beside = [[kind, text, 0, files[text]] for kind, text in sorted(texts.items())]
+            beside += [[ROW, *metadata_rows[name]]] if name in metadata_rows else []
+            entries.append([name, files[name], beside])
+        yield {"files": entries, "rows": len(entries)}
 
 
 def read(location: Location, shard: Shard, config: SourceConfig) -> Iterator[Found | Refused]:
-    """The images of a shard; the label is the first folder below the root, or else in the JSON file.
+    """The images of a shard.
 
     Raises:
-        StoreError: a file has gone or cannot be read.
+        StoreError: a file has gone, or the store does not answer.
     """
     window: list[Any] = []
+    heads: dict[str, bytes] = {}
     for entry in shard["files"]:
         if len(window) == WINDOW_FILES or sum(e[1] for e in window) > WINDOW_BYTES:
-            yield from _window(location, window, config)
+            yield from _window(location, window, heads, config)
             window = []
         window.append(entry)
-    yield from _window(location, window, config)
+    yield from _window(location, window, heads, config)
 
 
-def _window(location: Location, window: list[Any], config: SourceConfig) -> Iterator[Found | Refused]:
+def _window(
+    location: Location, window: list[Any], heads: dict[str, bytes], config: SourceConfig
+) -> Iterator[Found | Refused]:
     fit = [entry for entry in window if entry[1] <= config.max_bytes]
-    images = location.read_many([name for name, _, _ in fit])
-    captions = location.read_many([f"{_stem(name)}.{beside}" for name, _, beside in fit if beside])
-    for name, size, beside in window:
+    beside = [text for _, _, texts in fit for text in texts]
+    images = location.read_many([name for name, _, _ in fit], config.max_bytes)
+    contents = location.read_many([text[1] for text in beside if text[0] != ROW], MAX_TEXT)
+    values = _values(location, [text[1:] for text in beside if text[0] == ROW], heads)
+    for name, size, texts in window:
+        url = location.url(name)
         if size > config.max_bytes:
-            bad = too_many_bytes(size, config.max_bytes)
-            yield Refused(uri=location.url(name), key=name, reason=bad.reason, error=bad.message)
+            yield _too_long(url, name, size, config)
             continue
-        data, caption, label = next(images), None, None
-        if beside == "txt":
-            caption = from_text(next(captions))
-        elif beside == "json":
-            caption, label = from_json(next(captions), config)
-        label = name.partition("/")[0] if "/" in name else label
-        yield Found(uri=location.url(name), key=name, data=data, caption=caption, label=label)
+        data = next(images)
+        found = {kind: _short(next(contents)) for kind, *_ in texts if kind != ROW}
+        row = next(values) if any(kind == ROW for kind, *_ in texts) else {}
+        if isinstance(data, UnreadableError):
+            yield Refused(uri=url, key=name, reason="unreadable", error=str(data))
+        elif len(data) > config.max_bytes:  # longer than when it was listed
+            yield _too_long(url, name, len(data), config)
+        else:
+            caption, label = described(found, row, config)
+            label = label or folder_label(name, config.label_folder)
+            yield Found(uri=url, key=name, data=data, caption=caption, label=label)
+
+
+def _short(text: bytes | UnreadableError) -> bytes:
+    return text if isinstance(text, bytes) and len(text) <= MAX_TEXT else b""
+
+
+def _too_long(url: str, name: str, size: int, config: SourceConfig) -> Refused:
+    bad = too_many_bytes(size, config.max_bytes)
+    return Refused(uri=url, key=name, reason=bad.reason, error=bad.message)
+
+
+def _values(location: Location, places: list[Any], heads: dict[str, bytes]) -> Iterator[dict[str, Any]]:
+    """The metadata rows at [file, first byte, length], in order; a file is opened once for neighbours."""
+    for file, group in groupby(places, key=lambda place: place[0]):
+        with location.open(file) as f, reported(location.url(file)):
+            if file not in heads:
+                heads[file] = f.readline(metadata.MAX_ROW)
+            for _, start, length in group:
+                f.seek(start)
+                yield metadata.row(file, heads[file], f.read(length))

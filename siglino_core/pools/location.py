@@ -1,26 +1,28 @@
 """Where a pool lies: any fsspec URL, or a file inside an installed package; its files by relative name."""
 
 import contextlib
+import errno
 import importlib.util
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 import pyarrow.parquet as pq
 
-from siglino_core.errors import ConfigError, DataError, StoreError
+from siglino_core.errors import ConfigError, DataError, StoreError, UnreadableError
+from siglino_core.pools.listing import Listing, under
 from siglino_core.store.files import is_local, reported
 
 PACKAGE = "package://"
 READ_AHEAD = 8 << 20  # bytes that a remote file is fetched in
-_MAGIC = re.compile(r"[*?\[]")
-_HIDDEN = re.compile(r"(^|/)(\.|__MACOSX/)")
+_CLOSED = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG, errno.ENOTDIR}
 
 
 @dataclass(frozen=True)
@@ -47,38 +49,52 @@ class Location:
         """A seekable binary reader.
 
         Raises:
-            StoreError: the file is missing or unreadable.
+            UnreadableError: it is no regular file, or may not be read.
+            StoreError: the file is missing, or the store does not answer.
         """
         with reported(self.url(name)):
             path = self.path(name)
             if path is not None:
-                return path.open("rb")
+                return _regular(path, self.url(name))
             fs, root = filesystem(self.base)
             return fs.open(f"{root}/{name}", "rb", block_size=READ_AHEAD, cache_type="readahead")
 
-    def read(self, name: str) -> bytes:
-        """The whole of a file."""
+    def read(self, name: str, most: int) -> bytes:
+        """The whole of a file, or its first ``most`` + 1 bytes if it is longer."""
         with self.open(name) as f, reported(self.url(name)):
-            return f.read()
+            return f.read(most + 1)
 
-    def read_many(self, names: Sequence[str]) -> Iterator[bytes]:
-        """The contents of files, in order; remote ones are fetched side by side."""
+    def read_many(self, names: Sequence[str], most: int) -> Iterator[bytes | UnreadableError]:
+        """The contents of files as :meth:`read` returns or raises them, in order; remote ones side by side."""
+
+        def one(name: str) -> bytes | UnreadableError:
+            try:
+                return self.read(name, most)
+            except UnreadableError as e:
+                return e
+
         if is_local(self.base) or len(names) < 2:
-            yield from map(self.read, names)
+            yield from map(one, names)
             return
         with ThreadPoolExecutor(16) as pool:
-            yield from pool.map(self.read, names)
+            yield from pool.map(one, names)
 
-    def parquet(self, name: str) -> pq.ParquetFile:
+    def parquet(self, name: str, dictionaries: Sequence[str] = ()) -> pq.ParquetFile:
         """A Parquet file, read page by page.
+
+        Args:
+            dictionaries: columns whose values stay numbers into a dictionary, as the file has them.
 
         Raises:
             DataError: it is not one.
             StoreError: the file is missing or unreadable.
         """
         with reported(self.url(name)), damaged(self.url(name)):
-            path = self.path(name)
-            return pq.ParquetFile(self.open(name) if path is None else path, pre_buffer=False, buffer_size=1 << 20)
+            path, file = self.path(name), self.open(name)
+            if path is not None:
+                file.close()
+            options = {"pre_buffer": False, "buffer_size": 1 << 20, "read_dictionary": list(dictionaries) or None}
+            return pq.ParquetFile(path or file, **options)
 
 
 @contextlib.contextmanager
@@ -109,12 +125,12 @@ def public_url(url: str) -> str:
     return url.partition("?")[0] if url.startswith(("http://", "https://")) else url
 
 
-def find(uri: str) -> tuple[Location, dict[str, int]]:
-    """The files under a folder, file or glob: their sizes in bytes by relative name, sorted.
+def find(uri: str) -> tuple[Location, Listing]:
+    """The files under a folder, file, glob, or webdataset's braces.
 
     Raises:
         ConfigError: ``uri`` is empty or no URL that can be read.
-        DataError: nothing is there.
+        DataError: nothing is there, or not all that the braces name.
         StoreError: the store cannot be reached.
     """
     if not uri or "::" in uri:
@@ -122,51 +138,49 @@ def find(uri: str) -> tuple[Location, dict[str, int]]:
         raise ConfigError(f"source.uri{fault}. Give a folder, file or glob: source.uri=/data/pool")
     if uri.startswith(PACKAGE):
         return _in_package(uri)
-    if is_local(uri):
+    local = is_local(uri)
+    if local:
         uri = os.path.abspath(os.path.expanduser(uri.removeprefix("file://")))
-    uri = uri.rstrip("/")
+    uri = uri.rstrip("/") or "/"
     with reported(public_url(uri)):
         fs, path = filesystem(uri)
-        base, files = _match(fs, uri, path)
-    sizes = {n: s for n, s in sorted(files.items()) if not _HIDDEN.search(n)}
-    if not sizes:
+        found = under(fs, path, local=local)
+    if not found.sizes:
         raise DataError(f"source.uri={public_url(uri)}: nothing is there. Give a folder, file or glob that exists.")
-    return Location(base, public_url(base)), sizes
+    base = uri[: len(uri) - len(path) + len(found.folder)] if path.startswith(found.folder) else found.folder
+    return Location(base, public_url(base)), found
 
 
-def _match(fs: Any, uri: str, path: str) -> tuple[str, dict[str, int]]:
-    """The folder that names are relative to, and the sizes of the files."""
-    if fs.isfile(path):
-        base = uri.rpartition("/")[0]
-        return base, _sizes({path: fs.info(path)}, path.rpartition("/")[0])
-    if _MAGIC.search(path) and not fs.exists(path):
-        fixed = len(path) - len(_MAGIC.split(path)[0].rpartition("/")[0])
-        base, root = uri[:-fixed], path[:-fixed]
-        files: dict[str, Any] = {}
-        for name, info in fs.glob(path, detail=True).items():
-            files |= fs.find(name, detail=True) if info["type"] == "directory" else {name: info}
-        return base, _sizes(files, root)
-    try:
-        return uri, _sizes(fs.find(path, detail=True), path)
-    except FileNotFoundError:
-        return uri, {}
-
-
-def _sizes(files: dict[str, Any], root: str) -> dict[str, int]:
-    return {
-        name.removeprefix(root).lstrip("/"): int(info.get("size") or 0)
-        for name, info in files.items()
-        if info["type"] != "directory"
-    }
-
-
-def _in_package(uri: str) -> tuple[Location, dict[str, int]]:
+def _in_package(uri: str) -> tuple[Location, Listing]:
     base, _, name = uri.rpartition("/")
     location = locate(base)
     path = Path(location.base, name)
     if not path.is_file():
         raise DataError(f"source.uri={uri}: the package holds no such file ({path}).")
-    return location, {name: path.stat().st_size}
+    return location, Listing(location.base, {name: path.stat().st_size})
+
+
+_KINDS = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISDIR, "a folder"))
+
+
+def _regular(path: Path, url: str) -> BinaryIO:
+    """A file of this machine, opened without waiting for whoever should write into a pipe."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        if not path.is_symlink():
+            raise
+        raise UnreadableError(f"{url} is a link to {os.readlink(path)}, which is not there") from None
+    except OSError as e:
+        if e.errno not in _CLOSED:
+            raise
+        raise UnreadableError(f"{url} cannot be opened ({os.strerror(e.errno)})") from e
+    mode = os.fstat(file).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(file)
+        what = next((text for is_it, text in _KINDS if is_it(mode)), "a device")
+        raise UnreadableError(f"{url} is {what} and no regular file")
+    return os.fdopen(file, "rb")
 
 
 def locate(public: str) -> Location:

@@ -1,5 +1,7 @@
 """Pools that are Parquet files with the encoded images in a column (img2dataset, LAION, Hugging Face)."""
 
+import contextlib
+import posixpath
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -7,11 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from siglino_core.config import SourceConfig
+from siglino_core.config import LabelFolder, SourceConfig
+from siglino_core.errors import StoreError, UnreadableError
 from siglino_core.images.reasons import too_many_bytes
 from siglino_core.pools.columns import Columns, find_columns
+from siglino_core.pools.labels import folder_label
 from siglino_core.pools.location import Location, damaged
-from siglino_core.pools.record import Found, Refused, text
+from siglino_core.pools.record import MAX_TEXT, NOT_DOWNLOADED, TOO_LONG, Found, Passed, Refused, text
 from siglino_core.store import Shard
 from siglino_core.store.files import reported
 
@@ -29,28 +33,30 @@ def plan(location: Location, files: dict[str, int], config: SourceConfig) -> Ite
         DataError: a file is no Parquet file, or lacks a column.
     """
 
-    def row_groups(name: str) -> list[int]:
+    def row_groups(name: str) -> tuple[list[int], int]:
         with location.parquet(name) as file:
-            find_columns(file.schema_arrow, config, location.url(name))
-            return [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
+            columns = find_columns(file.schema_arrow, config, name, location.url(name))
+            groups = [file.metadata.row_group(g) for g in range(file.num_row_groups)]
+            return [g.num_rows for g in groups], max((_dictionary(g, columns.image)[1] for g in groups), default=0)
 
     reads: list[list[Any]] = []
-    held = 0
+    held = page = 0
     with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
-        for name, groups in zip(files, pool.map(row_groups, files), strict=True):
+        for name, (groups, largest) in zip(files, pool.map(row_groups, files), strict=True):
             start = 0
             for part in (p for rows in groups for p in _split(rows, config.rows_per_shard)):
                 if held + part > config.rows_per_shard:
-                    yield {"reads": reads, "rows": held}
-                    reads, held = [], 0
+                    yield {"reads": reads, "rows": held, "page": page}
+                    reads, held, page = [], 0, 0
                 if reads and reads[-1][0] == name:
                     reads[-1][2] += part
                 else:
                     reads.append([name, start, start + part])
                 start += part
                 held += part
+                page = max(page, largest)
     if held:
-        yield {"reads": reads, "rows": held}
+        yield {"reads": reads, "rows": held, "page": page}
 
 
 def _split(rows: int, most: int) -> list[int]:
@@ -59,7 +65,7 @@ def _split(rows: int, most: int) -> list[int]:
     return [rows * (i + 1) // parts - rows * i // parts for i in range(parts)]
 
 
-def read(location: Location, shard: Shard, config: SourceConfig) -> Iterator[Found | Refused]:
+def read(location: Location, shard: Shard, config: SourceConfig) -> Iterator[Found | Refused | Passed]:
     """The images of a shard, in row order.
 
     Raises:
@@ -68,10 +74,40 @@ def read(location: Location, shard: Shard, config: SourceConfig) -> Iterator[Fou
     """
     for name, start, stop in shard["reads"]:
         url = location.url(name)
-        with reported(url), damaged(url), location.parquet(name) as file:
-            columns = find_columns(file.schema_arrow, config, url)
+        with opened(location, name, config) as (file, columns), reported(url), damaged(url):
             for first, batch in batches(file, columns.names(), start, stop):
-                yield from _rows(batch, first, columns, url, config.max_bytes)
+                yield from _rows(batch, first, columns, location, name, config)
+
+
+@contextlib.contextmanager
+def opened(location: Location, name: str, config: SourceConfig) -> Iterator[tuple[pq.ParquetFile, Columns]]:
+    """A file, and its columns; one picture that stands for many rows stays one in memory.
+
+    Raises:
+        DataError: it is damaged, or lacks a column.
+        StoreError: it has gone, or the store does not answer.
+    """
+    url = location.url(name)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(reported(url))
+        stack.enter_context(damaged(url))
+        file = stack.enter_context(location.parquet(name))
+        columns = find_columns(file.schema_arrow, config, name, url)
+        coded = {_dictionary(file.metadata.row_group(g), columns.image)[0] for g in range(file.num_row_groups)}
+        if coded - {""}:
+            file = stack.enter_context(location.parquet(name, sorted(coded - {""})))
+        yield file, columns
+
+
+def _dictionary(group: Any, image: str) -> tuple[str, int]:
+    """The path of the image column where it is coded by a dictionary, else empty; and that dictionary's bytes."""
+    for i in range(group.num_columns):
+        column = group.column(i)
+        if column.path_in_schema in (image, f"{image}.bytes") and column.has_dictionary_page:
+            packed = max(0, column.data_page_offset - (column.dictionary_page_offset or column.data_page_offset))
+            growth = column.total_uncompressed_size / max(1, column.total_compressed_size)
+            return column.path_in_schema, round(packed * max(1.0, growth))
+    return "", 0
 
 
 def batches(file: pq.ParquetFile, names: list[str], start: int, stop: int) -> Iterator[tuple[int, pa.RecordBatch]]:
@@ -92,36 +128,82 @@ def batches(file: pq.ParquetFile, names: list[str], start: int, stop: int) -> It
         first += group.num_rows
 
 
-def image_bytes(column: pa.Array) -> tuple[pa.Array, pa.Array | None]:
-    """The encoded images, and their paths where the column is a Hugging Face struct of both."""
-    if not pa.types.is_struct(column.type):
-        return column, None
-    names = [f.name for f in column.type]
-    parts = dict(zip(names, column.flatten(), strict=True))
-    return parts["bytes"], parts.get("path")
+def image_of(value: pa.Scalar) -> tuple[bytes | None, str | None]:
+    """The encoded image of a row, and its path where the column is a Hugging Face struct of both."""
+    if isinstance(value, pa.StructScalar):
+        fields = dict(value) if value.is_valid else {}
+        path = fields["path"].as_py() if "path" in fields else None
+        return fields["bytes"].as_py() if "bytes" in fields else None, text(path)
+    return value.as_py(), None
 
 
-def _rows(batch: pa.RecordBatch, first: int, columns: Columns, url: str, max_bytes: int) -> Iterator[Found | Refused]:
-    images, paths = image_bytes(batch.column(columns.image))
-    captions, labels, keys = (
-        batch.column(n).to_pylist() if n else [None] * len(images)
-        for n in (columns.caption, columns.label, columns.key)
-    )
+def size_of(value: pa.Scalar) -> int:
+    """Bytes of a row's encoded image, which is not copied for it."""
+    if isinstance(value, pa.StructScalar):
+        return size_of(value["bytes"]) if value.is_valid and "bytes" in dict(value) else 0
+    if isinstance(value, pa.DictionaryScalar):
+        return size_of(value.value) if value.is_valid else 0
+    return value.as_buffer().size if value.is_valid else 0
+
+
+def _rows(
+    batch: pa.RecordBatch, first: int, columns: Columns, location: Location, name: str, config: SourceConfig
+) -> Iterator[Found | Refused | Passed]:
+    url = location.url(name)
+    images = batch.column(columns.image)
+    beside = {n: batch.column(n) for n in columns.names() if n != columns.image}
+
+    def value(column: str | None, i: int) -> Any:
+        return beside[column][i].as_py() if column else None
+
     for i, image in enumerate(images):
-        key = (text(paths[i].as_py()) if paths is not None else None) or text(keys[i]) or str(first + i)
-        if not image.is_valid:
-            yield Refused(uri=url, key=key, reason="no_bytes", error=f"row {first + i} holds no image")
-            continue
-        size = image.as_buffer().size
-        if size > max_bytes:
-            bad = too_many_bytes(size, max_bytes)
+        key = text(value(columns.key, i)) or str(first + i)
+        size = size_of(image)
+        if size > config.max_bytes:
+            bad = too_many_bytes(size, config.max_bytes)
             yield Refused(uri=url, key=key, reason=bad.reason, error=bad.message)
             continue
-        yield Found(
-            uri=url,
-            key=key,
-            offset=first + i,
-            data=image.as_py(),
-            caption=text(captions[i]),
-            label=columns.label_text(labels[i]),
-        )
+        data, path = image_of(image)
+        key, uri, offset = path or key, url, first + i
+        if data is None:
+            found = _elsewhere(location, name, path, config) if path else None
+            if isinstance(found, bytes):
+                data, uri, offset = found, location.url(_beside(name, path or "")), 0
+            else:
+                status = text(value(columns.status, i))
+                yield _without(url, key, first + i, status, text(value(columns.error, i)), found)
+                continue
+        caption, label = text(value(columns.caption, i)), columns.label_text(value(columns.label, i))
+        if caption is not None and len(caption) > MAX_TEXT:
+            yield Passed(uri=url, key=key, what=TOO_LONG)
+            caption = None
+        label = label or columns.folder_label
+        if label is None and config.label_folder is not LabelFolder.AUTO:
+            label = folder_label(key, config.label_folder)
+        yield Found(uri=uri, key=key, offset=offset, data=data, caption=caption, label=label)
+
+
+def _without(url: str, key: str, row: int, status: str | None, error: str | None, why: str | None) -> Refused:
+    """A row that holds no image: a download that failed is told apart from an image that is lacking."""
+    if status and status.lower() != "success":
+        return Refused(uri=url, key=key, reason=NOT_DOWNLOADED, error=f"{status}: {error}" if error else status)
+    return Refused(uri=url, key=key, reason="no_bytes", error=why or f"row {row} holds no image")
+
+
+def _elsewhere(location: Location, name: str, path: str, config: SourceConfig) -> bytes | str:
+    """The image that a row names beside its file, or why there is none; no path leads out of the pool."""
+    beside = _beside(name, path)
+    if posixpath.isabs(path) or "://" in path or beside.startswith("../"):
+        return f"it holds a path alone, which leads out of the pool: {path[:200]}"
+    try:
+        return location.read(beside, config.max_bytes)
+    except UnreadableError as e:
+        return str(e)
+    except StoreError as e:
+        if not isinstance(e.__cause__, FileNotFoundError):
+            raise
+        return f"it holds a path alone, and {beside[:200]} is not in the pool"
+
+
+def _beside(name: str, path: str) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), path))

@@ -1,7 +1,7 @@
 """What a reader yields, and how captions and labels are found."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,15 @@ from siglino_core.config import SourceConfig
 
 CAPTION_NAMES = ("caption", "text", "captions", "sentences", "alt_text", "alt", "description", "txt")
 LABEL_NAMES = ("label", "class", "class_name", "category", "cls", "fine_label", "labels")
-IMAGE_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff")
+IMAGE_SUFFIXES = (
+    *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff"),
+    *("avif", "heic", "heif", "hif", "jp2", "j2k", "jpx", "jxl"),
+)
 # Read too, so that each is a reject with its reason instead of being passed over in silence.
-OTHER_SUFFIXES = ("avif", "heic", "heif", "jp2", "jxl", "ico", "psd", "svg", "ppm", "pgm")
+OTHER_SUFFIXES = ("ico", "psd", "svg", "ppm", "pgm")
+NOT_DOWNLOADED = "not_downloaded"  # the reason of rows that never had an image: they are no fault of the pool's images
+TOO_LONG = "text_too_long"
+MAX_TEXT = 1 << 20  # bytes of a caption, label or JSON file; longer ones are passed over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +40,16 @@ class Refused:
     key: str
     reason: str
     error: str
+    images: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """Something of the pool that is no image and was not asked for; counted by ``what`` it is."""
+
+    uri: str
+    key: str
+    what: str
 
 
 def suffix(name: str) -> str:
@@ -62,18 +78,30 @@ def text(value: Any) -> str | None:
     return str(value).strip() or None
 
 
-def from_text(data: bytes) -> str | None:
-    return text(data.decode("utf-8", "replace"))
+def described(
+    texts: Mapping[str, bytes], values: dict[str, Any], config: SourceConfig
+) -> tuple[str | None, str | None]:
+    """(caption, label) that texts beside an image give: its own files first, then a row of the pool's metadata.
+
+    Args:
+        texts: the contents by kind: txt, json, cls.
+        values: of the row; empty: there is none.
+    """
+    caption, label = _from_values(_object(texts.get("json", b"")), config)
+    more = _from_values(values, config)
+    caption = text(texts.get("txt", b"").decode("utf-8", "replace")) or caption or more[0]
+    return caption, text(texts.get("cls", b"").decode("utf-8", "replace")) or label or more[1]
 
 
-def from_json(data: bytes, config: SourceConfig) -> tuple[str | None, str | None]:
-    """(caption, label) of a JSON object beside an image; (None, None) for anything else."""
+def _object(data: bytes) -> dict[str, Any]:
     try:
         values = json.loads(data)
     except (ValueError, RecursionError):
-        return None, None
-    if not isinstance(values, dict):
-        return None, None
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _from_values(values: dict[str, Any], config: SourceConfig) -> tuple[str | None, str | None]:
     caption = pick(config.caption_column, values, CAPTION_NAMES)
     label = pick(config.label_column, values, LABEL_NAMES)
     return text(values[caption]) if caption else None, text(values[label]) if label else None

@@ -11,7 +11,7 @@ from siglino_core import schema
 from siglino_core.config import Keep, SourceConfig
 from siglino_core.images.decode import probe
 from siglino_core.images.reasons import BadImage
-from siglino_core.pools.record import Found, Refused
+from siglino_core.pools.record import Found, Passed, Refused
 
 GROUP_BYTES = 32 << 20  # of images in a row group
 GROUP_ROWS = 65536
@@ -29,7 +29,8 @@ class SourceRows:
     Attributes:
         images: rows written to ``images``.
         bytes: total length of the encoded images.
-        reasons: rejects by reason.
+        reasons: images that are rejected, by reason.
+        passed: what was left out that is no image of its own, by what it is.
         examples: the first few rejects, as text.
     """
 
@@ -37,12 +38,16 @@ class SourceRows:
         self.images = 0
         self.bytes = 0
         self.reasons: Counter[str] = Counter()
+        self.passed: Counter[str] = Counter()
         self.examples: list[str] = []
         self._config = config
         self._images = _Buffer(images, schema.SOURCE)
         self._rejects = _Buffer(rejects, schema.REJECTS)
 
-    def add(self, item: Found | Refused) -> None:
+    def add(self, item: Found | Refused | Passed) -> None:
+        if isinstance(item, Passed):
+            self.passed[item.what] += 1
+            return
         if isinstance(item, Found):
             limits = {"max_pixels": self._config.max_pixels, "max_bytes": self._config.max_bytes}
             try:
@@ -53,10 +58,10 @@ class SourceRows:
             else:
                 self._keep(item, info.format, info.width, info.height)
                 return
-        self.reasons[item.reason] += 1
+        self.reasons[item.reason] += item.images
         if len(self.examples) < EXAMPLES:
             self.examples.append(f"{item.uri} [{item.key}]: {item.reason}, {item.error}")
-        self._rejects.add(0, _clean(item.uri), _clean(item.key), item.reason, _clean(item.error))
+        self._rejects.add(0, _clean(item.uri), _clean(item.key), item.reason, _clean(item.error), item.images)
 
     def _check_sides(self, width: int, height: int) -> None:
         """What no student can cut into patches must not be among the images that curation chooses from."""
@@ -76,7 +81,7 @@ class SourceRows:
         self.bytes += size
         held = item.data if self._config.keep is Keep.BYTES else None
         self._images.add(
-            size if held is not None else 0,
+            (size if held is not None else 0) + len(item.caption or "") + len(item.label or ""),
             image_id(item.data),
             _clean(item.uri),
             _clean(item.key),

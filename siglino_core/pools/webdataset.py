@@ -1,26 +1,28 @@
-"""Pools that are tars of samples: members of one name and different suffixes belong together."""
+"""Pools that are tars of samples: members of one name and different suffixes belong together, in any order."""
 
 import contextlib
-import tarfile
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from siglino_core.config import SourceConfig
+from siglino_core.config import Keep, SourceConfig
+from siglino_core.errors import ConfigError, UnreadableError
 from siglino_core.images.reasons import too_many_bytes
+from siglino_core.pools import metadata
+from siglino_core.pools.joining import join, stem
+from siglino_core.pools.labels import folder_label
+from siglino_core.pools.listing import HIDDEN, IS_HIDDEN
 from siglino_core.pools.location import Location
-from siglino_core.pools.record import Found, Refused, from_json, from_text, is_image, suffix
+from siglino_core.pools.record import MAX_TEXT, TOO_LONG, Found, Passed, Refused, described, is_image
+from siglino_core.pools.tars import BLOCK, Member, TarFault, members, opened
 from siglino_core.store import Shard
 from siglino_core.store.files import reported
 
-BLOCK = 512  # bytes; a tar's unit
-MAX_TEXT = 1 << 20  # bytes of a caption, label or JSON member; longer ones are passed over
-MAX_IMAGES = 64  # in one sample; more are several samples whose names share what stands before the first dot
 SAMPLED = 200  # members that are looked at to guess how many images a pool's tars hold
-
-
-class _BadTar(Exception):  # noqa: N818
-    """The tar itself is damaged: (reason, message)."""
+LOOKED_AT = 64 << 20  # bytes of a compressed tar that are unpacked for it
+MAX_METADATA = 64 << 20  # bytes of a metadata.jsonl inside a tar
 
 
 def plan(files: dict[str, int], bytes_per_image: float) -> Iterator[Shard]:
@@ -29,107 +31,108 @@ def plan(files: dict[str, int], bytes_per_image: float) -> Iterator[Shard]:
         yield {"file": name, "rows": max(1, round(size / bytes_per_image))}
 
 
-def bytes_per_image(location: Location, name: str) -> float:
-    """Bytes of tar an image takes, from the first members of one tar."""
-    images = end = 0
-    with reported(location.url(name)), location.open(name) as f, contextlib.suppress(_BadTar):
-        for member in islice(_members(f), SAMPLED):
-            images += is_image(member.name)
-            end = member.offset_data + member.size
-    return max(BLOCK, end) / max(1, images)
-
-
-def read(location: Location, shard: Shard, config: SourceConfig) -> Iterator[Found | Refused]:
-    """The images of a tar, in its order; what is wrong with the tar itself is the last row, and one only.
+def look(location: Location, files: dict[str, int], config: SourceConfig) -> float:
+    """Bytes of tar an image takes, from the first members of one tar that can be read.
 
     Raises:
-        StoreError: the tar has gone or cannot be read.
+        ConfigError: a setting asks for what these tars cannot give.
+    """
+    names = list(files)
+    for name in dict.fromkeys((names[0], names[len(names) // 2], names[-1])):
+        end, seen = 0, []
+        with contextlib.suppress(TarFault, UnreadableError), opened(location, name, LOOKED_AT) as tar:
+            for member in islice(members(tar.file), SAMPLED):
+                seen.append(member.name)
+                end = max(end, member.offset + member.size)
+        images = len(join([n for n in seen if not HIDDEN.search(n)], config.image_column).images)
+        if images:
+            return max(BLOCK, end) / images
+    return max(BLOCK, sum(files.values()) / len(files))
+
+
+def read(location: Location, shard: Shard, config: SourceConfig) -> Iterator[Found | Refused | Passed]:
+    """The images of a tar, in its order; what is wrong with the tar itself is the last row, and one only.
+
+    The members are listed first, then read: a caption may stand anywhere in the tar.
+
+    Raises:
+        StoreError: the tar has gone or cannot be fetched.
     """
     name = shard["file"]
     url = location.url(name)
-    fault: _BadTar | None = None
-    with reported(url), location.open(name) as f:
-        group = _Group(url, config, "")
-        try:
-            for member in _members(f):
-                if _key(member.name) != group.key or len(group.images) == MAX_IMAGES:
-                    yield from group.rows()
-                    group = _Group(url, config, _key(member.name))
-                group.add(member, f)
-        except _BadTar as e:
-            fault = e
-        yield from group.rows()
+    fault: TarFault | None = None
+    read = 0
+    try:
+        with reported(url), opened(location, name) as (f, packed, fault):
+            if packed and config.keep is Keep.POINTER:
+                raise ConfigError(
+                    f"source.keep=pointer: {url} is compressed, and no pointer leads into it. "
+                    "Set source.keep=bytes, or unpack the tars."
+                )
+            found: list[Member] = []
+            try:
+                found.extend(members(f))
+            except TarFault as e:
+                fault = fault or e
+            for item in _images(f, found, url, config):
+                read += isinstance(item, Found)
+                yield item
+    except UnreadableError as e:
+        fault = TarFault("unreadable", str(e))
     if fault is not None:
-        reason, error = fault.args
-        yield Refused(uri=url, key=name, reason=reason, error=f"{error}; what lies before that was read")
+        error = f"{fault}; what lies before that was read" if read else str(fault)
+        lost = max(1, shard.get("rows", 1) - read)
+        yield Refused(uri=url, key=name, reason=fault.reason, error=error, images=lost)
 
 
-def _members(f: Any) -> Iterator[tarfile.TarInfo]:
-    """The tar's files, without keeping them all in memory as `tarfile` does.
-
-    Raises:
-        _BadTar: after the last readable member, unless the tar ends as it should.
-    """
-    try:
-        tar = tarfile.open(fileobj=f, mode="r:")  # noqa: SIM115
-    except tarfile.TarError as e:
-        size = f.seek(0, 2)
-        raise _BadTar("truncated_tar" if size < BLOCK else "corrupt_tar", f"no tar of {size} bytes: {e}") from e
-    try:
-        while (member := tar.next()) is not None:
-            tar.members = []  # pyright: ignore[reportAttributeAccessIssue]
-            if member.isreg():
-                yield member
-    except tarfile.TarError as e:
-        raise _BadTar("truncated_tar", f"{e}") from e
-    # `tarfile` stops in silence at whatever is no header; a whole tar has a block of zeros there.
-    f.seek(tar.offset)
-    block = f.read(BLOCK)
-    if len(block) < BLOCK:
-        raise _BadTar("truncated_tar", "it lacks its end mark, so that members may be missing")
-    if any(block):
-        raise _BadTar("corrupt_tar", f"no member begins at byte {tar.offset}, as one should")
-
-
-def _key(name: str) -> str:
-    folder, slash, base = name.removeprefix("./").rpartition("/")
-    return folder + slash + base.partition(".")[0]
+def _images(f: Any, found: list[Member], url: str, config: SourceConfig) -> Iterator[Found | Refused | Passed]:
+    seen = {m.name: m for m in found}  # of two of one name the last, as tar itself has it
+    regular = {name: m for name, m in seen.items() if not m.what}
+    seen |= {n: replace(regular[m.link], name=n) for n, m in seen.items() if m.link in regular}
+    hidden = [n for n in seen if HIDDEN.search(n)]
+    joined = join([n for n in seen if n not in set(hidden)], config.image_column)
+    rows = _metadata(f, seen)
+    stems = Counter(stem(n) for n in joined.images)
+    for name in sorted(joined.images, key=lambda n: seen[n].offset):
+        member, key = seen[name], stem(name) if stems[stem(name)] == 1 else name
+        if member.what:
+            yield Refused(uri=url, key=key, reason="unreadable", error=f"{name} is {member.what} and no regular file")
+        elif member.size > config.max_bytes:
+            bad = too_many_bytes(member.size, config.max_bytes)
+            yield Refused(uri=url, key=key, reason=bad.reason, error=bad.message)
+        elif (data := _data(f, member)) is not None:  # else the tar ends within it
+            texts = {kind: _text(f, seen[n]) for kind, n in joined.images[name].items()}
+            caption, label = described(texts, rows.get(name, {}), config)
+            label = label or folder_label(name, config.label_folder)
+            yield Found(uri=url, key=key, offset=member.offset, data=data, caption=caption, label=label)
+    for name, what in {**joined.passed, **dict.fromkeys(hidden, IS_HIDDEN)}.items():
+        if is_image(name) or what != IS_HIDDEN:
+            yield Passed(uri=url, key=name, what=what)
+    for texts in joined.images.values():
+        for name in texts.values():
+            if seen[name].size > MAX_TEXT:
+                yield Passed(uri=url, key=name, what=TOO_LONG)
 
 
-class _Group:
-    """The members of one sample: its images, caption and label."""
-
-    def __init__(self, url: str, config: SourceConfig, key: str) -> None:
-        self.key = key
-        self.images: list[tuple[tarfile.TarInfo, bytes | None]] = []
-        self._url = url
-        self._config = config
-        self._texts: dict[str, bytes] = {}
-
-    def add(self, member: tarfile.TarInfo, f: Any) -> None:
-        kind = suffix(member.name)
-        if is_image(member.name):
-            fits = member.size <= self._config.max_bytes
-            self.images.append((member, _data(member, f) if fits else None))
-        elif kind in ("txt", "json", "cls") and member.size <= MAX_TEXT:
-            self._texts[kind] = _data(member, f)
-
-    def rows(self) -> Iterator[Found | Refused]:
-        caption, label = from_json(self._texts.get("json", b""), self._config)
-        caption = from_text(self._texts.get("txt", b"")) or caption
-        label = from_text(self._texts.get("cls", b"")) or label
-        for member, data in self.images:
-            key = self.key if len(self.images) == 1 else member.name.removeprefix("./")
-            if data is None:
-                bad = too_many_bytes(member.size, self._config.max_bytes)
-                yield Refused(uri=self._url, key=key, reason=bad.reason, error=bad.message)
-            else:
-                yield Found(uri=self._url, key=key, offset=member.offset_data, data=data, caption=caption, label=label)
+def _metadata(f: Any, seen: dict[str, Member]) -> dict[str, dict[str, Any]]:
+    """The rows of the tar's metadata files, by image."""
+    rows: dict[str, dict[str, Any]] = {}
+    for name, member in seen.items():
+        if metadata.is_metadata(name) and member.size <= MAX_METADATA and not member.what:
+            data = _data(f, member) or b""
+            head = data.partition(b"\n")[0] + b"\n"
+            for image, start, length in metadata.spans(name, metadata.lines_of(data)):
+                if image in seen:
+                    rows[image] = metadata.row(name, head, data[start : start + length])
+    return rows
 
 
-def _data(member: tarfile.TarInfo, f: Any) -> bytes:
-    f.seek(member.offset_data)
+def _text(f: Any, member: Member) -> bytes:
+    return b"" if member.size > MAX_TEXT or member.what else _data(f, member) or b""
+
+
+def _data(f: Any, member: Member) -> bytes | None:
+    """A member's bytes; None: the tar ends within them."""
+    f.seek(member.offset)
     data = f.read(member.size)
-    if len(data) < member.size:
-        raise _BadTar("truncated_tar", f"it ends within {member.name}")
-    return data
+    return data if len(data) == member.size else None

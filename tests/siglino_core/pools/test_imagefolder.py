@@ -6,18 +6,18 @@ from typing import Any
 
 from siglino_core.config import Format, SourceConfig
 from siglino_core.pools import imagefolder
-from siglino_core.pools.record import Found, Refused
+from siglino_core.pools.record import Found, Passed, Refused
 from siglino_core.pools.sniff import open_pool, read
 from tests.pools import write_files
 
 
-def everything(folder: Path, **settings: Any) -> list[Found | Refused]:
+def everything(folder: Path, **settings: Any) -> list[Found | Refused | Passed]:
     config = SourceConfig(uri=str(folder), format=Format.IMAGEFOLDER, **settings)
     pool = open_pool(config)
     return [item for shard in pool.plan(config) for item in read(pool.format, pool.location, shard, config)]
 
 
-def described(items: list[Found | Refused]) -> list[tuple[str, str | None, str | None]]:
+def described(items: list[Found | Refused | Passed]) -> list[tuple[str, str | None, str | None]]:
     return [(i.key, i.label, i.caption) for i in items if isinstance(i, Found)]
 
 
@@ -75,4 +75,5 @@ def test_a_long_file_is_refused_unread(tmp_path: Path) -> None:
 
 def test_shards_hold_as_many_images_as_asked() -> None:
     files = {f"{i}.jpg": 1 for i in range(10)} | {"0.txt": 5}
-    assert [s["rows"] for s in imagefolder.plan(files, 4)] == [4, 4, 2]
+    joined = imagefolder.belongs(files, SourceConfig())
+    assert [s["rows"] for s in imagefolder.plan(files, joined, {}, 4)] == [4, 4, 2]

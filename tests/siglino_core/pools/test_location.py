@@ -7,7 +7,7 @@ import fsspec
 import pytest
 
 from siglino_core.errors import ConfigError, DataError, StoreError
-from siglino_core.pools.location import find, locate, public_url
+from siglino_core.pools.location import Location, find, locate, public_url
 from tests.pools import write_files
 
 FILES = {
@@ -20,40 +20,49 @@ FILES = {
 }
 
 
+def sizes(uri: str) -> tuple[Location, dict[str, int]]:
+    location, listing = find(uri)
+    return location, listing.sizes
+
+
 def test_folders_files_and_globs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = write_files(tmp_path / "pool", FILES)
     everything = {"a/1.jpg": 1, "a/2.jpg": 2, "b/3.jpg": 3, "c.tar": 4}
-    location, sizes = find(str(pool))
-    assert sizes == everything
+    location, listing = find(str(pool))
+    assert listing.sizes == everything
+    assert listing.passed == {"hidden": 2}
     assert location.url("a/1.jpg") == f"{pool}/a/1.jpg"
     monkeypatch.chdir(tmp_path)
     for uri in (f"file://{pool}", f"{pool}/", "pool"):
-        assert find(uri) == (location, everything)
-    assert find(f"{pool}/c.tar") == (location, {"c.tar": 4})
-    assert find(f"{pool}/*.tar") == (location, {"c.tar": 4})
-    assert find(f"{pool}/[ab]") == (location, {"a/1.jpg": 1, "a/2.jpg": 2, "b/3.jpg": 3})
-    assert find(f"{pool}/a/?.jpg")[1] == {"1.jpg": 1, "2.jpg": 2}
-    assert find(f"{pool}/**/*.jpg")[1] == {"a/1.jpg": 1, "a/2.jpg": 2, "b/3.jpg": 3}
+        assert sizes(uri) == (location, everything)
+    assert sizes(f"{pool}/c.tar") == (location, {"c.tar": 4})
+    assert sizes(f"{pool}/*.tar") == (location, {"c.tar": 4})
+    assert sizes(f"{pool}/[ab]") == (location, {"a/1.jpg": 1, "a/2.jpg": 2, "b/3.jpg": 3})
+    assert sizes(f"{pool}/a/?.jpg")[1] == {"1.jpg": 1, "2.jpg": 2}
+    assert sizes(f"{pool}/**/*.jpg")[1] == {"a/1.jpg": 1, "a/2.jpg": 2, "b/3.jpg": 3}
 
 
 def test_a_folder_with_a_bracket_in_its_name_is_a_folder(tmp_path: Path) -> None:
     pool = write_files(tmp_path / "set [2024]", {"1.jpg": b"1"})
-    assert find(str(pool))[1] == {"1.jpg": 1}
+    assert sizes(str(pool))[1] == {"1.jpg": 1}
+    assert sizes(f"{pool}/*.jpg") == (find(str(pool))[0], {"1.jpg": 1})
 
 
 def test_remote_pools() -> None:
     base = f"memory://location-{os.getpid()}"
     for name, data in FILES.items():
         fsspec.filesystem("memory").pipe_file(f"{base}/{name}", data)
-    location, sizes = find(base)
-    assert sizes == {"a/1.jpg": 1, "a/2.jpg": 2, "b/3.jpg": 3, "c.tar": 4}
+    location, found = sizes(base)
+    assert found == {"a/1.jpg": 1, "a/2.jpg": 2, "b/3.jpg": 3, "c.tar": 4}
     assert location.url("c.tar") == f"{base}/c.tar"
-    assert location.read("c.tar") == b"4444"
-    assert list(location.read_many(["b/3.jpg", "a/1.jpg"])) == [b"333", b"1"]
+    assert location.read("c.tar", 99) == b"4444"
+    assert list(location.read_many(["b/3.jpg", "a/1.jpg"], 99)) == [b"333", b"1"]
     assert find(f"{base}/a/*.jpg")[0].public == f"{base}/a"
-    assert find(f"{base}/c.tar") == (location, {"c.tar": 4})
+    assert sizes(f"{base}/c.tar") == (location, {"c.tar": 4})
+    assert sizes(f"{base}/[ab]")[1] == {"a/1.jpg": 1, "a/2.jpg": 2, "b/3.jpg": 3}
+    assert sizes(f"{base}/a/{{1..2}}.jpg") == (locate(f"{base}/a"), {"1.jpg": 1, "2.jpg": 2})
     with pytest.raises(StoreError, match=f"{base}/gone"):
-        location.read("gone")
+        location.read("gone", 99)
 
 
 @pytest.mark.parametrize("uri", ["/no/such/folder", "memory://no-such-folder", "/no/such/*.tar", "memory://none/*.tar"])
@@ -97,10 +106,10 @@ def test_credentials_stay_out_of_what_is_written(url: str, public: str) -> None:
 
 
 def test_a_file_inside_a_package() -> None:
-    location, sizes = find("package://siglino_core/schema.py")
+    location, found = sizes("package://siglino_core/schema.py")
     assert location.url("schema.py") == "package://siglino_core/schema.py"
-    assert sizes == {"schema.py": len(location.read("schema.py"))}
-    assert locate("package://siglino_core/store").read("files.py")
+    assert found == {"schema.py": len(location.read("schema.py", 1 << 20))}
+    assert locate("package://siglino_core/store").read("files.py", 1 << 20)
     for uri, says in (("package://nowhere/a.parquet", "no package 'nowhere'"), ("package://flows/a", "no such file")):
         with pytest.raises(DataError, match=says):
             find(uri)

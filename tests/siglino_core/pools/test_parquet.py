@@ -9,21 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siglino_core.config import SourceConfig
+from siglino_core.config import LabelFolder, SourceConfig
 from siglino_core.errors import DataError
 from siglino_core.pools import parquet
-from siglino_core.pools.record import Found, Refused
+from siglino_core.pools.record import Found, Passed, Refused
 from siglino_core.pools.sniff import open_pool, read
-from tests.pools import parquet_file
+from tests.pools import parquet_file, write_files
 
 
-def everything(path: Path, **settings: Any) -> list[Found | Refused]:
+def everything(path: Path, **settings: Any) -> list[Found | Refused | Passed]:
     config = SourceConfig(uri=str(path), **settings)
     pool = open_pool(config)
     return [item for shard in pool.plan(config) for item in read(pool.format, pool.location, shard, config)]
 
 
-def described(items: list[Found | Refused]) -> list[tuple[str, int, bytes, str | None, str | None]]:
+def described(items: list[Found | Refused | Passed]) -> list[tuple[str, int, bytes, str | None, str | None]]:
     return [(i.key, i.offset, i.data, i.caption, i.label) for i in items if isinstance(i, Found)]
 
 
@@ -80,7 +80,12 @@ def test_columns_that_were_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "settings", "says"),
     [
-        ({"url": ["u"], "text": ["t"]}, {}, r"no column of image bytes.*It has url \(string\), text \(string\)"),
+        (
+            {"picture": ["u"], "text": ["t"]},
+            {},
+            r"no column of image bytes.*It has picture \(string\), text \(string\)",
+        ),
+        ({"URL": ["u"], "TEXT": ["t"]}, {}, r"no images, only where they are \(URL\).*img2dataset .*--url_col URL"),
         ({"image": ["path.jpg"]}, {}, r"no column of image bytes.*image \(string\)"),
         ({"image": [b"1"]}, {"image_column": "pixels"}, r"source.image_column=pixels is not there.*image \(binary\)"),
         ({"image": [b"1"], "n": [1]}, {"image_column": "n"}, "source.image_column=n is int64, not bytes"),
@@ -160,3 +165,92 @@ def test_a_batch_holds_no_more_than_its_bytes(tmp_path: Path, monkeypatch: pytes
         got = [(first, batch.num_rows) for first, batch in parquet.batches(file, ["image"], 7, 33)]
     assert sum(n for _, n in got) == 26
     assert got[0][0] == 7
+
+
+def test_a_download_that_failed_is_no_broken_image(tmp_path: Path) -> None:
+    status = ["success", "failed_to_download", "failed_to_resize", "success"]
+    columns = {"jpg": [b"1", None, None, None], "status": status, "error_message": [None, "HTTP Error 404", None, None]}
+    items = everything(parquet_file(tmp_path / "0.parquet", columns))
+    assert [(i.reason, i.error) for i in items if isinstance(i, Refused)] == [
+        ("not_downloaded", "failed_to_download: HTTP Error 404"),
+        ("not_downloaded", "failed_to_resize"),
+        ("no_bytes", "row 3 holds no image"),
+    ]
+
+
+def test_a_path_alone_is_read_beside_its_file_and_never_outside_the_pool(tmp_path: Path) -> None:
+    write_files(tmp_path, {"secret.jpg": b"s", "p/data/img/1.jpg": b"1", "p/2.jpg": b"2"})
+    paths = [
+        "img/1.jpg",
+        "../2.jpg",
+        "../../secret.jpg",
+        f"{tmp_path}/secret.jpg",
+        "http://h/1.jpg",
+        "img/3.jpg",
+        "img",
+    ]
+    parquet_file(tmp_path / "p/data/0.parquet", {"image": [{"bytes": None, "path": path} for path in paths]})
+    items = everything(tmp_path / "p")
+    found = [(i.key, i.uri, i.data) for i in items if isinstance(i, Found)]
+    assert found == [("img/1.jpg", f"{tmp_path}/p/data/img/1.jpg", b"1"), ("../2.jpg", f"{tmp_path}/p/2.jpg", b"2")]
+    errors = [i.error for i in items if isinstance(i, Refused)]
+    assert [("leads out of the pool" in e, "not in the pool" in e) for e in errors[:4]] == [(True, False)] * 3 + [
+        (False, True)
+    ]
+    assert "is a folder" in errors[4]
+
+
+@pytest.mark.parametrize("struct", [False, True])
+def test_one_picture_of_many_rows_is_one_in_memory(tmp_path: Path, struct: bool) -> None:
+    pictures = [b"a" * 500_000, b"b" * 500_000, None]
+    values = [pictures[i % 3] for i in range(1500)]
+    images = [{"bytes": v, "path": f"{i}"} for i, v in enumerate(values)] if struct else pa.array(values, pa.binary())
+    path = parquet_file(tmp_path / "a.parquet", {"image": images, "n": list(range(1500))}, row_group_size=1500)
+    assert path.stat().st_size < 4 << 20
+    before, seen = pa.total_allocated_bytes(), 0
+    config = SourceConfig(uri=str(path))
+    pool = open_pool(config)
+    (shard,) = list(pool.plan(SourceConfig(uri=str(path), rows_per_shard=2000)))
+    assert 900_000 < shard["page"] < 4 << 20
+    for i, item in enumerate(read(pool.format, pool.location, shard, config)):
+        seen += 1
+        assert getattr(item, "data", None) == values[i]
+        assert pa.total_allocated_bytes() - before < 32 << 20
+    assert seen == 1500
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()])
+def test_dictionaries_of_images_and_labels(tmp_path: Path, kind: pa.DataType) -> None:
+    images = pa.array([b"1", b"2", b"1", None], kind)
+    if kind == pa.binary():
+        images = images.dictionary_encode()
+    labels = pa.array(["x", "y", "x", "y"]).dictionary_encode()
+    items = everything(parquet_file(tmp_path / "a.parquet", {"image": images, "label": labels}))
+    assert described(items) == [("0", 0, b"1", None, "x"), ("1", 1, b"2", None, "y"), ("2", 2, b"1", None, "x")]
+
+
+def test_a_warehouses_folder(tmp_path: Path) -> None:
+    for name, rows in (("label=big%20cat", 2), ("label=dog", 0), ("label=__HIVE_DEFAULT_PARTITION__", 1)):
+        columns = {"content": pa.array([b"%d" % i for i in range(rows)], pa.binary())}
+        parquet_file(tmp_path / name / "part-0.snappy.parquet", columns)
+        write_files(tmp_path / name, {".part-0.crc": b"crc"})
+    write_files(tmp_path, {"_SUCCESS": b"", "_metadata": b"PAR1"})
+    assert [d[2:] for d in described(everything(tmp_path))] == [
+        (b"0", None, None),
+        (b"0", None, "big cat"),
+        (b"1", None, "big cat"),
+    ]
+    assert open_pool(SourceConfig(uri=str(tmp_path))).passed == {"hidden": 3, "other_file": 2}
+
+
+def test_a_caption_that_is_too_long_is_left_out_and_counted(tmp_path: Path) -> None:
+    path = parquet_file(tmp_path / "a.parquet", {"image": [b"1"], "caption": ["x" * ((1 << 20) + 1)]})
+    items = everything(path)
+    assert described(items) == [("0", 0, b"1", None, None)]
+    assert [i.what for i in items if isinstance(i, Passed)] == ["text_too_long"]
+
+
+def test_labels_from_the_folders_of_a_rows_key_when_asked(tmp_path: Path) -> None:
+    path = parquet_file(tmp_path / "a.parquet", {"image": [b"1"], "path": ["cat/deep/1.jpg"]})
+    asked = [described(everything(path, label_folder=LabelFolder(rule)))[0][4] for rule in ("auto", "first", "parent")]
+    assert asked == [None, "cat", "deep"]

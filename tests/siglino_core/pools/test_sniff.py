@@ -36,8 +36,8 @@ def test_parquet_files_with_images_beside_a_thumbnail(tmp_path: Path) -> None:
 
 
 def test_what_is_no_pool_says_what_was_found(tmp_path: Path) -> None:
-    write_files(tmp_path, {"a.csv": b"1", "b.tar.gz": b"2"})
-    with pytest.raises(DataError, match=r"2 files, none of which holds images \(such as a\.csv, b\.tar\.gz\)"):
+    write_files(tmp_path, {"a.csv": b"1", "b.zip": b"2"})
+    with pytest.raises(DataError, match=r"2 files, none of which holds images \(such as a\.csv, b\.zip\)"):
         look(tmp_path)
     write_files(tmp_path, {"c.png": b"3"})
     with pytest.raises(DataError, match=r"found 1 images, and source\.format=webdataset was asked for"):

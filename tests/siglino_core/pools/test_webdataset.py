@@ -1,5 +1,6 @@
 """Tars: samples, and every way in which a tar can be damaged."""
 
+import gzip
 import io
 import tarfile
 from pathlib import Path
@@ -10,18 +11,18 @@ import pytest
 from siglino_core.config import SourceConfig
 from siglino_core.pools import webdataset
 from siglino_core.pools.location import find
-from siglino_core.pools.record import Found, Refused
+from siglino_core.pools.record import Found, Passed, Refused
 from siglino_core.pools.sniff import open_pool
 from tests.pools import tar_bytes, write_files
 
 
-def everything(path: Path, data: bytes, **settings: Any) -> list[Found | Refused]:
+def everything(path: Path, data: bytes, **settings: Any) -> list[Found | Refused | Passed]:
     write_files(path, {"a.tar": data})
     location, _ = find(str(path))
     return list(webdataset.read(location, {"file": "a.tar"}, SourceConfig(**settings)))
 
 
-def described(items: list[Found | Refused]) -> list[tuple[str, bytes, str | None, str | None]]:
+def described(items: list[Found | Refused | Passed]) -> list[tuple[str, bytes, str | None, str | None]]:
     return [(i.key, i.data, i.caption, i.label) for i in items if isinstance(i, Found)]
 
 
@@ -47,31 +48,47 @@ def test_samples(tmp_path: Path) -> None:
     assert described(items) == [
         ("a/000", b"1", "before its image", "42"),
         ("a/001", b"2", "from json", "dog"),
-        ("a/002.left.jpg", b"3", "of both", None),
-        ("a/002.right.jpg", b"4", "of both", None),
-        ("b/002", b"5", None, None),
+        ("a/002.left", b"3", "of both", "a"),
+        ("a/002.right", b"4", "of both", "a"),
+        ("b/002", b"5", None, "b"),
     ]
+    assert [(i.key, i.what) for i in items if isinstance(i, Passed)] == [("b/003.json", "text_without_image")]
     data = (tmp_path / "a.tar").read_bytes()
     assert all(data[i.offset : i.offset + 1] == i.data for i in items if isinstance(i, Found))
 
 
 def test_a_name_that_is_one_for_all_does_not_gather_the_whole_tar(tmp_path: Path) -> None:
     items = everything(tmp_path, tar_bytes([(f"img.{i:04d}.jpg", b"%d" % i) for i in range(200)]))
-    assert [i.key for i in items] == [f"img.{i:04d}.jpg" for i in range(200)]
+    assert [i.key for i in items] == [f"img.{i:04d}" for i in range(200)]
 
 
 def test_links_folders_and_long_names(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name, kind in (("folder", tarfile.DIRTYPE), ("link.jpg", tarfile.SYMTYPE)):
+        for name, kind, to in (
+            ("folder", tarfile.DIRTYPE, ""),
+            ("gone.jpg", tarfile.SYMTYPE, "/etc/passwd"),
+            ("folder/soft.jpg", tarfile.SYMTYPE, "../1.jpg"),
+            ("hard.jpg", tarfile.LNKTYPE, "1.jpg"),
+            ("pipe.jpg", tarfile.FIFOTYPE, ""),
+        ):
             info = tarfile.TarInfo(name)
-            info.type = kind
+            info.type, info.linkname = kind, to
             tar.addfile(info)
-        info = tarfile.TarInfo("folder/" + "x" * 200 + "\u00e9.jpg")
-        info.size = 3
-        tar.addfile(info, io.BytesIO(b"abc"))
-    assert described(everything(tmp_path, buffer.getvalue())) == [
-        ("folder/" + "x" * 200 + "\u00e9", b"abc", None, None)
+        for name in ("1.jpg", "folder/" + "x" * 200 + "\u00e9.jpg"):
+            info = tarfile.TarInfo(name)
+            info.size = 3
+            tar.addfile(info, io.BytesIO(b"abc"))
+    items = everything(tmp_path, buffer.getvalue())
+    assert sorted(described(items)) == [
+        ("1", b"abc", None, None),
+        ("folder/soft", b"abc", None, "folder"),
+        ("folder/" + "x" * 200 + "\u00e9", b"abc", None, "folder"),
+        ("hard", b"abc", None, None),
+    ]
+    assert [(i.reason, i.error) for i in items if isinstance(i, Refused)] == [
+        ("unreadable", "gone.jpg is a link to /etc/passwd and no regular file"),
+        ("unreadable", "pipe.jpg is a device or pipe and no regular file"),
     ]
 
 
@@ -132,3 +149,41 @@ def test_the_plan_guesses_rows_from_the_first_tar(tmp_path: Path) -> None:
     assert [s["rows"] for s in shards] == [pytest.approx(300, rel=0.03), pytest.approx(150, rel=0.03), 1]
     write_files(tmp_path, {"0.tar": b"junk"})
     assert len(list(open_pool(SourceConfig(uri=str(tmp_path))).plan(SourceConfig()))) == 4
+
+
+def test_members_in_any_order(tmp_path: Path) -> None:
+    images = [(f"{i:04d}.png", b"%d" % i) for i in range(8)]
+    texts = [(f"{i:04d}.txt", f"caption {i}".encode()) for i in range(8)]
+    classes = [(f"{i:04d}.cls", str(i % 2).encode()) for i in range(8)]
+    expected = [(f"{i:04d}", b"%d" % i, f"caption {i}", str(i % 2)) for i in range(8)]
+    for members in (images + texts + classes, texts + classes + images):
+        assert described(everything(tmp_path, tar_bytes(members))) == expected
+
+
+def test_metadata_inside_a_tar(tmp_path: Path) -> None:
+    lines = b'{"file_name": "1.png", "text": "one", "label": "a"}\n{"file_name": "9.png", "text": "of none"}\n'
+    items = everything(tmp_path, tar_bytes([("x/1.png", b"1"), ("x/2.png", b"2"), ("x/metadata.jsonl", lines)]))
+    assert described(items) == [("x/1", b"1", "one", "a"), ("x/2", b"2", None, "x")]
+
+
+def test_a_long_caption_is_counted(tmp_path: Path) -> None:
+    items = everything(tmp_path, tar_bytes([("1.png", b"1"), ("1.txt", bytes((1 << 20) + 1))]))
+    assert described(items) == [("1", b"1", None, None)]
+    assert [(i.key, i.what) for i in items if isinstance(i, Passed)] == [("1.txt", "text_too_long")]
+
+
+def test_rows_are_guessed_from_a_tar_that_can_be_read(tmp_path: Path) -> None:
+    whole = tar_bytes([(f"{i}.jpg", bytes(5000)) for i in range(100)])
+    write_files(tmp_path, {"0.tar": b"junk" * 1000, "1.tar": whole, "2.tar.gz": gzip.compress(whole)})
+    shards = list(open_pool(SourceConfig(uri=str(tmp_path))).plan(SourceConfig()))
+    assert [s["rows"] for s in shards][:2] == [1, pytest.approx(100, rel=0.03)]
+
+
+@pytest.mark.parametrize("kind", ["jpg", "seg.png"])
+def test_a_setting_chooses_the_member(tmp_path: Path, kind: str) -> None:
+    members = [(f"s{i}{end}", b"%d" % i) for i in range(3) for end in (".jpg", ".seg.png")] + [
+        ("s0.json", b'{"caption": "c"}')
+    ]
+    items = everything(tmp_path, tar_bytes(members), image_column=kind)
+    assert [i.caption for i in items if isinstance(i, Found)] == ["c", None, None]
+    assert len([i for i in items if isinstance(i, Passed)]) == 3
