@@ -7,15 +7,15 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from flows.words import EXPERIMENT, Word, is_file, parse
 from pipelines.support.provenance import settings_of
-from siglino_core.config import Config, build, did_you_mean, keys, to_dict
-from siglino_core.config.credentials import redacted
+from siglino_core.config import Config, build, to_dict
+from siglino_core.config.credentials import faults, redacted
 from siglino_core.errors import ConfigError, SiglinoError
 from siglino_core.store import STAGES, Run
 from siglino_core.store.successor import PLAN
@@ -38,45 +38,51 @@ def compose_config(overrides: list[str]) -> Config:
     Raises:
         ConfigError: with every unknown key, wrong type and impossible value at once.
     """
-    parsed = _parsed(overrides)
-    config = _composed(parsed, to_dict(Config()))
-    run = Run(config.run)
+    parsed = parse(overrides, experiments())
+    values = _composed(parsed, to_dict(Config()))
+    run = _begun(values.get("run"))
+    if run is None:
+        return build(Config, values)
+    named = [w for w in parsed if w.key == EXPERIMENT]
+    if named and named[0].value == _note(run, "source").get("experiment"):  # what was changed since counts
+        base = to_dict(build(Config, _composed(named, to_dict(Config()))))
+        return build(Config, _composed([w for w in parsed if w not in named], _as_made(run, base)))
+    return build(Config, _composed(parsed, _as_made(run, to_dict(Config()))))
+
+
+def _begun(url: Any) -> Run | None:
+    """The run, if it has a stage that was begun."""
+    if not isinstance(url, str) or faults({"run": url}):
+        return None
     try:
-        if not any(run.stage(stage).files.exists(PLAN) for stage in STAGES):
-            return config
+        run = Run(url)
+        return run if any(run.stage(stage).files.exists(PLAN) for stage in STAGES) else None
     except SiglinoError:  # the command itself says what is wrong with the store
-        return config
-    named = [o for o in parsed if o.key_or_group == "experiment"]
-    if named and named[0].value() == _note(run, "source").get("experiment"):  # what was changed since counts
-        base = to_dict(_composed(named, to_dict(Config())))
-        return _composed([o for o in parsed if o not in named], _as_made(run, base))
-    return _composed(parsed, _as_made(run, to_dict(Config())))
+        return None
 
 
-def _composed(parsed: list[Any], base: dict[str, Any]) -> Config:
+def _composed(words: list[Word], base: dict[str, Any]) -> dict[str, Any]:
     """The base's settings, the experiment's over them, and over those what was typed."""
-    experiment = next((o.value() for o in parsed if o.key_or_group == "experiment"), None)
-    values = [o.input_line for o in parsed if o.key_or_group != "experiment"]
+    experiment = next((w.value for w in words if w.key == EXPERIMENT), None)
     ConfigStore.instance().store(name="base", node=OmegaConf.create(base))
-    chosen = [] if experiment is None or _is_file(experiment) else [f"experiment={experiment}"]
+    chosen = [] if experiment is None or is_file(experiment) else [f"experiment={experiment}"]
     try:
         with initialize_config_dir(str(CONF), version_base=None):
-            composed = compose("defaults", overrides=[*chosen, *values])
-            if experiment is not None and _is_file(experiment):
-                composed = compose("defaults")
-                OmegaConf.set_struct(composed, False)  # unknown keys are for the core to name, all at once
-                composed = OmegaConf.merge(composed, OmegaConf.load(experiment))
-                for o in parsed:
-                    if o.key_or_group != "experiment":
-                        OmegaConf.update(composed, o.key_or_group, o.value())
+            composed = compose("defaults", overrides=chosen)
+        OmegaConf.set_struct(composed, False)  # unknown keys are for the core to name, all at once
+        if experiment is not None and is_file(experiment):
+            composed = OmegaConf.merge(composed, OmegaConf.load(experiment))
+        for word in words:
+            if word.key != EXPERIMENT:
+                OmegaConf.update(composed, word.key, word.value)
         plain: Any = OmegaConf.to_container(composed, resolve=False)
     except (HydraException, OmegaConfBaseException, OSError, YAMLError, TypeError, ValueError) as e:
-        what = f"experiment={experiment}" if experiment is not None and _is_file(experiment) else "the config"
+        what = f"experiment={experiment}" if experiment is not None and is_file(experiment) else "the config"
         raise ConfigError(f"{what} cannot be composed: {str(e).splitlines()[0]}") from e
     if asked := _interpolations(plain):
         lines = [f"{key}: {redacted(text)}: no ${{...}} is filled in here; write the value" for key, text in asked]
         raise ConfigError("the config does not hold:\n  " + "\n  ".join(lines))
-    return build(Config, plain)
+    return plain
 
 
 def _interpolations(values: Any, key: str = "") -> list[tuple[str, str]]:
@@ -124,34 +130,3 @@ def yaml_with_docs(config: Any, indent: str = "") -> str:
             plain = json.dumps(to_dict(config)[f.name])
             lines.append(f"{indent}{f.name}: {plain}  # {f.metadata.get('doc', '')}")
     return "\n".join(lines)
-
-
-def _is_file(experiment: Any) -> bool:
-    return str(experiment).endswith((".yaml", ".yml"))
-
-
-def _parsed(overrides: list[str]) -> list[Any]:
-    """The overrides by Hydra's grammar, or every fault in them at once."""
-    parser, known, parsed, errors = OverridesParser.create(), [*keys(Config), "experiment"], [], []
-    for text in overrides:
-        try:
-            override = parser.parse_override(text)
-        except HydraException:
-            errors.append(f"{redacted(text)!r} is not key=value (quote special characters: 'key=\"va{{l}}ue\"')")
-            continue
-        key = override.key_or_group
-        if key in known and (override.is_add() or override.is_delete()):
-            errors.append(f"{text!r}: every key exists already; write {text.lstrip('+~')}")
-        elif key == "experiment":
-            value = override.value()
-            if not _is_file(value) and value not in experiments():
-                hint = did_you_mean(str(value), experiments())
-                errors.append(f"experiment={value}: there is no such experiment{hint}: {', '.join(experiments())}")
-        elif key not in known:
-            errors.append(f"unknown key {key}{did_you_mean(key, known)}")
-        parsed.append(override)
-    if sum(o.key_or_group == "experiment" for o in parsed) > 1:
-        errors.append("experiment= stands there more than once")
-    if errors:
-        raise ConfigError("the command does not hold:\n  " + "\n  ".join(errors))
-    return parsed

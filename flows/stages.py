@@ -158,10 +158,11 @@ def outcome(result: Result) -> dict[str, Any]:
 def summary(result: Result) -> str:
     """What the display says of a stage that is done."""
     manifest = result.manifest
-    rejects, passed = sum(manifest.rejects.values()), manifest.facts.get("passed_over", {})
-    said = [f"{manifest.rows:,} rows in {manifest.shards} shards", f"{rejects:,} rejects" if rejects else ""]
-    said.append(f"passed over: {', '.join(f'{n:,} {what}' for what, n in passed.items())}" if passed else "")
-    return ", ".join(filter(None, said))
+    said = f"{manifest.rows:,} rows in {manifest.shards} shards"
+    for what, counts in (("rejects", manifest.rejects), ("passed over", manifest.facts.get("passed_over", {}))):
+        if counts:
+            said += f", {sum(counts.values()):,} {what} ({', '.join(f'{n:,} {why}' for why, n in counts.items())})"
+    return said
 
 
 def leave_ray(config: Config) -> None:

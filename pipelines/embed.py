@@ -22,6 +22,7 @@ from pipelines.support.runtime import (
     Progress,
     Result,
     computing_device,
+    fitting,
     parallelism,
     precision_of,
     silent,
@@ -47,6 +48,9 @@ from siglino_core.store import Identity, Run, Stage
 from siglino_core.store.vectors import to_column
 
 VERSION = 1
+LENGTH_TOLERANCE = 0.01  # of an embedding; float16 of any width is within 0.001
+WORKER_MEMORY = 1 << 30  # bytes of an embedding worker beside its images: the network and what it computes
+DECODED_PIXEL = 12  # bytes that an image takes for a pixel while it becomes RGB
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -142,7 +146,8 @@ def _records(work: EmbedWork, names: list[str]) -> Iterator[dict[str, Any]]:
         return
     ray = start_ray(runtime)
     gpus = gpus_of(runtime) if worker_device(runtime).device != "cpu" else 0
-    actors = min(len(names), runtime.workers or gpus or parallelism(runtime))
+    memory, fit = fitting(_memory(work) + (0 if gpus else WORKER_MEMORY))
+    actors = min(len(names), runtime.workers or gpus or min(fit, parallelism(runtime)))
     pool: dict[str, Any] = {
         "batch_size": 1,
         "batch_format": "pyarrow",
@@ -153,14 +158,22 @@ def _records(work: EmbedWork, names: list[str]) -> Iterator[dict[str, Any]]:
         dataset = ray.data.from_items([{"shard": name} for name in names], override_num_blocks=len(names))
         if gpus:  # decoders on the CPUs feed encoders on the GPUs, through Ray's object store
             decoder = Decoder(work)
-            needs: dict[str, Any] = {"num_cpus": 1, "max_retries": RETRIES}
+            needs: dict[str, Any] = {"num_cpus": 1, "max_retries": RETRIES, "memory": memory}
             dataset = dataset.map_batches(decoder, batch_size=1, batch_format="pyarrow", **needs).map_batches(
                 ShardEncoder, fn_constructor_args=(work,), zero_copy_batch=True, num_gpus=1, num_cpus=0, **pool
             )
         else:  # a core decodes what it encodes: pixels need not travel
-            dataset = dataset.map_batches(ShardWorker, fn_constructor_args=(work,), num_cpus=1, **pool)
+            dataset = dataset.map_batches(ShardWorker, fn_constructor_args=(work,), num_cpus=1, memory=memory, **pool)
         for row in dataset.iter_rows():
             yield unpack(row["record"])
+
+
+def _memory(work: EmbedWork) -> int:
+    """Bytes that decoding a shard may need: the pixels of the longest one, and the pool's largest image."""
+    source, size = work.run.stage("source"), work.card.pixels.size
+    rows = max((s["rows"] for s in source.shards("part")), default=0)
+    largest = source.require().facts["largest"]
+    return 2 * rows * size * size * 3 + 2 * largest["bytes"] + DECODED_PIXEL * largest["pixels"]
 
 
 class Decoder:
@@ -253,7 +266,9 @@ class ShardEncoder:
         writer = self._work.writer(shard, worked=meta["seconds"])
         pixels = np.frombuffer(decoded["pixels"], np.uint8).reshape(-1, size, size, 3)
         vectors = _encoded(self._encoder, pixels, self._batch)
-        finite = np.isfinite(vectors).all(1)
+        stored = vectors.astype(np.float16)
+        finite = np.isfinite(stored).all(1)
+        _check_lengths(stored[finite], self._work.card)
         rejects = meta["rejects"]
         for i in np.flatnonzero(~finite):
             error = f"the embedding of image {meta['image_id'][i]} is not finite"
@@ -262,7 +277,7 @@ class ShardEncoder:
             {
                 "image_id": pa.array(meta["image_id"], pa.string()).filter(pa.array(finite)),
                 "row": pa.array(meta["row"], pa.int32()).filter(pa.array(finite)),
-                "embedding": to_column(vectors[finite].astype(np.float16)),
+                "embedding": to_column(stored[finite]),
             }
         )
         counts: dict[str, int] = {}
@@ -305,10 +320,23 @@ def _encoded(encoder: Embeds, pixels: np.ndarray, batch: int) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty((0, encoder.card.dim), np.float32)
 
 
+def _check_lengths(stored: np.ndarray, card: Card) -> None:
+    """Refuse vectors that are not of unit length as they are stored: distances to them would mean something else."""
+    lengths = np.linalg.norm(stored.astype(np.float32), axis=1)
+    off = np.abs(lengths - 1) > LENGTH_TOLERANCE
+    if off.any():
+        raise DataError(
+            f"embed.encoder={card.name}: {off.sum()} of {len(lengths)} embeddings of a shard are not of unit length "
+            f"(one is {lengths[off][0]:.4g}). An encoder must return vectors of length 1."
+        )
+
+
 def _too_many(rows: int, rejects: dict[str, int], limit: float) -> None:
     bad = sum(rejects.values())
-    if bad > limit * max(1, rows + bad):
-        raise DataError(
-            f"embed: {bad} of {rows + bad} images could not be used ({rejects}), more than "
-            f"embed.max_reject_share={limit}. See embed/rejects, or raise the share."
-        )
+    if rows and bad <= limit * (rows + bad):
+        return
+    counts = ", ".join(f"{reason} {count}" for reason, count in rejects.items())
+    limits = f", more than embed.max_reject_share={limit:g}" if rows else ""
+    nan = "not_finite" in rejects
+    why = " Where not_finite, the encoder answers NaN or infinity: its weights may be damaged." if nan else ""
+    raise DataError(f"embed: {bad} of {rows + bad} images cannot be used{limits} ({counts}).{why} See embed/rejects.")

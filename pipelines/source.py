@@ -158,6 +158,7 @@ def read_part(work: SourceWork, shard: Shard) -> dict[str, Any]:
             rows.flush()
         facts = {
             "bytes": rows.bytes,
+            "largest": rows.largest,
             "passed": dict(sorted(rows.passed.items())),
             "examples": rows.examples,
             "says": f"{rows.images} images, {rows.reasons.total()} rejects",
@@ -188,6 +189,7 @@ def _finish(work: Work, pool: Pool, identity: Identity, todo: Todo) -> Manifest:
         "passed_over": dict(sorted((+passed).items())),
         "images": images,
         "bytes": sum(r["facts"].get("bytes", 0) for r in records.values()),
+        "largest": {k: max(r["facts"]["largest"][k] for r in parts.values()) for k in ("bytes", "pixels")},
         "duplicates": sum(r["facts"].get("duplicates", 0) for r in records.values()),
     }
     examples = [e for r in parts.values() for e in r["facts"]["examples"]][:3]

@@ -126,6 +126,18 @@ def parallelism(config: RuntimeConfig) -> int:
     return config.workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
+def fitting(memory: int) -> tuple[int, int]:
+    """What to tell Ray of the memory that a unit of work needs, and how many units fit its nodes at once.
+
+    A node that has less than a unit may need gets one all the same: most images are smaller than the largest.
+    """
+    import ray
+
+    nodes = [int(n["Resources"].get("memory", 0)) for n in ray.nodes() if n["Alive"]]
+    memory = min(memory, max(nodes, default=memory))
+    return memory, max(1, sum(node // memory for node in nodes)) if memory else len(nodes)
+
+
 def gpus(config: RuntimeConfig) -> int:
     """How many GPUs Ray has to give."""
     return 0 if config.runner is Runner.LOCAL else int(start_ray(config).cluster_resources().get("GPU", 0))
@@ -185,7 +197,7 @@ def map_shards(
 
     Args:
         work: commits the shard in storage and returns its commit record; must pickle.
-        memory: bytes that one unit of work needs, so that Ray starts no more of them than fit.
+        memory: bytes that one unit of work may need, so that Ray starts no more of them than fit.
         on_gpu: give each unit a GPU, where the config and the cluster have them.
 
     Raises:
@@ -198,6 +210,7 @@ def map_shards(
         yield from map(work, shards)
         return
     ray = start_ray(config)
+    memory = fitting(memory)[0] if memory else None
     devices = gpus(config) if on_gpu and worker_device(config).device == "cuda" else 0
     needs: dict[str, Any] = {"num_gpus": 1} if devices else {"num_cpus": 1}
     with worker_errors():

@@ -33,7 +33,7 @@ from siglino_core.config.distill import (
 from siglino_core.config.optim import Method, OptimConfig, Schedule
 from siglino_core.config.root import Config, build
 from siglino_core.config.runtime import Runner, RuntimeConfig
-from siglino_core.config.settings import did_you_mean, keys, setting, shaping, to_dict
+from siglino_core.config.settings import did_you_mean, keys, kinds, setting, shaping, to_dict
 
 __all__ = [
     "ClusterConfig",
@@ -71,6 +71,7 @@ __all__ = [
     "build",
     "did_you_mean",
     "keys",
+    "kinds",
     "setting",
     "shaping",
     "to_dict",

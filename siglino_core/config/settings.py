@@ -37,13 +37,18 @@ def to_dict(config: Any) -> dict[str, Any]:
     return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
 
 
-def keys(cls: type, prefix: str = "") -> list[str]:
-    """Every dotted key of a config class."""
-    names: list[str] = []
+def kinds(cls: type, prefix: str = "") -> dict[str, Any]:
+    """The type of every setting of a config class, by its dotted key."""
+    found: dict[str, Any] = {}
     for name, kind in typing.get_type_hints(cls).items():
         nested = isinstance(kind, type) and dataclasses.is_dataclass(kind)
-        names += keys(kind, f"{prefix}{name}.") if nested else [f"{prefix}{name}"]
-    return names
+        found |= kinds(kind, f"{prefix}{name}.") if nested else {f"{prefix}{name}": kind}
+    return found
+
+
+def keys(cls: type) -> list[str]:
+    """Every dotted key of a config class."""
+    return list(kinds(cls))
 
 
 def did_you_mean(key: str, known: list[str]) -> str:

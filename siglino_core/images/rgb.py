@@ -19,13 +19,14 @@ _CARRIES_ORIENTATION = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type ex
 _ORIENTATION = 0x0112
 _BAND_PIXELS = 1 << 20  # converted at once, so that a large image needs little beside itself
 _CAMERA_RANGES = (1023, 4095, 16383, 65535)  # of 10, 12, 14 and 16 bits
+_REAL_RANGES = (1.0, 255.0, 65535.0)  # that real numbers are written in; an image fills a quarter of its own at least
 
 
 def to_rgb(im: Image.Image) -> Image.Image:
     """The image, loaded, as RGB: turned as its EXIF or XMP asks, transparency over white, 8 bits a channel.
 
     Grey levels of more than 8 bits are scaled: PNG's by 16 bits, a TIFF's by the camera's range that they lie in (10,
-    12, 14 or 16 bits), longer ones and fractions by the image's own range.
+    12, 14 or 16 bits), real numbers by 1, 255 or 65535, and what fits none of these by the image's own range.
     """
     turn = _TRANSPOSED.get(orientation(im))
     if im.mode.startswith("I") or im.mode == "F":
@@ -75,6 +76,9 @@ def _range(im: Image.Image) -> tuple[float, float]:
     for box in _bands(im.size):
         levels = np.nan_to_num(np.asarray(im.crop(box)).astype(np.float64))
         low, high = min(low, levels.min()), max(high, levels.max())
+    usual = [r for r in _REAL_RANGES if low >= 0 and r / 4 <= high <= r]
+    if im.mode == "F" and usual:
+        return 0.0, usual[0]
     if im.mode == "F" or high > _CAMERA_RANGES[-1] or low < 0:
         return low, max(high, low + 1e-9)
     if im.format == "TIFF":

@@ -29,6 +29,7 @@ class SourceRows:
     Attributes:
         images: rows written to ``images``.
         bytes: total length of the encoded images.
+        largest: the longest of them, and the most pixels.
         reasons: images that are rejected, by reason.
         passed: what was left out that is no image of its own, by what it is.
         examples: the first few rejects, as text.
@@ -37,6 +38,7 @@ class SourceRows:
     def __init__(self, images: pq.ParquetWriter, rejects: pq.ParquetWriter, config: SourceConfig) -> None:
         self.images = 0
         self.bytes = 0
+        self.largest = {"bytes": 0, "pixels": 0}
         self.reasons: Counter[str] = Counter()
         self.passed: Counter[str] = Counter()
         self.examples: list[str] = []
@@ -79,6 +81,10 @@ class SourceRows:
         size = len(item.data)
         self.images += 1
         self.bytes += size
+        self.largest = {
+            "bytes": max(self.largest["bytes"], size),
+            "pixels": max(self.largest["pixels"], width * height),
+        }
         held = item.data if self._config.keep is Keep.BYTES else None
         self._images.add(
             (size if held is not None else 0) + len(item.caption or "") + len(item.label or ""),

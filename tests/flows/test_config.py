@@ -102,6 +102,14 @@ def test_overrides_of_every_type() -> None:
         ('run="~/x"', "~/x"),
         ("run=a\\,b", "a,b"),
         ('run=""', None),
+        ("run=", None),
+        ("run=/my pool (1)/a=b%20&c, d[2024]{00000..00002}*?.tar", "/my pool (1)/a=b%20&c, d[2024]{00000..00002}*?.tar"),
+        ("run=写真/it's", "写真/it's"),
+        ("run=a:b#c!@", "a:b#c!@"),
+        ("run= x ", " x "),
+        ("run=null", "null"),
+        ("run=[x]", "[x]"),
+        ("run=back\\slash (1)", "back\\slash (1)"),
     ],
 )
 def test_quoting(word: str, value: str | None) -> None:
@@ -109,6 +117,15 @@ def test_quoting(word: str, value: str | None) -> None:
         assert "run: a folder or URL is needed" in said(word)
     else:
         assert compose_config([word]).run == value
+
+
+def test_teachers_by_paths_as_they_are() -> None:
+    words = "targets.teachers=[dinov3:/models (1)/a b, siglip2:/models/b&c]"
+    assert compose_config([words]).targets.teachers == ["dinov3:/models (1)/a b", "siglip2:/models/b&c"]
+
+
+def test_an_unfinished_interpolation_is_refused_too() -> None:
+    assert "run: a/${HOME: no ${...} is filled in here; write the value" in said("run=a/${HOME")
 
 
 def test_the_last_word_counts_in_any_order() -> None:

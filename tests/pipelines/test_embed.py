@@ -97,9 +97,35 @@ def test_a_vector_that_is_not_finite_is_a_reject(config: Config, monkeypatch: py
 
 def test_too_many_rejects_are_an_error(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, Encoder(broken=2))
-    with pytest.raises(DataError, match=r"14 of 20 images could not be used .*embed\.max_reject_share=0\.5"):
+    with pytest.raises(DataError, match=r"14 of 20.*max_reject_share=0\.5 \(not_finite 14\).*answers NaN"):
         embed.run(config, Run(config.run))
     assert Run(config.run).stage("embed").manifest() is None
+
+
+@pytest.mark.parametrize("scale", [0.9, 2.0, 0.0, 1e-9])
+def test_vectors_that_are_not_of_unit_length_are_an_error(
+    config: Config, monkeypatch: pytest.MonkeyPatch, scale: float
+) -> None:
+    class Scaled(Encoder):
+        def encode(self, pixels: np.ndarray) -> np.ndarray:
+            return super().encode(pixels) * scale
+
+    given(monkeypatch, Scaled())
+    with pytest.raises(DataError, match=r"embed\.encoder=mean: 6 of 6 embeddings of a shard are not of unit length"):
+        embed.run(config, Run(config.run))
+
+
+def test_a_vector_that_overflows_as_it_is_stored_is_a_reject(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Long(Encoder):
+        def encode(self, pixels: np.ndarray) -> np.ndarray:
+            vectors = super().encode(pixels)
+            vectors[0] *= 1e6
+            return vectors
+
+    given(monkeypatch, Long())
+    assert embed.run(config, Run(config.run)).manifest.rejects == {"not_finite": 8}
 
 
 def test_a_node_with_other_weights_is_named(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -317,3 +317,12 @@ def test_a_large_image_is_converted_in_bands_as_a_small_one_is() -> None:
     deep = rng.integers(0, 65536, (700, 3000), dtype=np.uint16)
     got = np.asarray(decode(encode(Image.fromarray(deep), "png"), **LIMITS))[..., 0]
     assert np.array_equal(got, (deep / 257).round().astype(np.uint8))
+
+
+@pytest.mark.parametrize("top", [1.0, 255.0, 65535.0])
+def test_a_tiff_of_real_numbers_in_a_usual_range_is_not_stretched(top: float) -> None:
+    levels = np.linspace(0.2, 0.7, 256).reshape(16, 16)
+    got = np.asarray(decode(encode(Image.fromarray((levels * top).astype(np.float32)), "tiff"), **LIMITS))[..., 0]
+    assert np.abs(got - levels * 255).max() <= 0.51
+    stretched = decode(encode(Image.fromarray((levels * top * 3000).astype(np.float32)), "tiff"), **LIMITS)
+    assert stretched.getextrema()[0] == (0, 255)
