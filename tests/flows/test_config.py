@@ -103,7 +103,10 @@ def test_overrides_of_every_type() -> None:
         ("run=a\\,b", "a,b"),
         ('run=""', None),
         ("run=", None),
-        ("run=/my pool (1)/a=b%20&c, d[2024]{00000..00002}*?.tar", "/my pool (1)/a=b%20&c, d[2024]{00000..00002}*?.tar"),
+        (
+            "run=/my pool (1)/a=b%20&c, d[2024]{00000..00002}*?.tar",
+            "/my pool (1)/a=b%20&c, d[2024]{00000..00002}*?.tar",
+        ),
         ("run=写真/it's", "写真/it's"),
         ("run=a:b#c!@", "a:b#c!@"),
         ("run= x ", " x "),

@@ -115,9 +115,7 @@ def test_vectors_that_are_not_of_unit_length_are_an_error(
         embed.run(config, Run(config.run))
 
 
-def test_a_vector_that_overflows_as_it_is_stored_is_a_reject(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_vector_that_overflows_as_it_is_stored_is_a_reject(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     class Long(Encoder):
         def encode(self, pixels: np.ndarray) -> np.ndarray:
             vectors = super().encode(pixels)
