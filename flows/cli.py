@@ -187,9 +187,12 @@ def _farewell(run: str, done: dict[str, Any], console: Console) -> None:
 def _plan(arguments: argparse.Namespace, console: Console) -> int:
     from flows.config import compose_config
     from flows.plan import price, show
+    from flows.preflight import refuse_unaffordable
 
     config = compose_config(arguments.settings)
-    show(config, price(config), console)
+    prices = price(config)
+    show(config, prices, console)
+    refuse_unaffordable(config, list(prices.estimates.values()))
     words = " ".join(shlex.quote(w) for w in arguments.settings)
     console.print(f"\nNext: siglino curate {words}\nthen: siglino distill {words}", highlight=False, soft_wrap=True)
     return 0

@@ -45,6 +45,8 @@ def _checks(config: Config) -> Iterator[tuple[str, Callable[[], str]]]:
         yield package, lambda p=package: importlib.import_module(p).__version__
     yield "prefect's API", _prefect_api
     yield "encoder", lambda: _encoder(config)
+    for teacher in config.targets.teachers:
+        yield "teacher", lambda t=teacher: _teacher(config, t)
     if config.source.uri:
         yield "pool", lambda: _pool(config)
     yield "store", lambda: _store(Run(config.run))
@@ -63,6 +65,14 @@ def _encoder(config: Config) -> str:
     require_specs(config, ["embed"])
     card = load_encoder(Spec.of(config.embed)).card
     return f"{config.embed.encoder}, {card.dim} wide, weights {card.identity[:12]}"
+
+
+def _teacher(config: Config, teacher: str) -> str:
+    from siglino_core.networks import describe
+
+    require_specs(config, ["targets"])
+    card = describe(teacher)
+    return f"{teacher}, {card.dim} wide, weights {card.identity[:12]}"
 
 
 def _pool(config: Config) -> str:

@@ -14,6 +14,8 @@ from siglino_core.config import Config
 from siglino_core.errors import SiglinoError
 from siglino_core.report.numbers import hours, size
 
+LARGE_MEMORY = 1e9  # bytes, from which it is worth a line
+
 
 @dataclass(kw_only=True)
 class Prices:
@@ -71,6 +73,9 @@ def show(config: Config, prices: Prices, console: Console) -> None:
     console.print(
         f"\nA redone stage is made beside the old one: up to {size(largest.bytes)} more ({largest.stage}) while it is."
     )
+    for e in prices.estimates.values():
+        if e.memory > LARGE_MEMORY:
+            console.print(f"  {e.stage} holds {size(e.memory)} in the process that drives it.", highlight=False)
     console.print(
         "\nEstimates from constants measured on one core or published for the device; yours will differ.", style="dim"
     )

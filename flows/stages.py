@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any, Literal, get_args
 
 from flows.limits import refuse_too_small, require_made_by, require_sample, require_specs
+from flows.preflight import preflight
 from pipelines.support.inputs import forget
 from pipelines.support.runtime import Progress, Result
 from siglino_core.config import Config, Runner, to_dict
@@ -73,7 +74,8 @@ def begin(command: str, words: Sequence[str], config: Config, choices: Sequence[
         words: as typed: settings as ``key=value``, ``experiment=NAME`` among them.
 
     Raises:
-        ConfigError: the encoder or a teacher is none; or a stage that is not to run was made by other settings.
+        ConfigError: a network cannot be had; the pool is too small, or the work too large for memory or a year; or a
+            stage that is not to run was made by other settings.
         StoreError: the distillation is asked for, and there is no sample; or another process makes one of the stages.
     """
     stages = [choice.stage for choice in choices]
@@ -83,6 +85,7 @@ def begin(command: str, words: Sequence[str], config: Config, choices: Sequence[
     if choices[0].stage in DISTILL:
         require_sample(config)
     require_made_by(config, stages)
+    preflight(config, stages, [choice.stage for choice in choices if choice.redo == "always"])
     experiment = next((w.partition("=")[2] for w in words if w.startswith("experiment=")), "")
     return Asked(experiment=experiment, command=" ".join([f"siglino {command}", *(shlex.quote(w) for w in words)]))
 

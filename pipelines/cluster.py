@@ -123,6 +123,7 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
         device=device,
         device_hours=hours,
         note="exact assignment: 2 x points x centroids x width a pass",
+        memory=c.num_clusters[0] * dim * price.CENTROID_MEMORY,
     )
 
 

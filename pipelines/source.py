@@ -114,6 +114,24 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
     )
 
 
+def count(config: SourceConfig, enough: int) -> int:
+    """How many images the pool has at most, before any is read; no more are counted when there are ``enough``.
+
+    Tars tell no number: theirs is twice what their length lets one guess.
+
+    Raises:
+        ConfigError, DataError, StoreError: as :func:`run`.
+    """
+    if config.pool_size:
+        return config.pool_size
+    pool, found = open_pool(config), 0
+    for part in pool.plan(config):
+        found += part["rows"] * (2 if pool.format is Format.WEBDATASET else 1)
+        if found >= enough:
+            break
+    return found
+
+
 def _identity(config: SourceConfig, pool: Pool) -> Identity:
     shape = shaping(config) | {"format": pool.format.value, "pool": pool.listing()}
     return Identity(stage=STAGE, version=VERSION, config=shape, inputs={})

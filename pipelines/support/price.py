@@ -23,6 +23,7 @@ SOURCE_ROW = 250  # a stored row without its image
 EMBEDDED_ROW = 36  # an embedding's row without the embedding
 ASSIGNED_ROW, A_LEVEL = 44, 4  # an image's row of assignments, and what each level adds
 CENTROID_ROW = 16  # without the centroid
+CENTROID_MEMORY = 12  # of a centroid's number in the driver: itself in fp32, and its sum in fp64
 SAMPLED_ROW = 20  # of decisions
 EXCHANGED_ROW = 80  # of sampling's scratch, without the embedding
 REPORT = 8_000_000

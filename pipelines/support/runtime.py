@@ -61,6 +61,7 @@ class Estimate:
         device: whose hours ``device_hours`` are, e.g. ``CPU core`` or ``A100``.
         image_bytes: of the mean encoded image of the pool (source).
         dim: of an embedding (embed).
+        memory: bytes that one process of it must hold, where they grow with what is asked for.
     """
 
     stage: str
@@ -72,6 +73,7 @@ class Estimate:
     note: str = ""
     image_bytes: float = 0.0
     dim: int = 0
+    memory: int = 0
 
 
 def start_ray(config: RuntimeConfig) -> Any:

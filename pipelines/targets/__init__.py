@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from pipelines.support.inputs import check
-from pipelines.support.networks import as_finished
+from pipelines.support.networks import as_finished, cards_of
 from pipelines.support.runtime import Progress, Result, computing_device, map_shards, precision_of, silent
 from pipelines.targets.layout import plan_units
 from pipelines.targets.price import choices, plan
@@ -17,7 +17,6 @@ from pipelines.targets.units import TargetsWork, moments, part, statistics
 from siglino_core.config import Config, Stored, shaping
 from siglino_core.encoders.card import Card
 from siglino_core.errors import ConfigError
-from siglino_core.networks import describe
 from siglino_core.store import Identity, Run, Shard, Stage, of_kind
 
 __all__ = ["choices", "plan", "run"]
@@ -48,7 +47,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     if todo.manifest is not None:
         stage.sweep(SCRATCH)
         return Result(state=todo.state, manifest=todo.manifest)
-    cards = cards or _cards(config.targets.teachers)
+    cards = cards or cards_of(config.targets.teachers)
     check(config.runtime, sample, lambda name: name.startswith(("images/", "index/")))
     device = computing_device(stage, config.runtime, config.targets.precision, precision)
     work = TargetsWork(
@@ -92,24 +91,13 @@ def _teachers(specs: Sequence[str], stage: Stage, redo: str) -> tuple[list[Card]
         ConfigError: a teacher cannot be had, and the stage needs it.
     """
     try:
-        cards = _cards(specs)
+        cards = cards_of(specs)
     except ConfigError:
         finished = as_finished(stage, specs, redo)
         if finished is None:
             raise
         return None, finished["teachers"]
     return cards, [card.deciding() for card in cards]
-
-
-def _cards(specs: Sequence[str]) -> list[Card]:
-    cards = [describe(spec) for spec in specs]
-    names = [card.name for card in cards]
-    if len(set(names)) < len(names):
-        raise ConfigError(f"targets.teachers: two are named alike ({', '.join(names)}); a name is a student's head")
-    if len({card.patch_size for card in cards}) > 1:
-        sizes = ", ".join(f"{card.name} {card.patch_size}" for card in cards)
-        raise ConfigError(f"targets.teachers: patches of several sizes ({sizes} pixels); the student's grid is one")
-    return cards
 
 
 def _facts(work: TargetsWork, units: list[str]) -> dict[str, Any]:

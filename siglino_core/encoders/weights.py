@@ -13,8 +13,10 @@ def weights_in(path: str, *patterns: str) -> Path:
     Raises:
         FileNotFoundError: there is none.
     """
-    if not Path(path).is_dir():
+    if Path(path).is_file():
         return Path(path)
+    if not Path(path).is_dir():
+        raise FileNotFoundError(f"{path} is neither a file nor a folder here")
     for pattern in patterns:
         if files := sorted(Path(path).glob(pattern)):
             return files[0]

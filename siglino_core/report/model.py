@@ -130,6 +130,7 @@ class Reject:
     source_key: str
     reason: str
     error: str
+    images: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

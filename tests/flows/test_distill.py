@@ -62,7 +62,8 @@ def called(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tu
 
 
 def distilled(run: Run, capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    assert main(["distill", f"run={run.url}", "runtime.runner=local", *words]) == 0
+    teachers = "targets.teachers=[lite]"  # the default ones are not here
+    assert main(["distill", f"run={run.url}", "runtime.runner=local", teachers, *words]) == 0
     return capsys.readouterr().out
 
 

@@ -1,0 +1,118 @@
+"""What a command would run into hours later, found out before its first stage begins."""
+
+import os
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from flows.limits import refuse_too_small
+from pipelines.support.price import A100, CPU_CORE
+from pipelines.support.runtime import Estimate
+from siglino_core.config import Config, Runner
+from siglino_core.errors import ConfigError, SiglinoError
+from siglino_core.report.numbers import size
+from siglino_core.store import Run
+
+MOST_DEVICES = {A100: 128, CPU_CORE: 4096}  # that a stage is thought to have where `runtime.workers` does not say
+YEAR = 8760  # hours
+PRICED = ("source", "embed", "cluster")  # whose prices hang on the pool alone
+
+
+def preflight(config: Config, stages: Sequence[str], redo: Sequence[str] = ()) -> None:
+    """Make every check that needs no computing, for the stages that are to run and are not done yet.
+
+    Args:
+        stages: those that are to run.
+        redo: of those, the ones that are made anew whatever is there.
+
+    Raises:
+        ConfigError, DataError, StoreError: a network that cannot be had, teachers that the student does not fit, a
+            pool too small for what is asked of it, or a stage that exceeds this machine's memory or a year.
+    """
+    missing = [s for s in stages if s in redo or Run(config.run).stage(s).manifest() is None]
+    if "embed" in missing:
+        from siglino_core.encoders.spec import Spec
+        from siglino_core.networks import describe
+
+        describe(Spec.of(config.embed))
+    if "targets" in missing:
+        from pipelines.support.networks import cards_of
+        from siglino_core.distillation.training.student import student_config
+
+        cards = cards_of(config.targets.teachers)
+        if "train" in missing:
+            student_config(config.train, cards)
+    if "train" in missing and config.train.ranks > 1 and config.runtime.runner is Runner.LOCAL:
+        raise ConfigError(f"train.ranks={config.train.ranks} needs runtime.runner=ray: the local one is one process")
+    _pool(config, missing)
+
+
+def _pool(config: Config, missing: Sequence[str]) -> None:
+    """Judge what is asked of the pool by how many images it has, as far as that is known or quickly found."""
+    asked = [s for s in ("cluster", "sample") if s in missing]
+    if not asked:
+        return
+    source = Run(config.run).stage("source").manifest() if "source" not in missing else None
+    if source is not None:
+        images = source.rows - source.facts["duplicates"]
+    else:
+        enough = max(config.sample.target_size, round(config.cluster.num_clusters[0] / config.cluster.fit_fraction))
+        images = import_module("pipelines.source").count(config.source, enough)
+    refuse_too_small(config, images, stages=asked)
+    refuse_unaffordable(config, estimates(config, [s for s in PRICED if s in missing], images))
+
+
+def estimates(config: Config, stages: Sequence[str], images: int) -> list[Estimate]:
+    """The prices of stages for a pool of so many images; a network that tells no price leaves them out."""
+    found = {"source": Estimate(stage="source", shards=0, rows=images, bytes=0, device=CPU_CORE, device_hours=0)}
+    try:
+        for stage in PRICED[1:]:
+            found[stage] = import_module(f"pipelines.{stage}").plan(config, found)
+    except SiglinoError:
+        return []
+    return [e for e in found.values() if e.stage in stages]
+
+
+def refuse_unaffordable(config: Config, priced: Sequence[Estimate]) -> None:
+    """Refuse what this machine's memory cannot hold, or what would take more than a year.
+
+    Raises:
+        ConfigError: which stage, what it needs, and which setting to change.
+    """
+    faults = []
+    for e in priced:
+        devices = config.runtime.workers or MOST_DEVICES[e.device]
+        years = e.device_hours / devices / YEAR
+        if years > 1:
+            faults.append(
+                f"{e.stage} would take {years:,.3g} years on {devices:,} devices ({e.device}): {e.note or 'too much'}. "
+                f"{_mend(e.stage)}, or set runtime.workers to as many as there are."
+            )
+        here = memory()
+        if config.runtime.address == "local" and here and e.memory > here:
+            faults.append(
+                f"{e.stage} holds {size(e.memory)} in one process, and this machine has {size(here)}. "
+                f"{_mend(e.stage)}, or run it on a larger machine."
+            )
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def _mend(stage: str) -> str:
+    return {
+        "embed": "Take a smaller embed.encoder or a smaller pool",
+        "cluster": "Lower cluster.num_clusters, cluster.iterations or cluster.resampling",
+        "targets": "Take smaller targets.teachers",
+        "train": "Lower train.optim.steps or take a smaller train.student",
+    }.get(stage, "Ask for less")
+
+
+def memory() -> int:
+    """Bytes of memory that this machine has, or this container may use; 0: it is not known."""
+    try:
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return 0
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.exists() else "max"
+    return min(machine, int(text)) if text.isdigit() else machine

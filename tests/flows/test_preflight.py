@@ -1,0 +1,95 @@
+"""What a command would run into hours later is said before its first stage."""
+
+from pathlib import Path
+
+import pytest
+
+from flows.cli import main
+from flows.preflight import memory
+from siglino_core.store import Run
+from tests.pools import parquet_file, pictures, tar_bytes, write_files
+
+
+def refused(capsys: pytest.CaptureFixture[str], run: Path, *words: str, command: str = "curate") -> str:
+    code = main([command, f"run={run}", "runtime.runner=local", *words])
+    captured = capsys.readouterr()
+    assert code in (1, 2), captured.out
+    assert not (run / "source").exists(), "nothing is begun"
+    return captured.err
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    return write_files(tmp_path / "pool", {f"{i}.jpg": d for i, d in enumerate(pictures(12))})
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("sample.target_size=13", "cluster.num_clusters=[4,2]"), "sample.target_size=13 is larger than the pool (12"),
+        (("sample.target_size=5", "cluster.num_clusters=[40,2]"), "asks for more centroids than images (12)"),
+        (("embed.encoder=timm:no_such_network",), "no_such_network"),
+        (("embed.encoder=dinov3:/no/such/folder",), "/no/such/folder"),
+        (("embed.encoder=timm:resnet18", "embed.weights=/no/such.safetensors"), "/no/such.safetensors"),
+    ],
+)
+def test_curate(
+    tmp_path: Path, pool: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str
+) -> None:
+    assert says in refused(capsys, tmp_path / "run", f"source.uri={pool}", *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("targets.teachers=[dinov3:/no/such/folder]",), "/no/such/folder"),
+        (("targets.teachers=[lite,timm:no_such_network]",), "no_such_network"),
+        (("targets.teachers=[lite]", "train.ranks=2"), "train.ranks=2 needs runtime.runner=ray"),
+    ],
+)
+def test_the_whole_path(
+    tmp_path: Path, pool: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str
+) -> None:
+    few = ("sample.target_size=5", "cluster.num_clusters=[4,2]", "embed.encoder=lite")
+    assert says in refused(capsys, tmp_path / "run", f"source.uri={pool}", *few, *words, command="run")
+
+
+@pytest.mark.parametrize("kind", ["tars", "parquet"])
+def test_pools_of_every_kind_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    if kind == "tars":
+        write_files(tmp_path / "p", {"0.tar": tar_bytes([(f"{i}.jpg", d) for i, d in enumerate(pictures(12))])})
+    else:
+        parquet_file(tmp_path / "p/0.parquet", {"image": pictures(12)})
+    words = (
+        f"source.uri={tmp_path / 'p'}",
+        "embed.encoder=lite",
+        "sample.target_size=50",
+        "cluster.num_clusters=[4,2]",
+    )
+    assert "sample.target_size=50 is larger than the pool" in refused(capsys, tmp_path / "run", *words)
+
+
+def test_only_what_is_to_run_is_judged(tmp_path: Path, pool: Path) -> None:
+    words = [f"run={tmp_path / 'run'}", f"source.uri={pool}", "runtime.runner=local", "embed.encoder=timm:no_such"]
+    assert main(["curate", "--only", "source", *words]) == 0
+    assert Run(str(tmp_path / "run")).stage("source").manifest() is not None
+
+
+HUGE = ("source.pool_size=4000000000", "sample.target_size=10", "embed.encoder=efficientnet_lite0")
+
+
+@pytest.mark.parametrize("command", ["plan", "curate"])
+def test_what_takes_more_than_a_year_or_the_memory_is_refused(
+    tmp_path: Path, pool: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    words = (*HUGE, f"source.uri={pool}", "cluster.num_clusters=[900000000,50]", "cluster.iterations=50")
+    err = refused(capsys, tmp_path / "run", *words, command=command)
+    assert "cluster would take" in err
+    assert "Lower cluster.num_clusters" in err
+    assert "in one process, and this machine has" in err
+    words = (*words, "runtime.workers=100000000", "runtime.address=auto")
+    assert main(["plan", f"run={tmp_path / 'run'}", *words]) == 0
+
+
+def test_the_memory_is_that_of_the_machine_or_less() -> None:
+    assert 1 << 28 < memory() < 1 << 50
