@@ -69,7 +69,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     parts = of_kind(todo.shards, "part")
     id_memory = min(PARTITION_BYTES, max(64 << 20, _rows(parts) * ID_BYTES))
     phases = (
-        ("part", partial(read_part, work), _memory(config.source, pool.format, parts)),
+        ("part", partial(read_part, work), memory_told(config.source, pool.format, parts)),
         ("duplicates", partial(find_duplicates, work, [s["name"] for s in parts]), id_memory),
     )
     done, total = todo.done, len(todo.shards)
@@ -154,7 +154,7 @@ def _rows(shards: Iterable[Shard]) -> int:
     return sum(s.get("rows", 0) for s in shards)
 
 
-def _memory(config: SourceConfig, kind: Format, parts: Iterable[Shard]) -> int:
+def memory_told(config: SourceConfig, kind: Format, parts: Iterable[Shard]) -> int:
     """Bytes that a part may need: the largest image, encoded and decoded, and what a layout keeps beside it."""
     image = 2 * config.max_bytes + (DECODED_PIXEL * config.max_pixels if config.verify is Verify.DECODE else 0)
     pages = 3 * max((s.get("page", 0) for s in parts), default=0)  # packed, unpacked, and as values

@@ -16,7 +16,7 @@ def weights_in(path: str, *patterns: str) -> Path:
     if Path(path).is_file():
         return Path(path)
     if not Path(path).is_dir():
-        raise FileNotFoundError(f"{path} is neither a file nor a folder here")
+        raise FileNotFoundError(f"{path} is not there")
     for pattern in patterns:
         if files := sorted(Path(path).glob(pattern)):
             return files[0]
