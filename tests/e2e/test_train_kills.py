@@ -22,6 +22,7 @@ from pipelines.train.job import identity_of, job_of
 from siglino_core.config import Config, RuntimeConfig
 from siglino_core.device import choose
 from siglino_core.distillation.training.rank import run_rank
+from siglino_core.errors import WARNING
 from siglino_core.store import Manifest, Run
 from tests.e2e.tiny import MARK, Started, Tiny, kill_marked, leftovers, marked
 from tests.pipelines import distilling
@@ -194,7 +195,7 @@ def assert_it_outlives_a_rank(ground: Ground, run: Path, ray: str) -> str:
     result = train.run(cfg, Run(str(run)), lambda stage, done, total, note="": said.append((done, note)))
     killer.join()
     assert 4 < sum(killed) < STEPS, "all was done before the kill"
-    again = [note for _, note in said].index("a worker died: from the newest checkpoint, on 2 ranks")
+    again = [note for _, note in said].index(f"{WARNING}a worker died: from the newest checkpoint, on 2 ranks")
     assert said[again + 1][0] <= killed[0] + 4, "what the dead had said was said again"
     return result.state
 
