@@ -59,7 +59,9 @@ class Display:
         if self._moving:
             self._live.update(self._table(), refresh=True)
             self._live.stop()
-        self._over.set()
+        else:
+            self._over.set()
+            self._teller.join(1.0)
 
     def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
         line = self._lines[stage]

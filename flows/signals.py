@@ -6,7 +6,6 @@ no Python runs, has ``PATIENCE``: a thread that is told by the system itself end
 nothing. This module is imported before all others, and imports little.
 """
 
-import _thread
 import os
 import signal
 import sys
@@ -39,7 +38,7 @@ class _State:
     seen = threading.Event()  # `_wait` has seen all signals that there were
     stderr = 2  # where the sentence goes, wherever others lead stderr
     writer = -1  # end of the pipe that wakes `_wait`
-    ending = _thread.allocate_lock()  # taken once, for good
+    hurry = threading.Event()  # the main thread has nothing more to clean up
 
 
 def install() -> None:
@@ -49,13 +48,13 @@ def install() -> None:
     """
     _State.stderr = os.dup(2)
     sys.excepthook = _uncaught
-    for number in SIGNALS:
-        signal.signal(number, _heed)
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     _State.writer = writer
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_wait, args=(reader,), daemon=True, name="signals").start()
+    for number in SIGNALS:
+        signal.signal(number, _heed)
     _State.mark = guard.start()
 
 
@@ -63,9 +62,10 @@ def received() -> bool:
     """Whether this process was asked to end: what goes wrong from then on is of no interest."""
     if _State.writer >= 0 and not _State.received:  # maybe one that another handler heeded a moment ago
         _State.seen.clear()
-        os.write(_State.writer, ASK)
-        while not _State.received and not _State.seen.wait(0.01):
-            pass
+        while not _State.received and not _State.seen.is_set():
+            with suppress(OSError):
+                os.write(_State.writer, ASK)
+            _State.seen.wait(0.01)
     return _State.received != 0
 
 
@@ -82,23 +82,14 @@ def over() -> None:
 
 
 def finish() -> NoReturn:
-    """End: everything that this process started, then itself, with the sentence."""
+    """End: everything that this process started, then itself, with the sentence; for the main thread."""
     _State.raised = True  # a signal that comes now changes nothing
-    if threading.current_thread() is threading.main_thread():
-        with suppress(Exception):  # before the lock, for it waits for whoever reads
-            sys.stdout.flush()
-    _State.ending.acquire()
-    _quiet()
-    if _State.mark:
-        guard.end(_State.mark, seconds=2.0)
-    _release()
-    if os.isatty(1):
-        os.write(1, b"\x1b[?25h")  # a moving display hides the cursor
-    name = signal.Signals(_State.received).name
-    newline = "\n" if os.isatty(_State.stderr) else ""  # after the ^C
-    with suppress(OSError):
-        os.write(_State.stderr, (newline + SENTENCE.format(name)).encode())
-    os._exit(128 + _State.received)
+    with suppress(Exception):  # within the same patience, for it waits for whoever reads
+        sys.stdout.flush()
+    _State.hurry.set()
+    while True:  # others' handlers of signals run here, and may raise: that a process of theirs was killed
+        with suppress(BaseException):
+            time.sleep(1)
 
 
 def _heed(number: int, frame: FrameType | None) -> None:
@@ -133,8 +124,22 @@ def _wait(reader: int) -> None:
             _State.seen.set()
         elif number[0] in SIGNALS and (_State.received or not _ours(number[0])):
             _State.received = _State.received or number[0]
-            time.sleep(PATIENCE)
-            finish()
+            _State.hurry.wait(PATIENCE)
+            _end()
+
+
+def _end() -> NoReturn:
+    try:
+        _quiet()
+        if _State.mark:
+            guard.end(_State.mark, seconds=2.0)
+        _release()
+        if os.isatty(1):
+            os.write(1, b"\x1b[?25h")  # a moving display hides the cursor
+        newline = "\n" if os.isatty(_State.stderr) else ""  # after the ^C
+        os.write(_State.stderr, (newline + SENTENCE.format(signal.Signals(_State.received).name)).encode())
+    finally:
+        os._exit(128 + _State.received)
 
 
 def _ours(number: int) -> bool:

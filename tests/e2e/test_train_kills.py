@@ -19,6 +19,7 @@ from pipelines import train
 from pipelines.support.runtime import start_ray
 from pipelines.support.work import Work
 from pipelines.train.job import identity_of, job_of
+from pipelines.train.on_ray import ProgressActor, _watched
 from siglino_core.config import Config, RuntimeConfig
 from siglino_core.device import choose
 from siglino_core.distillation.training.rank import run_rank
@@ -158,6 +159,19 @@ def test_two_ranks_learn(pair: Path, alone: Path) -> None:
     assert ours[0]["siglip2.summary"] == pytest.approx(theirs[0]["siglip2.summary"], rel=1e-4)
     assert ours[-1]["loss"] < 0.97 * ours[0]["loss"]
     assert Run(str(pair)).stage("train").require().facts["ranks"] == 2
+
+
+def test_every_warning_of_ranks_is_passed_on(ray: str) -> None:
+    module = start_ray(RuntimeConfig(cpus=3, device="cpu"))
+    actor, said = module.remote(num_cpus=0)(ProgressActor).remote(), []
+    with _watched(module, actor, lambda *progress: said.append(progress)):
+        for step, note in ((3, f"{WARNING}left out"), (4, f"{WARNING}left out, too"), (5, "loss 2.0")):
+            module.get(actor.report.remote(step, 8, note))
+    assert said == [
+        ("train", 3, 8, f"{WARNING}left out"),
+        ("train", 4, 8, f"{WARNING}left out, too"),
+        ("train", 5, 8, "loss 2.0"),
+    ]
 
 
 def test_a_rank_dies(ground: Ground, pair: Path, ray: str) -> None:
