@@ -16,15 +16,16 @@ ENV = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 SLEEP = f"sleep {os.getpid()}.64"  # of no other process of tests
 READY = "print('ready', flush=True)\n"
+WITHIN = "print('ready', flush=True); time.sleep(60)"
 HERE = {
     "asleep": READY + "time.sleep(60)",
-    "swallowed": READY + "for _ in range(3):\n    try: time.sleep(60)\n    except BaseException: pass",
-    "turned into another": READY + "try: time.sleep(60)\nexcept KeyboardInterrupt: raise ValueError('of a library')",
+    "swallowed": f"while True:\n    try: {WITHIN}\n    except BaseException: pass",
+    "turned into another": f"try: {WITHIN}\nexcept KeyboardInterrupt: raise ValueError('of a library')",
     "where no Python runs": READY + "import hashlib; hashlib.pbkdf2_hmac('sha256', b'', b'', 2 ** 30)",
     "heeded by another": "signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n" + READY + "time.sleep(60)",
     "imported": "sys.path.insert(0, {tmp!r})\nimport takes_time",
     "at its end": "atexit.register(lambda: (print('ready', flush=True), time.sleep(60)))\nsys.exit(0)",
-    "with noise": READY + "try: time.sleep(60)\nfinally: os.write(2, b'a library has failed')",
+    "with noise": f"try: {WITHIN}\nfinally: os.write(2, b'a library has failed')",
 }
 SCRIPT = """
 import atexit, os, signal, subprocess, sys, time
@@ -79,8 +80,8 @@ def test_ctrl_c_is_the_same(where: str, tmp_path: Path) -> None:
 
 
 def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
-    cleaning = "try: time.sleep(60)\nfinally:\n    print('cleaning', flush=True); time.sleep(0.2); print('clean')"
-    process = script(READY + cleaning, tmp_path)
+    cleaning = "\nfinally:\n    print('cleaning', flush=True); time.sleep(0.2); print('clean')"
+    process = script(f"signals.PATIENCE = 60\ntry: {WITHIN}{cleaning}", tmp_path)
     process.send_signal(signal.SIGINT)
     assert process.stdout is not None
     assert process.stdout.readline() == "cleaning\n"
