@@ -1,5 +1,10 @@
 """The command `siglino`: plan, curate, distill, run, inspect, verify, report, export, pca, doctor, config."""
 
+if __name__ == "__main__":  # before what follows, which takes time
+    from flows.entry import main as entry
+
+    entry()
+
 import argparse
 import os
 import shlex
@@ -11,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 import siglino_core
-from flows import settings
+from flows import settings, signals
 from siglino_core.errors import SiglinoError, WorkerError
 
 EPILOG = """\
@@ -33,16 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[arguments.command](arguments, console)
     except SiglinoError as e:
-        if arguments.debug:
+        if arguments.debug or signals.received():
             raise
         print(f"{type(e).__name__}: {e}", file=sys.stderr)
         return e.exit_code
     except BrokenPipeError:  # the reader, e.g. `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
-        print("\nInterrupted. What was committed stays: run the same command again to go on.", file=sys.stderr)
-        return 130
 
 
 def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -284,6 +286,3 @@ COMMANDS = {
     "config": _config,
     "pca": _pca,
 }
-
-if __name__ == "__main__":
-    sys.exit(main())

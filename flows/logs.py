@@ -5,19 +5,21 @@ import time
 
 from prefect import get_run_logger
 
-from siglino_core.errors import SiglinoError
+from siglino_core.errors import WARNING, SiglinoError
 
 EVERY = 60.0  # seconds between two lines of progress
 
 
 class ProgressLog:
-    """A :class:`pipelines.support.runtime.Progress`: a log line a minute, so that short stages say nothing."""
+    """A :class:`pipelines.support.runtime.Progress`: a line a minute, so that short stages say nothing; warnings."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
 
     def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
-        if time.monotonic() - self._last >= EVERY:
+        if note.startswith(WARNING):
+            get_run_logger().warning("%s: %s", stage, note.removeprefix(WARNING))
+        elif time.monotonic() - self._last >= EVERY:
             self._last = time.monotonic()
             get_run_logger().info("%s: %s of %s, %s", stage, f"{done:,}", f"{total:,}", note)
 

@@ -7,9 +7,12 @@ Computed, Resumed or Reused its stage.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flows import settings
+from flows import guard, settings
+from flows.prefect_api import api_url
 
 settings.apply()
+if api_url() is None:  # Prefect brings up a server of its own, which would outlive a killed process for ever
+    guard.start(only="prefect.server.api.server")
 
 from prefect import flow as flow  # noqa: E402
 from prefect import get_run_logger, task  # noqa: E402

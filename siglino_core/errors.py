@@ -1,5 +1,7 @@
 """The errors that a user can act on: each names the thing, its value, and the mend."""
 
+WARNING = "warning\t"  # a note that begins so, of work that goes on, is shown whatever comes after it
+
 
 class SiglinoError(Exception):
     """Base of all errors shown without a traceback; ``exit_code`` is the CLI's."""

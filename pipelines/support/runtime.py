@@ -9,7 +9,9 @@ import logging
 import os
 import re
 import secrets
+import signal
 import socket
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,7 +36,10 @@ QUIET_ENV = {
 
 
 class Progress(Protocol):
-    """Told of every unit of work that ends: ``done`` of ``total`` units of ``stage``."""
+    """Told of every unit of work that ends: ``done`` of ``total`` units of ``stage``.
+
+    A note that begins with `siglino_core.errors.WARNING` is shown for itself, the moment it comes.
+    """
 
     def __call__(self, stage: str, done: int, total: int, note: str = "") -> None: ...
 
@@ -92,7 +97,8 @@ def start_ray(config: RuntimeConfig) -> Any:
         _reachable(config.address)
         local = {"num_cpus": config.cpus or None, "include_dashboard": False} if config.address == "local" else {}
         try:
-            ray.init(address=config.address, log_to_driver=False, logging_level=logging.ERROR, **local)
+            with _sigterm_kept():
+                ray.init(address=config.address, log_to_driver=False, logging_level=logging.ERROR, **local)
         except ConnectionError as e:
             raise WorkerError(f"runtime.address={config.address}: no Ray cluster answers there ({e})") from e
     # Deprecated, but retries have no other name yet; the version of Ray is bounded.
@@ -107,6 +113,17 @@ def start_ray(config: RuntimeConfig) -> Any:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what it raises is said by us, once
     logging.getLogger("ray").setLevel(logging.ERROR)
     return ray
+
+
+@contextlib.contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Ray takes SIGTERM for itself, to exit with a code of its own; after it, it is heeded as before."""
+    heeded = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if heeded is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, heeded)
 
 
 def _reachable(address: str) -> None:

@@ -13,6 +13,7 @@ def without(*patterns: bytes) -> Iterator[None]:
     reader, writer = os.pipe()
     os.dup2(writer, 2)
     os.close(writer)
+    ours = os.fstat(2)
 
     def pump() -> None:
         with os.fdopen(reader, "rb") as lines:
@@ -25,6 +26,7 @@ def without(*patterns: bytes) -> Iterator[None]:
     try:
         yield
     finally:
-        os.dup2(original, 2)  # the pipe's last writer goes, so the thread ends
+        if os.path.samestat(os.fstat(2), ours):  # else it was led elsewhere meanwhile, and stays there
+            os.dup2(original, 2)  # the pipe's last writer goes, so the thread ends
         thread.join(timeout=5)
         os.close(original)

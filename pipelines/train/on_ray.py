@@ -12,7 +12,7 @@ from siglino_core import errors
 from siglino_core.config import Config
 from siglino_core.device import Device
 from siglino_core.distillation.training.rank import Job, run_rank
-from siglino_core.errors import SiglinoError, WorkerError
+from siglino_core.errors import WARNING, SiglinoError, WorkerError
 
 SCRATCH = "ray/"  # what Ray Train leaves in the stage's folder: it has nothing of ours
 
@@ -23,10 +23,14 @@ class ProgressActor:
     def __init__(self) -> None:
         self._progress: tuple[int, int, str] | None = None
         self._error: tuple[str, str] | None = None
+        self._warnings: list[tuple[int, int, str]] = []
 
     def report(self, step: int, steps: int, note: str) -> None:
         """A rank's progress: steps done, of how many, and a note."""
-        self._progress = step, steps, note
+        if note.startswith(WARNING):
+            self._warnings.append((step, steps, note))
+        else:
+            self._progress = step, steps, note
 
     def forget(self) -> None:
         """Drop what ranks reported that are gone."""
@@ -35,6 +39,11 @@ class ProgressActor:
     def fail(self, kind: str, text: str) -> None:
         """A rank's error: the name of its class and its text; the first one is kept."""
         self._error = self._error or (kind, text)
+
+    def warnings(self) -> list[tuple[int, int, str]]:
+        """What ranks warned of since this was asked last: each is to be shown."""
+        said, self._warnings = self._warnings, []
+        return said
 
     def read(self) -> tuple[tuple[int, int, str] | None, tuple[str, str] | None]:
         """The newest progress and the first error."""
@@ -50,7 +59,9 @@ def train_on_ray(job: Job, device: Device, progress: Progress) -> None:
         world = _ranks(job.config, device)
         if attempt:
             ray.get(actor.forget.remote())
-            progress("train", 0, train.optim.steps, f"a worker died: from the newest checkpoint, on {world} ranks")
+            progress(
+                "train", 0, train.optim.steps, f"{WARNING}a worker died: from the newest checkpoint, on {world} ranks"
+            )
         with _watched(ray, actor, progress), worker_errors():
             failure = _fit(job, device, world, actor)
         if failure is None:
@@ -130,8 +141,11 @@ def _watched(ray: Any, actor: Any, progress: Progress) -> Iterator[None]:
     done = threading.Event()
 
     def watch() -> None:
-        shown = None
-        while not done.wait(1.0):
+        shown, last = None, False
+        while not last:
+            last = done.wait(1.0)  # once more after the end: what was said by then
+            for warning in ray.get(actor.warnings.remote()):
+                progress("train", *warning)
             newest, _ = ray.get(actor.read.remote())
             if newest is not None and newest != shown:
                 progress("train", *newest)

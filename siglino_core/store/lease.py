@@ -124,8 +124,14 @@ def release_mine() -> None:
             lease.release()
 
 
+def lost() -> str:
+    """What is to be said of a lease of this process that another took over; empty: there is none."""
+    return next((f"{lease._what}: {LOST}" for lease in list(_held.values()) if lease._lost), "")
+
+
 @atexit.register
-def _release_all() -> None:
+def release_all() -> None:
+    """Give back what this process holds: it ends."""
     for lease in list(_held.values()):
         lease.release()
 

@@ -19,9 +19,11 @@ from pipelines import train
 from pipelines.support.runtime import start_ray
 from pipelines.support.work import Work
 from pipelines.train.job import identity_of, job_of
+from pipelines.train.on_ray import ProgressActor, _watched
 from siglino_core.config import Config, RuntimeConfig
 from siglino_core.device import choose
 from siglino_core.distillation.training.rank import run_rank
+from siglino_core.errors import WARNING
 from siglino_core.store import Manifest, Run
 from tests.e2e.tiny import MARK, Started, Tiny, kill_marked, leftovers, marked
 from tests.pipelines import distilling
@@ -159,6 +161,19 @@ def test_two_ranks_learn(pair: Path, alone: Path) -> None:
     assert Run(str(pair)).stage("train").require().facts["ranks"] == 2
 
 
+def test_every_warning_of_ranks_is_passed_on(ray: str) -> None:
+    module = start_ray(RuntimeConfig(cpus=3, device="cpu"))
+    actor, said = module.remote(num_cpus=0)(ProgressActor).remote(), []
+    with _watched(module, actor, lambda *progress: said.append(progress)):
+        for step, note in ((3, f"{WARNING}left out"), (4, f"{WARNING}left out, too"), (5, "loss 2.0")):
+            module.get(actor.report.remote(step, 8, note))
+    assert said == [
+        ("train", 3, 8, f"{WARNING}left out"),
+        ("train", 4, 8, f"{WARNING}left out, too"),
+        ("train", 5, 8, "loss 2.0"),
+    ]
+
+
 def test_a_rank_dies(ground: Ground, pair: Path, ray: str) -> None:
     run = ground.run("bereft")
     assert_it_outlives_a_rank(ground, run, ray)
@@ -194,7 +209,7 @@ def assert_it_outlives_a_rank(ground: Ground, run: Path, ray: str) -> str:
     result = train.run(cfg, Run(str(run)), lambda stage, done, total, note="": said.append((done, note)))
     killer.join()
     assert 4 < sum(killed) < STEPS, "all was done before the kill"
-    again = [note for _, note in said].index("a worker died: from the newest checkpoint, on 2 ranks")
+    again = [note for _, note in said].index(f"{WARNING}a worker died: from the newest checkpoint, on 2 ranks")
     assert said[again + 1][0] <= killed[0] + 4, "what the dead had said was said again"
     return result.state
 

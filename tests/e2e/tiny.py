@@ -184,17 +184,23 @@ class Tiny:
         return {key: value for key, value in env.items() if value}
 
     @contextmanager
-    def start(self, *args: str, log: Path, env: dict[str, str] | None = None, **popen: Any) -> Iterator["Started"]:
-        """`siglino ARGS` in a session of its own; when the block ends nothing of it is left."""
+    def start(
+        self, *args: str, log: Path, err: Path | None = None, env: dict[str, str] | None = None, **popen: Any
+    ) -> Iterator["Started"]:
+        """`siglino ARGS` in a session of its own; when the block ends nothing of it is left.
+
+        Args:
+            err: of what it says on stderr; None: that is in ``log``.
+        """
         mark = uuid.uuid4().hex
-        with log.open("wb") as out:
+        with log.open("wb") as out, (err or log).open("ab") as errors:
             process = subprocess.Popen(
                 [sys.executable, "-m", "flows.cli", *args],
                 cwd=self.home,
                 env={**self.env(**(env or {})), MARK: mark},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
-                stderr=subprocess.STDOUT,
+                stderr=errors if err else subprocess.STDOUT,
                 start_new_session=True,
                 **popen,
             )

@@ -3,10 +3,12 @@
 import dataclasses
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,10 +31,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_cpus")]
 
 
 @pytest.fixture(scope="module")
-def two_cpus() -> Iterator[None]:
+def two_cpus() -> Iterator[Any]:
+    """Ray is up; how SIGTERM was heeded before."""
+    before = signal.getsignal(signal.SIGTERM)
     ray = start_ray(RAY)
-    yield
+    yield before
     ray.shutdown()
+
+
+def test_ray_leaves_sigterm_as_it_was(two_cpus: Any) -> None:
+    assert signal.getsignal(signal.SIGTERM) == two_cpus
 
 
 def on_ray(cfg: Config, workers: int = 2) -> Config:

@@ -18,7 +18,7 @@ from siglino_core.config import Config
 from siglino_core.distillation.curated.index import ImageIndex
 from siglino_core.distillation.targets.statistics import unpack
 from siglino_core.distillation.training.student import new_student, student_config
-from siglino_core.errors import ConfigError, DamagedError, DataError, StoreError
+from siglino_core.errors import WARNING, ConfigError, DamagedError, DataError, StoreError
 from siglino_core.models import SigLino, SigLinoConfig
 from siglino_core.store import Run
 from siglino_core.teachers.teacher import Targets
@@ -247,10 +247,13 @@ def test_a_step_that_is_not_finite_changes_nothing(made: Path, tmp_path: Path, m
 def test_too_many_bad_steps(made: Path, tmp_path: Path) -> None:
     Moody.bad = range(3 * PACKS, 100 * PACKS)
     run = begun(made, tmp_path / "run")
+    said: list[str] = []
     with pytest.raises(
         DataError, match=r"^train: 3 steps in a row .* not finite, the last one step 5 with images"
     ) as e:
-        train.run(of(made, run.url, train__checkpoint_steps=2), run)
+        train.run(of(made, run.url, train__checkpoint_steps=2), run, lambda *progress: said.append(str(progress[3])))
+    left_out = [f"{WARNING}step {i}: the loss is not finite ({i - 3} in a row), step left out" for i in (4, 5, 6)]
+    assert [note for note in said if note.startswith(WARNING)] == left_out
     named = [word.strip(",") for word in str(e.value).split() if len(word.strip(",")) == 32]
     index = ImageIndex.load(run.stage("sample"))
     assert len(named) == 8

@@ -37,7 +37,7 @@ from siglino_core.distillation.training.parallel import one_rank, parallelize
 from siglino_core.distillation.training.reader import Batch, Images, batches, dead_loaders
 from siglino_core.distillation.training.student import new_student
 from siglino_core.encoders.card import Card
-from siglino_core.errors import DataError, SiglinoError
+from siglino_core.errors import WARNING, DataError, SiglinoError
 from siglino_core.images.patches import to_floats
 from siglino_core.models import SigLino, SigLinoConfig
 from siglino_core.models.resolution import Resolution
@@ -77,7 +77,7 @@ class Job:
     cache: str = ""
 
 
-Tell = Callable[[int, int, str], None]  # step, steps, note
+Tell = Callable[[int, int, str], None]  # step, steps, note, which may begin with WARNING
 
 
 def run_rank(job: Job, device: Device, *, rank: int = 0, world: int = 1, tell: Tell | None = None) -> None:
@@ -304,7 +304,7 @@ class _Rank:
         for sink in others:
             sink(step, numbers)
         if self.bad:
-            note = f"step {step + 1}: the loss is not finite ({self.bad} in a row), step left out"
+            note = f"{WARNING}step {step + 1}: the loss is not finite ({self.bad} in a row), step left out"
         else:
             note = (
                 f"loss {numbers['loss']:.3f}, {numbers['tokens_per_second']:,.0f} tokens/s, "

@@ -3,10 +3,13 @@
 Legend: B images, N patches of all images, V values of a patch.
 """
 
+import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from multiprocessing import resource_tracker
 from typing import Any
 
 import numpy as np
@@ -160,7 +163,8 @@ def batches(
         worker_init_fn=_alone,
         multiprocessing_context="spawn",  # threads of gloo, NCCL and Ray do not outlive a fork
     )
-    iterator = iter(loader)
+    with _heedless():
+        iterator = iter(loader)
     while True:
         try:
             batch = next(iterator)
@@ -173,6 +177,36 @@ def batches(
         if isinstance(batch, SiglinoError):
             raise batch
         yield batch
+
+
+@contextmanager
+def _heedless() -> Iterator[None]:
+    """Processes started within do not heed the terminal's Ctrl-C, which comes to all: they end with this one.
+
+    They would say where they stood, each in its traceback. Python's own process that cleans up behind them says
+    nothing, either.
+    """
+    with warnings_of_children("ignore:resource_tracker"):
+        resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def warnings_of_children(rule: str) -> Iterator[None]:
+    """Python processes started within have one more filter of warnings."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = f"{before},{rule}" if before else rule
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 @contextmanager

@@ -26,6 +26,12 @@ def test_lines_are_dropped_within_alone() -> None:
     assert said == "before noise\nkept 1\nkept 2\nkept 3\nkept without a newline\nafter noise\n"
 
 
+def test_stderr_that_was_led_elsewhere_within_stays_there() -> None:
+    script = SCRIPT.replace('os.system("echo', 'os.dup2(os.open(os.devnull, os.O_WRONLY), 2); os.system("echo')
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stderr
+    assert said == "before noise\nkept 1\nkept 2\n"
+
+
 def test_stderr_comes_back_and_nothing_leaks_when_it_raises(capfd: pytest.CaptureFixture[str]) -> None:
     opened = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
     for _ in range(5):
