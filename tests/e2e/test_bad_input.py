@@ -48,11 +48,11 @@ def test_settings_that_cannot_be(tiny: Tiny, tmp_path: Path, word: str, says: tu
 
 def test_more_than_the_pool_is_refused_before_embedding(tiny: Tiny, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = tiny.words(run, "sample.target_size=245", "cluster.num_clusters=[300,6]")
+    words = tiny.words(run, "sample.target_size=245", "cluster.num_clusters=[250,6]")  # of 262 rows
     done = tiny.siglino("curate", *words)
     assert done.returncode == USAGE, done.stdout
     one_message(done.stderr, "sample.target_size=245 is larger than the pool (244 images)")
-    one_message(done.stderr, "cluster.num_clusters=[300, 6] asks for more centroids than images (244)")
+    one_message(done.stderr, "cluster.num_clusters=[250, 6] asks for more centroids than images (244)")
     assert (run / "source/manifest.json").exists()
     assert not (run / "embed").exists()
 
