@@ -13,7 +13,7 @@ from rich.text import Text
 
 from flows import settings
 from flows.limits import require_specs
-from siglino_core.config import Config
+from siglino_core.config import Config, TargetsConfig
 from siglino_core.device import choose
 from siglino_core.errors import SiglinoError
 from siglino_core.store import Files, Run
@@ -45,7 +45,8 @@ def _checks(config: Config) -> Iterator[tuple[str, Callable[[], str]]]:
         yield package, lambda p=package: importlib.import_module(p).__version__
     yield "prefect's API", _prefect_api
     yield "encoder", lambda: _encoder(config)
-    for teacher in config.targets.teachers:
+    # Who only curates needs none: they are looked at once something is set for them.
+    for teacher in config.targets.teachers if config.targets != TargetsConfig() else ():
         yield "teacher", lambda t=teacher: _teacher(config, t)
     if config.source.uri:
         yield "pool", lambda: _pool(config)
