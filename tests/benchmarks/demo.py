@@ -35,7 +35,7 @@ def curated(stages: Sequence[str], *, tiny: bool, run: Path | None = None) -> It
     with tempfile.TemporaryDirectory() as name:
         words = ["experiment=demo", f"run={name}/run", "runtime.runner=local"]
         if tiny:
-            words += [f"source.uri={_slice(Path(name))}", *SMALL]
+            words += [f"source.uri={sliced(Path(name))}", *SMALL]
         else:
             print(f"{MADE} is not finished: curating the demo's pool first", flush=True)
         for stage in stages:
@@ -54,7 +54,7 @@ def copied(origin: Path, stages: Sequence[str], folder: Path) -> None:
         shutil.copytree(origin / stage, folder / stage)
 
 
-def _slice(folder: Path) -> Path:
+def sliced(folder: Path) -> Path:
     path = folder / "pool.parquet"
     pq.write_table(pq.read_table(Path(flows.demo.__file__).with_name("pool.parquet")).slice(0, SLICE), path)
     return path
