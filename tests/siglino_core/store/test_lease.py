@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,21 @@ def taken(files: Any) -> list[str]:
     return list(files.sizes())
 
 
+@contextmanager
+def holder(url: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that has begun the stage; killed in the end, also if it stands still."""
+    with subprocess.Popen([sys.executable, "-c", HOLD, url], stdout=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "begun\n"
+            yield child
+        finally:
+            child.kill()
+
+
 def test_a_second_process_is_told_who_and_since_when_and_takes_over_from_a_dead_one(tmp_path: Path) -> None:
     run = Run(str(tmp_path))
-    with subprocess.Popen([sys.executable, "-c", HOLD, run.url], stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "begun\n"
+    with holder(run.url) as child:
         said = rf"^{tmp_path}/embed is being made by process {child.pid} on \S+ \(since 20\d\d-\d\d-\d\d [\d:]+ UTC\)"
         for attempt in (
             lambda: run.stage("embed").begin(identity(), shards),
@@ -58,7 +69,6 @@ def test_a_second_process_is_told_who_and_since_when_and_takes_over_from_a_dead_
         child.send_signal(signal.SIGSTOP)  # asleep is not dead
         with pytest.raises(StoreError, match=said):
             run.stage("embed").begin(identity(), shards)
-        child.kill()
     todo = run.stage("embed").begin(identity(), shards)
     assert (todo.state, len(todo.missing)) == ("Resumed", 2)
     assert taken(folder(run.url, "embed")) == ["00000002.json"]
