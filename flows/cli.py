@@ -17,7 +17,7 @@ from rich.console import Console
 
 import siglino_core
 from flows import settings, signals
-from siglino_core.errors import SiglinoError, WorkerError
+from siglino_core.errors import ConfigError, SiglinoError, WorkerError
 
 EPILOG = """\
 Settings are key=value words: experiment=demo run=s3://bucket/run seed=1 sample.target_size=500
@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A config's text stays text: [lite,lite] is no mark, :lock: no emoji.
     console = Console(width=None if sys.stdout.isatty() else 120, markup=False, emoji=False)
     try:
+        _refuse_secrets(arguments)
         return COMMANDS[arguments.command](arguments, console)
     except SiglinoError as e:
         if arguments.debug or signals.received():
@@ -45,6 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, e.g. `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _refuse_secrets(arguments: argparse.Namespace) -> None:
+    """Settings are judged with the config; this is for the folders and addresses that commands take beside them."""
+    from siglino_core.config.credentials import faults
+
+    if secrets := faults({k: v for k, v in vars(arguments).items() if k != "settings"}):
+        raise ConfigError("\n".join(secrets))
 
 
 def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
