@@ -89,8 +89,8 @@ def _images(f: Any, found: list[Member], url: str, config: SourceConfig) -> Iter
     seen = {m.name: m for m in found}  # of two of one name the last, as tar itself has it
     regular = {name: m for name, m in seen.items() if not m.what}
     seen |= {n: replace(regular[m.link], name=n) for n, m in seen.items() if m.link in regular}
-    hidden = [n for n in seen if HIDDEN.search(n)]
-    joined = join([n for n in seen if n not in set(hidden)], config.image_column)
+    hidden = {n: IS_HIDDEN for n in seen if HIDDEN.search(n)}
+    joined = join([n for n in seen if n not in hidden], config.image_column)
     rows = _metadata(f, seen)
     stems = Counter(stem(n) for n in joined.images)
     for name in sorted(joined.images, key=lambda n: seen[n].offset):
@@ -105,7 +105,7 @@ def _images(f: Any, found: list[Member], url: str, config: SourceConfig) -> Iter
             caption, label = described(texts, rows.get(name, {}), config)
             label = label or folder_label(name, config.label_folder)
             yield Found(uri=url, key=key, offset=member.offset, data=data, caption=caption, label=label)
-    for name, what in {**joined.passed, **dict.fromkeys(hidden, IS_HIDDEN)}.items():
+    for name, what in {**joined.passed, **hidden}.items():
         if is_image(name) or what != IS_HIDDEN:
             yield Passed(uri=url, key=name, what=what)
     for texts in joined.images.values():
