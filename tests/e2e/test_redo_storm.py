@@ -41,7 +41,7 @@ def whole(run: Path) -> dict[str, str]:
             assert manifest is not None, f"{name} is not there"
             sizes = stage.files.sizes()
             try:
-                recorded = {f: r["bytes"] for record in stage.commits().values() for f, r in record["files"].items()}
+                recorded = {f: entry[0] for record in stage.commits().values() for f, entry in record["files"].items()}
             except SiglinoError:
                 continue
             if (again := stage.manifest()) is None or again.digest != manifest.digest:
