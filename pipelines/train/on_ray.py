@@ -1,4 +1,4 @@
-"""Training on Ray Train's workers: one rank each, begun anew from the newest checkpoint when one of them dies."""
+"""Training on Ray Train's workers: one rank each, begun anew from the newest checkpoint when one of them ends."""
 
 import os
 import threading
@@ -11,8 +11,9 @@ from pipelines.support.runtime import Progress, gpus, raised, start_ray, worker_
 from siglino_core import errors
 from siglino_core.config import Config
 from siglino_core.device import Device
+from siglino_core.distillation.training.checkpoints import Checkpoints
 from siglino_core.distillation.training.rank import Job, run_rank
-from siglino_core.errors import SiglinoError, WorkerError
+from siglino_core.errors import SiglinoError, UnreachableStoreError, WorkerError
 
 SCRATCH = "ray/"  # what Ray Train leaves in the stage's folder: it has nothing of ours
 
@@ -42,15 +43,18 @@ class ProgressActor:
 
 
 def train_on_ray(job: Job, device: Device, progress: Progress) -> None:
-    """Train on a group of workers; when one of them dies all begin anew, from the newest checkpoint."""
+    """Train on a group of workers; when one of them ends all begin anew, from the newest checkpoint.
+
+    Raises:
+        SiglinoError: a rank's error that would come again.
+        WorkerError, UnreachableStoreError: a worker died, or the store was away, ``train.max_restarts`` times and once
+            more without a new checkpoint in between.
+    """
     ray = start_ray(job.config.runtime)
     actor = ray.remote(num_cpus=0)(ProgressActor).remote()
-    train, failure = job.config.train, None
-    for attempt in range(train.max_restarts + 1):
+    train, newest, ends = job.config.train, _newest(job), 0
+    while True:
         world = _ranks(job.config, device)
-        if attempt:
-            ray.get(actor.forget.remote())
-            progress("train", 0, train.optim.steps, f"a worker died: from the newest checkpoint, on {world} ranks")
         with _watched(ray, actor, progress), worker_errors():
             failure = _fit(job, device, world, actor)
         if failure is None:
@@ -59,10 +63,35 @@ def train_on_ray(job: Job, device: Device, progress: Progress) -> None:
         if error is not None:
             kind, text = error
             raise getattr(errors, kind)(text)
-    raise WorkerError(
-        f"train: workers died, or an error ended them, {train.max_restarts + 1} times (the last time: {failure}). The "
-        "checkpoints stay: run the same command again. If they ran out of memory, lower train.pack.capacity or set "
-        "train.activation_checkpointing=true."
+        before, newest = newest, _newest(job, newest)
+        ends = 1 if newest > before else ends + 1
+        away = UnreachableStoreError.__name__ in failure
+        if ends > train.max_restarts:
+            raise (UnreachableStoreError if away else WorkerError)(_given_up(failure, ends))
+        ray.get(actor.forget.remote())
+        why = "the store was away" if away else "a worker died"
+        progress(
+            "train",
+            newest,
+            train.optim.steps,
+            f"{why}: from the newest checkpoint, on {_ranks(job.config, device)} ranks",
+        )
+
+
+def _newest(job: Job, known: int = 0) -> int:
+    """The newest checkpoint's step; what is known of it, while the store is away."""
+    try:
+        kept = Checkpoints(job.stage.files.sub("checkpoints"), job.fingerprint).all()
+    except UnreachableStoreError:
+        return known
+    return kept[-1].step if kept else 0
+
+
+def _given_up(failure: str, ends: int) -> str:
+    return (
+        f"train: workers died, or an error ended them, {ends} times without a new checkpoint in between (the last "
+        f"time: {failure}). The checkpoints stay: run the same command again. If they ran out of memory, lower "
+        "train.pack.capacity or set train.activation_checkpointing=true."
     )
 
 
@@ -90,6 +119,8 @@ def _fit(job: Job, device: Device, world: int, actor: Any) -> str | None:
     except TrainingFailedError as e:
         failures = [str(failure) for failure in getattr(e, "worker_failures", {}).values()] or [str(e)]
         return "; ".join(dict.fromkeys(raised(text) or " ".join(text.split())[:300] for text in failures))
+    except OSError as e:  # Ray Train's own client of the store
+        return f"{UnreachableStoreError.__name__}: {url}/{SCRATCH}: {' '.join(str(e).split())[:300]}"
     return None
 
 
@@ -117,8 +148,8 @@ def _worker(settings: dict[str, Any]) -> None:
 
     try:
         run_rank(settings["job"], settings["device"], rank=rank, world=context.get_world_size(), tell=tell)
-    except WorkerError:
-        raise  # a loader of this rank was killed: a rank that dies with it is started again
+    except (WorkerError, UnreachableStoreError):
+        raise  # a loader was killed, or the store is away: a rank that dies of it is started again
     except SiglinoError as e:
         ray.get(actor.fail.remote(type(e).__name__, str(e)))
         raise

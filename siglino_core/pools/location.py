@@ -11,11 +11,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pyarrow.parquet as pq
 
 from siglino_core.errors import ConfigError, DataError, StoreError
-from siglino_core.store.files import is_local, reported
+from siglino_core.store.files import is_local, open_store, reported
+from siglino_core.store.patience import UnansweredError
 
 PACKAGE = "package://"
 READ_AHEAD = 8 << 20  # bytes that a remote file is fetched in
@@ -97,7 +97,7 @@ def damaged(url: str) -> Iterator[None]:
 def filesystem(base: str) -> tuple[Any, str]:
     """The fsspec file system of a URL, and the URL's path in it."""
     try:
-        fs, root = fsspec.core.url_to_fs(base, use_listings_cache=False)
+        fs, root = open_store(base)
     except (ImportError, ValueError) as e:
         raise StoreError(f"source.uri={public_url(base)}: {e}") from e
     return fs, root.rstrip("/")
@@ -136,9 +136,10 @@ def find(uri: str) -> tuple[Location, dict[str, int]]:
 
 def _match(fs: Any, uri: str, path: str) -> tuple[str, dict[str, int]]:
     """The folder that names are relative to, and the sizes of the files."""
-    if fs.isfile(path):
+    info = _info(fs, path)
+    if info is not None and info["type"] == "file":
         base = uri.rpartition("/")[0]
-        return base, _sizes({path: fs.info(path)}, path.rpartition("/")[0])
+        return base, _sizes({path: info}, path.rpartition("/")[0])
     if _MAGIC.search(path) and not fs.exists(path):
         fixed = len(path) - len(_MAGIC.split(path)[0].rpartition("/")[0])
         base, root = uri[:-fixed], path[:-fixed]
@@ -150,6 +151,16 @@ def _match(fs: Any, uri: str, path: str) -> tuple[str, dict[str, int]]:
         return uri, _sizes(fs.find(path, detail=True), path)
     except FileNotFoundError:
         return uri, {}
+
+
+def _info(fs: Any, path: str) -> dict[str, Any] | None:
+    """What is there, if anything; fsspec's `isfile` would take a store that does not answer for an empty one."""
+    try:
+        return fs.info(path)
+    except UnansweredError:
+        raise
+    except OSError:
+        return None
 
 
 def _sizes(files: dict[str, Any], root: str) -> dict[str, int]:

@@ -54,7 +54,11 @@ class RemoteReader(Reader, FsspecReader):
 
 def reader(files: Files) -> Reader:
     """The reader of a checkpoint's folder, wherever it lies."""
-    return Reader(files.local) if files.local is not None else RemoteReader(files.url)
+    if files.local is not None:
+        return Reader(files.local)
+    remote = RemoteReader(files.url)
+    remote.fs.fs = files.filesystem  # with our time limits
+    return remote
 
 
 class _Unpickler(pickle.Unpickler):
