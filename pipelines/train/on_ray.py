@@ -15,6 +15,7 @@ from siglino_core.distillation.training.checkpoints import Checkpoints
 from siglino_core.distillation.training.rank import Job, run_rank
 from siglino_core.errors import SiglinoError, UnreachableStoreError, WorkerError
 
+NETWORK = "AWS Error NETWORK_CONNECTION"  # in what pyarrow says, by which Ray Train reaches the store
 SCRATCH = "ray/"  # what Ray Train leaves in the stage's folder: it has nothing of ours
 
 
@@ -24,6 +25,7 @@ class ProgressActor:
     def __init__(self) -> None:
         self._progress: tuple[int, int, str] | None = None
         self._error: tuple[str, str] | None = None
+        self._away = ""
 
     def report(self, step: int, steps: int, note: str) -> None:
         """A rank's progress: steps done, of how many, and a note."""
@@ -31,7 +33,15 @@ class ProgressActor:
 
     def forget(self) -> None:
         """Drop what ranks reported that are gone."""
-        self._progress = None
+        self._progress, self._away = None, ""
+
+    def miss(self, text: str) -> None:
+        """A rank's error of a store that does not answer."""
+        self._away = self._away or text
+
+    def away(self) -> str:
+        """The first of these errors; empty: there is none."""
+        return self._away
 
     def fail(self, kind: str, text: str) -> None:
         """A rank's error: the name of its class and its text; the first one is kept."""
@@ -65,9 +75,9 @@ def train_on_ray(job: Job, device: Device, progress: Progress) -> None:
             raise getattr(errors, kind)(text)
         before, newest = newest, _newest(job, newest)
         ends = 1 if newest > before else ends + 1
-        away = UnreachableStoreError.__name__ in failure
+        away = ray.get(actor.away.remote()) or (failure if NETWORK in failure else "")
         if ends > train.max_restarts:
-            raise (UnreachableStoreError if away else WorkerError)(_given_up(failure, ends))
+            raise (UnreachableStoreError if away else WorkerError)(_given_up(away or failure, ends))
         ray.get(actor.forget.remote())
         why = "the store was away" if away else "a worker died"
         progress(
@@ -97,6 +107,7 @@ def _given_up(failure: str, ends: int) -> str:
 
 def _fit(job: Job, device: Device, world: int, actor: Any) -> str | None:
     """Ray Train's part; what failed, if anything."""
+    from ray.exceptions import RayError
     from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -118,10 +129,11 @@ def _fit(job: Job, device: Device, world: int, actor: Any) -> str | None:
         trainer.fit()
     except TrainingFailedError as e:
         failures = [str(failure) for failure in getattr(e, "worker_failures", {}).values()] or [str(e)]
-        return "; ".join(dict.fromkeys(raised(text) or " ".join(text.split())[:300] for text in failures))
-    except OSError as e:  # Ray Train's own client of the store
-        return f"{UnreachableStoreError.__name__}: {url}/{SCRATCH}: {' '.join(str(e).split())[:300]}"
-    return None
+    except RayError as e:  # Ray Train's own process died: it could not reach the store either
+        failures = [str(e)]
+    else:
+        return None
+    return "; ".join(dict.fromkeys(raised(text) or " ".join(text.split())[:300] for text in failures))
 
 
 def _ranks(config: Config, device: Device) -> int:
@@ -148,8 +160,11 @@ def _worker(settings: dict[str, Any]) -> None:
 
     try:
         run_rank(settings["job"], settings["device"], rank=rank, world=context.get_world_size(), tell=tell)
-    except (WorkerError, UnreachableStoreError):
-        raise  # a loader was killed, or the store is away: a rank that dies of it is started again
+    except WorkerError:
+        raise  # a loader of this rank was killed: a rank that dies with it is started again
+    except UnreachableStoreError as e:  # as a dead worker's, it may not come again
+        ray.get(actor.miss.remote(str(e)))
+        raise
     except SiglinoError as e:
         ray.get(actor.fail.remote(type(e).__name__, str(e)))
         raise

@@ -153,7 +153,7 @@ def open_s3(url: str, *, hasty: bool = False) -> tuple[Store, str]:
         config |= {"connect_timeout": HASTE, "read_timeout": HASTE}
     options = Store._get_kwargs_from_urls(url)
     fs = Store(use_listings_cache=False, config_kwargs=config, hasty=hasty, **options)
-    return fs, Store._strip_protocol(url)
+    return fs, str(Store._strip_protocol(url))
 
 
 def may_pass(error: BaseException) -> bool:
