@@ -120,7 +120,7 @@ class Nosy(Images):
 def test_a_worker_is_as_patient_as_who_started_it(sets: CuratedSets) -> None:
     before = be_patient(Patience(known=321, stranger=321))
     try:
-        with pytest.raises(DataError, match="^321 s$"):
+        with pytest.raises(DataError, match=r"^321 s$"):
             next(batches(Nosy(sets=sets, patch_size=16), plan(sets), start=0, stop=1, workers=1))
     finally:
         be_patient(before)
