@@ -2,6 +2,7 @@
 
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -10,11 +11,13 @@ import pytest
 import s3fs
 
 from siglino_core.errors import StoreError, UnreachableStoreError
+from siglino_core.pools.location import filesystem, find
 from siglino_core.store import Files, Ranges, lease, patience, s3
 from siglino_core.store.lease import Lease
 from siglino_core.store.patience import Patience, be_patient
 from tests.faulty_store import BUSY, CUT, LOST, MUTE, RESET, Proxy, faulty
 from tests.s3_server import S3
+from tests.siglino_core.store.test_lease import elsewhere
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +75,16 @@ def test_a_store_that_is_not_there(files: Files, monkeypatch: pytest.MonkeyPatch
     for ask in (lambda: files.put("a", b""), files.sizes, lambda: files.read_many(["a"]), lambda: files.exists("a")):
         with pytest.raises(UnreachableStoreError, match=rf"s3://bucket .*{url}"):
             ask()
+
+
+def test_a_pool_on_a_store_that_is_not_there_is_asked_for_once(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    s3fs.S3FileSystem.clear_instance_cache()
+    filesystem.cache_clear()
+    with pytest.raises(UnreachableStoreError, match=r"^s3://bucket/pool: the store s3://bucket .*: tried \d+ times"):
+        find(f"{s3}/pool")
+    filesystem.cache_clear()
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_faults_that_pass_cost_nothing_but_time(files: Files, proxy: Proxy) -> None:
@@ -198,6 +211,27 @@ def test_a_lease_outlives_a_store_that_is_away(
     held.require()
     held.release()
     assert files.sizes() == {}
+
+
+def test_who_watches_a_lease_does_not_count_the_time_without_a_store(
+    files: Files, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.1)
+    monkeypatch.setattr(lease, "EXPIRY", 1.5)
+    files.put("00000001.json", elsewhere())
+
+    def lapse() -> None:
+        time.sleep(0.3)
+        proxy.fault = lambda _: BUSY
+        time.sleep(1.8)
+        proxy.fault = lambda _: ""
+        files.put("00000001.json", elsewhere(beat=1))
+
+    thread = threading.Thread(target=lapse)
+    thread.start()
+    with pytest.raises(StoreError, match=r"is being made by process .* on node7"):
+        Lease.take(files, "embed")
+    thread.join()
 
 
 def until(happened: Callable[[], bool], seconds: float = 30) -> None:
