@@ -67,15 +67,15 @@ def train_on_ray(job: Job, device: Device, progress: Progress) -> None:
         world = _ranks(job.config, device)
         with _watched(ray, actor, progress), worker_errors():
             failure = _fit(job, device, world, actor)
-        if failure is None:
-            return
-        _, error = ray.get(actor.read.remote())
+            if failure is None:
+                return
+            (_, error), away = ray.get([actor.read.remote(), actor.away.remote()])
         if error is not None:
             kind, text = error
             raise getattr(errors, kind)(text)
         before, newest = newest, _newest(job, newest)
         ends = 1 if newest > before else ends + 1
-        away = ray.get(actor.away.remote()) or (failure if NETWORK in failure else "")
+        away = away or (failure if NETWORK in failure else "")
         if ends > train.max_restarts:
             raise (UnreachableStoreError if away else WorkerError)(_given_up(away or failure, ends))
         ray.get(actor.forget.remote())
@@ -107,7 +107,7 @@ def _given_up(failure: str, ends: int) -> str:
 
 def _fit(job: Job, device: Device, world: int, actor: Any) -> str | None:
     """Ray Train's part; what failed, if anything."""
-    from ray.exceptions import RayError
+    from ray.exceptions import ActorDiedError
     from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -129,7 +129,7 @@ def _fit(job: Job, device: Device, world: int, actor: Any) -> str | None:
         trainer.fit()
     except TrainingFailedError as e:
         failures = [str(failure) for failure in getattr(e, "worker_failures", {}).values()] or [str(e)]
-    except RayError as e:  # Ray Train's own process died: it could not reach the store either
+    except ActorDiedError as e:  # Ray Train's own process: it could not reach the store either
         failures = [str(e)]
     else:
         return None
