@@ -14,6 +14,7 @@ from siglino_core.device import Device
 from siglino_core.distillation.training.checkpoints import Checkpoints
 from siglino_core.distillation.training.rank import Job, run_rank
 from siglino_core.errors import SiglinoError, UnreachableStoreError, WorkerError
+from siglino_core.store.patience import Patience, be_patient
 
 NETWORK = "AWS Error NETWORK_CONNECTION"  # in what pyarrow says, by which Ray Train reaches the store
 SCRATCH = "ray/"  # what Ray Train leaves in the stage's folder: it has nothing of ours
@@ -89,11 +90,18 @@ def train_on_ray(job: Job, device: Device, progress: Progress) -> None:
 
 
 def _newest(job: Job, known: int = 0) -> int:
-    """The newest checkpoint's step; what is known of it, while the store is away."""
+    """The newest checkpoint's step, once the store answers; what is known of it, if it does not in the time it is given.
+
+    Ray Train's own client of the store gives up within seconds: ranks that begin while it is away die at once.
+    """
+    seconds = job.config.train.store_patience
+    before = be_patient(Patience(known=seconds, stranger=seconds))
     try:
         kept = Checkpoints(job.stage.files.sub("checkpoints"), job.fingerprint).all()
     except UnreachableStoreError:
         return known
+    finally:
+        be_patient(before)
     return kept[-1].step if kept else 0
 
 

@@ -124,7 +124,7 @@ def test_a_store_that_is_away_starts_the_ranks_again_as_long_as_they_get_on(grou
         for step in (5, 9):
             seen = len(said)
             until(lambda step=step: any(done >= step for done, _ in said), 60)
-            proxy.fault = lambda _: RESET
+            proxy.fault = lambda request: RESET if "/away/sample/images/" in request else ""
             until(lambda seen=seen: any("from the newest" in note for _, note in said[seen:]), 60)
             proxy.fault = lambda _: ""
 
@@ -138,6 +138,7 @@ def test_a_store_that_is_away_starts_the_ranks_again_as_long_as_they_get_on(grou
     assert learnt(run) == learnt(undisturbed)
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("ray")
 def test_a_store_that_stays_away_ends_it_by_name(ground: Ground, proxy: Proxy) -> None:
     run = sent(ground, "gone")
