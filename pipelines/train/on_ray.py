@@ -90,7 +90,7 @@ def train_on_ray(job: Job, device: Device, progress: Progress) -> None:
 
 
 def _newest(job: Job, known: int = 0) -> int:
-    """The newest checkpoint's step, once the store answers; what is known of it, if it does not in the time it is given.
+    """The newest checkpoint's step, once the store answers; what is known of it, if it does not in time.
 
     Ray Train's own client of the store gives up within seconds: ranks that begin while it is away die at once.
     """
