@@ -78,7 +78,7 @@ def train_on_ray(job: Job, device: Device, progress: Progress) -> None:
         ends = 1 if newest > before else ends + 1
         away = away or (failure if NETWORK in failure else "")
         if ends > train.max_restarts:
-            raise (UnreachableStoreError if away else WorkerError)(_given_up(away or failure, ends))
+            raise _away(job, away, ends) if away else _died(failure, ends)
         ray.get(actor.forget.remote())
         why = "the store was away" if away else "a worker died"
         progress(
@@ -105,10 +105,17 @@ def _newest(job: Job, known: int = 0) -> int:
     return kept[-1].step if kept else 0
 
 
-def _given_up(failure: str, ends: int) -> str:
-    return (
+def _away(job: Job, why: str, ends: int) -> UnreachableStoreError:
+    return UnreachableStoreError(
+        f"{job.stage.files.url}: the store was away {ends} times without a new checkpoint in between (the last time: "
+        f"{why}). The checkpoints stay: run the same command again when it answers."
+    )
+
+
+def _died(why: str, ends: int) -> WorkerError:
+    return WorkerError(
         f"train: workers died, or an error ended them, {ends} times without a new checkpoint in between (the last "
-        f"time: {failure}). The checkpoints stay: run the same command again. If they ran out of memory, lower "
+        f"time: {why}). The checkpoints stay: run the same command again. If they ran out of memory, lower "
         "train.pack.capacity or set train.activation_checkpointing=true."
     )
 
