@@ -17,6 +17,7 @@ from rich.console import Console
 
 import siglino_core
 from flows import settings, signals
+from flows.stderr import warnings_on_stderr
 from siglino_core.errors import ConfigError, SiglinoError, WorkerError
 
 EPILOG = """\
@@ -30,6 +31,7 @@ STAGES = {  # `flows.stages.COMMANDS`, whose import takes longer than a look at 
 }
 
 
+@warnings_on_stderr()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = _parsed(argv)

@@ -27,6 +27,10 @@ class StoreError(SiglinoError):
     """Storage did not do its part: missing, unreachable, refused, or full."""
 
 
+class UnreachableStoreError(StoreError):
+    """A store had no good answer for as long as was waited; the same may go well later."""
+
+
 class DamagedError(StoreError):
     """A record or a file holds other bytes than were written."""
 

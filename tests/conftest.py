@@ -11,7 +11,11 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = "tests/e2e/"  # tests of this folder share one pool and one undisturbed run
-APART = ("tests/e2e/test_deployment.py", "tests/e2e/test_train_kills.py")  # but for those that share none of it
+APART = (
+    "tests/e2e/test_deployment.py",
+    "tests/e2e/test_train_kills.py",
+    "tests/e2e/test_train_store.py",
+)  # but for those that share none of it
 LONGEST = ("tests/e2e/", "tests/test_readme.py")  # dealt first, so that none of them is what all wait for
 
 

@@ -1,4 +1,4 @@
-"""Training on Ray Train's workers: one rank each, begun anew from the newest checkpoint when one of them dies."""
+"""Training on Ray Train's workers: one rank each, begun anew from the newest checkpoint when one of them ends."""
 
 import os
 import threading
@@ -11,9 +11,12 @@ from pipelines.support.runtime import Progress, gpus, raised, start_ray, worker_
 from siglino_core import errors
 from siglino_core.config import Config
 from siglino_core.device import Device
+from siglino_core.distillation.training.checkpoints import Checkpoints
 from siglino_core.distillation.training.rank import Job, run_rank
-from siglino_core.errors import WARNING, SiglinoError, WorkerError
+from siglino_core.errors import WARNING, SiglinoError, UnreachableStoreError, WorkerError
+from siglino_core.store.patience import Patience, be_patient
 
+NETWORK = "AWS Error NETWORK_CONNECTION"  # in what pyarrow says, by which Ray Train reaches the store
 SCRATCH = "ray/"  # what Ray Train leaves in the stage's folder: it has nothing of ours
 
 
@@ -24,6 +27,7 @@ class ProgressActor:
         self._progress: tuple[int, int, str] | None = None
         self._error: tuple[str, str] | None = None
         self._warnings: list[tuple[int, int, str]] = []
+        self._away = ""
 
     def report(self, step: int, steps: int, note: str) -> None:
         """A rank's progress: steps done, of how many, and a note."""
@@ -34,7 +38,15 @@ class ProgressActor:
 
     def forget(self) -> None:
         """Drop what ranks reported that are gone."""
-        self._progress = None
+        self._progress, self._away = None, ""
+
+    def miss(self, text: str) -> None:
+        """A rank's error of a store that does not answer."""
+        self._away = self._away or text
+
+    def away(self) -> str:
+        """The first of these errors; empty: there is none."""
+        return self._away
 
     def fail(self, kind: str, text: str) -> None:
         """A rank's error: the name of its class and its text; the first one is kept."""
@@ -51,34 +63,75 @@ class ProgressActor:
 
 
 def train_on_ray(job: Job, device: Device, progress: Progress) -> None:
-    """Train on a group of workers; when one of them dies all begin anew, from the newest checkpoint."""
+    """Train on a group of workers; when one of them ends all begin anew, from the newest checkpoint.
+
+    Raises:
+        SiglinoError: a rank's error that would come again.
+        WorkerError, UnreachableStoreError: a worker died, or the store was away, ``train.max_restarts`` times and once
+            more without a new checkpoint in between.
+    """
     ray = start_ray(job.config.runtime)
     actor = ray.remote(num_cpus=0)(ProgressActor).remote()
-    train, failure = job.config.train, None
-    for attempt in range(train.max_restarts + 1):
+    train, newest, ends = job.config.train, _newest(job), 0
+    while True:
         world = _ranks(job.config, device)
-        if attempt:
-            ray.get(actor.forget.remote())
-            progress(
-                "train", 0, train.optim.steps, f"{WARNING}a worker died: from the newest checkpoint, on {world} ranks"
-            )
         with _watched(ray, actor, progress), worker_errors():
             failure = _fit(job, device, world, actor)
-        if failure is None:
-            return
-        _, error = ray.get(actor.read.remote())
+            if failure is None:
+                return
+            (_, error), away = ray.get([actor.read.remote(), actor.away.remote()])
         if error is not None:
             kind, text = error
             raise getattr(errors, kind)(text)
-    raise WorkerError(
-        f"train: workers died, or an error ended them, {train.max_restarts + 1} times (the last time: {failure}). The "
-        "checkpoints stay: run the same command again. If they ran out of memory, lower train.pack.capacity or set "
-        "train.activation_checkpointing=true."
+        before, newest = newest, _newest(job, newest)
+        ends = 1 if newest > before else ends + 1
+        away = away or (failure if NETWORK in failure else "")
+        if ends > train.max_restarts:
+            raise _away(job, away, ends) if away else _died(failure, ends)
+        ray.get(actor.forget.remote())
+        why = "the store was away" if away else "a worker died"
+        progress(
+            "train",
+            newest,
+            train.optim.steps,
+            f"{WARNING}{why}: from the newest checkpoint, on {_ranks(job.config, device)} ranks",
+        )
+
+
+def _newest(job: Job, known: int = 0) -> int:
+    """The newest checkpoint's step, once the store answers; what is known of it, if it does not in time.
+
+    Ray Train's own client of the store gives up within seconds: ranks that begin while it is away die at once.
+    """
+    seconds = job.config.train.store_patience
+    before = be_patient(Patience(known=seconds, stranger=seconds))
+    try:
+        kept = Checkpoints(job.stage.files.sub("checkpoints"), job.fingerprint).all()
+    except UnreachableStoreError:
+        return known
+    finally:
+        be_patient(before)
+    return kept[-1].step if kept else 0
+
+
+def _away(job: Job, why: str, ends: int) -> UnreachableStoreError:
+    return UnreachableStoreError(
+        f"{job.stage.files.url}: the store was away {ends} times without a new checkpoint in between (the last time: "
+        f"{why}). The checkpoints stay: run the same command again when it answers."
+    )
+
+
+def _died(why: str, ends: int) -> WorkerError:
+    return WorkerError(
+        f"train: workers died, or an error ended them, {ends} times without a new checkpoint in between (the last "
+        f"time: {why}). The checkpoints stay: run the same command again. If they ran out of memory, lower "
+        "train.pack.capacity or set train.activation_checkpointing=true."
     )
 
 
 def _fit(job: Job, device: Device, world: int, actor: Any) -> str | None:
     """Ray Train's part; what failed, if anything."""
+    from ray.exceptions import ActorDiedError
     from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -100,8 +153,11 @@ def _fit(job: Job, device: Device, world: int, actor: Any) -> str | None:
         trainer.fit()
     except TrainingFailedError as e:
         failures = [str(failure) for failure in getattr(e, "worker_failures", {}).values()] or [str(e)]
-        return "; ".join(dict.fromkeys(raised(text) or " ".join(text.split())[:300] for text in failures))
-    return None
+    except ActorDiedError as e:  # Ray Train's own process: it could not reach the store either
+        failures = [str(e)]
+    else:
+        return None
+    return "; ".join(dict.fromkeys(raised(text) or " ".join(text.split())[:300] for text in failures))
 
 
 def _ranks(config: Config, device: Device) -> int:
@@ -130,6 +186,9 @@ def _worker(settings: dict[str, Any]) -> None:
         run_rank(settings["job"], settings["device"], rank=rank, world=context.get_world_size(), tell=tell)
     except WorkerError:
         raise  # a loader of this rank was killed: a rank that dies with it is started again
+    except UnreachableStoreError as e:  # as a dead worker's, it may not come again
+        ray.get(actor.miss.remote(str(e)))
+        raise
     except SiglinoError as e:
         ray.get(actor.fail.remote(type(e).__name__, str(e)))
         raise

@@ -188,7 +188,18 @@ class TrainConfig:
         0, "checkpoints at multiples of this many steps are kept too; 0: none", ge=0, shapes=False
     )
     max_restarts: int = setting(
-        3, "how often training starts over from the newest checkpoint after a worker died", ge=0, shapes=False
+        3,
+        "how often training starts over from the newest checkpoint, after a worker died or the store was away, without "
+        "a new checkpoint in between",
+        ge=0,
+        shapes=False,
+    )
+    store_patience: int = setting(
+        600,
+        "seconds for which training asks a store again that is away or has faults; the other ranks wait meanwhile",
+        ge=0,
+        le=900,  # twice in a step, and ranks do not yet give each other up (after 1,800)
+        shapes=False,
     )
     trackers: list[Tracker] = setting(
         [Tracker.TENSORBOARD], "where metrics go beside metrics.jsonl: tensorboard, wandb, mlflow", shapes=False

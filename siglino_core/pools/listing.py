@@ -13,6 +13,7 @@ from typing import Any
 from fsspec.utils import glob_translate
 
 from siglino_core.errors import DataError
+from siglino_core.store.patience import UnansweredError
 
 HIDDEN = re.compile(r"(^|/)(\.|__MACOSX/)")
 _MAGIC = re.compile(r"[*?\[]")
@@ -46,15 +47,33 @@ def under(fs: Any, path: str, *, local: bool) -> Listing:
     if local and os.path.lexists(path) and not os.path.isdir(path):
         folder, _, name = path.rpartition("/")
         return Listing(folder, {name: _size(path)})
-    if fs.exists(path):
-        if fs.isfile(path):
-            folder, _, name = path.rpartition("/")
-            return Listing(folder, {name: int(fs.info(path).get("size") or 0)})
+    info = _info(fs, path)
+    if info is not None and info["type"] == "file":
+        folder, _, name = path.rpartition("/")
+        return Listing(folder, {name: int(info.get("size") or 0)})
+    if info is not None:
         return _tidied(path, *_walked(fs, path, local=local))
     folder, rest = _split(fs, path)
     if _BRACES.search(rest):
         return _expanded(fs, folder, rest, local=local)
-    return _matching(fs, folder, rest, local=local) if rest else Listing(path, {})
+    if rest:
+        return _matching(fs, folder, rest, local=local)
+    return _tidied(path, *_walked(fs, path, local=local)) if not local else Listing(path, {})
+
+
+def _info(fs: Any, path: str) -> dict[str, Any] | None:
+    """What is there, if anything; fsspec's `exists` would take a store that does not answer for an empty one."""
+    try:
+        return fs.info(path)
+    except UnansweredError:
+        raise
+    except OSError:
+        return None
+
+
+def _is_folder(fs: Any, path: str) -> bool:
+    info = _info(fs, path)
+    return info is not None and info["type"] == "directory"
 
 
 def _tidied(folder: str, sizes: dict[str, int], passed: Counter[str]) -> Listing:
@@ -158,7 +177,9 @@ def _split(fs: Any, pattern: str) -> tuple[str, str]:
     parts = pattern.split("/")
     for i, part in enumerate(parts):
         special = _MAGIC.search(part) or _BRACES.search(part)
-        if special and (i == len(parts) - 1 or not fs.isdir("/".join(parts[: i + 1]))):  # set [2024]/*.tar has one
+        if special and (
+            i == len(parts) - 1 or not _is_folder(fs, "/".join(parts[: i + 1]))
+        ):  # set [2024]/*.tar has one
             return "/".join(parts[:i]), "/".join(parts[i:])
     return pattern, ""
 

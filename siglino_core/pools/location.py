@@ -13,12 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import fsspec
 import pyarrow.parquet as pq
 
 from siglino_core.errors import ConfigError, DataError, StoreError, UnreadableError
 from siglino_core.pools.listing import Listing, under
-from siglino_core.store.files import is_local, reported
+from siglino_core.store.files import is_local, open_store, reported
 
 PACKAGE = "package://"
 READ_AHEAD = 8 << 20  # bytes that a remote file is fetched in
@@ -113,7 +112,7 @@ def damaged(url: str) -> Iterator[None]:
 def filesystem(base: str) -> tuple[Any, str]:
     """The fsspec file system of a URL, and the URL's path in it."""
     try:
-        fs, root = fsspec.core.url_to_fs(base, use_listings_cache=False)
+        fs, root = open_store(base)
     except (ImportError, ValueError) as e:
         raise StoreError(f"source.uri={public_url(base)}: {e}") from e
     return fs, root.rstrip("/")

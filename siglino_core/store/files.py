@@ -15,7 +15,8 @@ from typing import Any
 import fsspec
 import pyarrow.parquet as pq
 
-from siglino_core.errors import StoreError
+from siglino_core.errors import StoreError, UnreachableStoreError
+from siglino_core.store.patience import UnansweredError
 from siglino_core.store.sealed import opened
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -28,6 +29,8 @@ def reported(url: str) -> Iterator[None]:
     """Storage failures inside become one :class:`StoreError` that names ``url`` and the mend."""
     try:
         yield
+    except UnansweredError as e:
+        raise UnreachableStoreError(f"{url}: {e}. Check the store's address and the network, then run again.") from e
     except FileNotFoundError as e:
         raise StoreError(f"{url}: no such file, folder or bucket ({e})") from e
     except PermissionError as e:
@@ -53,20 +56,38 @@ def is_local(url: str) -> bool:
     return "://" not in url or url.startswith("file://")
 
 
+def open_store(url: str, *, hasty: bool = False) -> tuple[Any, str]:
+    """The fsspec file system of a URL, and the URL's path in it.
+
+    Args:
+        hasty: where the client's time limits are ours (S3), a request is asked once, for seconds.
+    """
+    if url.startswith(("s3://", "s3a://")):
+        from siglino_core.store.s3 import open_s3  # its client takes half a second to import
+
+        return open_s3(url, hasty=hasty)
+    return fsspec.core.url_to_fs(url, use_listings_cache=False)
+
+
 class Files:
-    """The files under one URL; names are relative to it, with forward slashes."""
+    """The files under one URL; names are relative to it, with forward slashes.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        hasty: as in :func:`open_store`.
+    """
+
+    def __init__(self, url: str, hasty: bool = False) -> None:
         self.url = url.rstrip("/") or "/"
+        self._hasty = hasty
 
-    def __reduce__(self) -> tuple[type["Files"], tuple[str]]:
-        return Files, (self.url,)
+    def __reduce__(self) -> tuple[type["Files"], tuple[str, bool]]:
+        return Files, (self.url, self._hasty)
 
     @cached_property
     def _fs(self) -> Any:
         with reported(self.url):
             try:
-                fs, self._root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+                fs, self._root = open_store(self.url, hasty=self._hasty)
             except (ImportError, ValueError) as e:
                 raise StoreError(f"{self.url}: {e}") from e
             return fs
@@ -87,7 +108,7 @@ class Files:
         return f"{fs_root}/{name}" if name else fs_root
 
     def sub(self, name: str) -> "Files":
-        return Files(f"{self.url}/{name}")
+        return Files(f"{self.url}/{name}", self._hasty)
 
     # Reading
 

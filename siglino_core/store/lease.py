@@ -19,12 +19,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from siglino_core.errors import ConfigError, DamagedError, StoreError
+from siglino_core.errors import ConfigError, DamagedError, StoreError, UnreachableStoreError
+from siglino_core.store import patience
 from siglino_core.store.files import UNFINISHED, Files
 from siglino_core.store.sealed import sealed
 
 FOLDER = ".lease"
 BEAT = 10.0  # seconds between two signs of life
+RETRY = 2.0  # seconds until the next attempt, if one could not be given
 EXPIRY = 60.0  # seconds without one, after which an owner on another machine is taken for dead
 LOST = (
     f"another process took over, since the store had no sign of life of this one for {EXPIRY:.0f} seconds. What was "
@@ -40,6 +42,7 @@ class Lease:
 
     def __init__(self, files: Files, what: str, number: int, record: dict[str, Any]) -> None:
         self._files, self._what, self._number, self._record = files, what, number, record
+        self._hasty = Files(files.url, hasty=True)  # a sign of life that takes a minute is none
         self._key = files.url, threading.get_ident()
         self._over = threading.Event()
         self._lost = False
@@ -96,25 +99,36 @@ class Lease:
         self._over.set()
         _held.pop(self._key, None)
         with suppress(StoreError):  # it ends by itself then
-            self._files.delete([_name(self._number)])
+            self._hasty.delete([_name(self._number)])
             if (local := self._files.local) is not None:
                 for empty in (local / UNFINISHED, local, local.parent):
                     with suppress(OSError):  # another is in it
                         empty.rmdir()
 
     def _live(self) -> None:
-        while not self._over.wait(BEAT):
+        pause, last = BEAT, time.monotonic()
+        while not self._over.wait(pause):
             self._record["beat"] += 1
             try:
-                if max(_numbers(self._files), default=0) != self._number:
+                if max(_numbers(self._hasty), default=0) != self._number:
                     break
-                self._files.put(_name(self._number), sealed(self._record))
+                self._hasty.put(_name(self._number), sealed(self._record))
+                pause, last = BEAT, time.monotonic()
+            except UnreachableStoreError as e:
+                pause, silent = min(RETRY, BEAT), time.monotonic() - last
+                if silent >= patience.NOTICE:
+                    patience.tell(self._what, _silence(silent, e))
             except StoreError as e:
                 LOG.warning("%s: no sign of life could be given: %s", self._what, e)
         if not self._over.is_set():
             self._lost = True
             LOG.error("%s: %s", self._what, LOST)
             _thread.interrupt_main()
+
+
+def _silence(seconds: float, error: StoreError) -> str:
+    then = " Another process may take over by now." if seconds > EXPIRY else ""
+    return f"no sign of life of this process could be given for {seconds:.0f} s ({error.__cause__}).{then}"
 
 
 def release_mine() -> None:
@@ -198,7 +212,9 @@ def _alive(files: Files, number: int, record: dict[str, Any], what: str) -> bool
     until = time.monotonic() + EXPIRY
     while time.monotonic() < until:
         time.sleep(min(BEAT / 2, EXPIRY / 10))
+        asked = time.monotonic()
         newest, now = _last(files)
+        until += time.monotonic() - asked  # while the store was away, its owner could give no sign of life either
         if newest != number or now is None:
             return now is not None
         if now != record:

@@ -5,18 +5,23 @@ with ``model.``, and with ``ema.`` for averaged weights, if there are any.
 """
 
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 
 from siglino_core.errors import DataError
 from siglino_core.store import Files
+from siglino_core.store.files import reported
+from siglino_core.store.patience import UnansweredError
 
 METADATA = ".metadata"
 AVERAGED, CURRENT = "ema.", "model."
@@ -54,7 +59,11 @@ class RemoteReader(Reader, FsspecReader):
 
 def reader(files: Files) -> Reader:
     """The reader of a checkpoint's folder, wherever it lies."""
-    return Reader(files.local) if files.local is not None else RemoteReader(files.url)
+    if files.local is not None:
+        return Reader(files.local)
+    remote = RemoteReader(files.url)
+    remote.fs.fs = files.filesystem  # with our time limits
+    return remote
 
 
 class _Unpickler(pickle.Unpickler):
@@ -99,14 +108,30 @@ def _url(folder: Path | Files) -> str:
 
 def _held(folder: Path | Files) -> dict[str, TensorStorageMetadata]:
     # Tensors alone: whatever else was saved would be unpickled.
-    entries = reader(Files(_url(folder))).read_metadata().state_dict_metadata
+    with _reachable(folder):
+        entries = reader(Files(_url(folder))).read_metadata().state_dict_metadata
     return {key: meta for key, meta in entries.items() if isinstance(meta, TensorStorageMetadata)}
+
+
+@contextmanager
+def _reachable(folder: Path | Files) -> Iterator[None]:
+    """A store that is away is no damaged checkpoint, also where torch has wrapped its error."""
+    try:
+        yield
+    except (UnansweredError, CheckpointException) as e:
+        failures = [f[0] for f in e.failures.values()] if isinstance(e, CheckpointException) else [e]
+        away = next((f for f in failures if isinstance(f, UnansweredError)), None)
+        if away is None:
+            raise
+        with reported(_url(folder)):
+            raise away from e
 
 
 def _read(folder: Path | Files, held: dict[str, TensorStorageMetadata], keys: list[str]) -> dict[str, Tensor]:
     state: dict[str, Any] = {key: torch.empty(held[key].size, dtype=held[key].properties.dtype) for key in keys}
     try:
-        load(state, storage_reader=reader(Files(_url(folder))), no_dist=True)
+        with _reachable(folder):
+            load(state, storage_reader=reader(Files(_url(folder))), no_dist=True)
     except (OSError, RuntimeError, ValueError) as e:
         raise DataError(
             f"{_url(folder)} cannot be read ({type(e).__name__}: {e}). Take the checkpoint before it."

@@ -12,6 +12,7 @@ import pytest
 import s3fs
 
 from tests.e2e.tiny import STAGES, Tiny, digests, one_message
+from tests.faulty_store import MUTE, faulty
 from tests.s3_server import S3, s3_server
 
 pytestmark = pytest.mark.slow
@@ -79,6 +80,20 @@ def test_refusals_are_one_line(tiny: Tiny, s3: S3, case: str) -> None:
     one_message(done.stderr, "StoreError: ", run, says)
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert time.monotonic() - began < 60, "a store that isn't there must not hang the command"
+
+
+@pytest.mark.soak
+def test_a_store_that_accepts_and_never_answers_is_named_in_time(tiny: Tiny, s3: S3, tmp_path: Path) -> None:
+    began = time.monotonic()
+    with faulty(s3.url) as proxy:
+        proxy.fault = lambda _: MUTE
+        env = {**s3.env, "AWS_ENDPOINT_URL": proxy.url}
+        with tiny.start("curate", *tiny.words("s3://curated/mute"), env=env, log=tmp_path / "log") as started:
+            code, text = started.wait()
+    assert time.monotonic() - began < 120
+    assert code == 1, text
+    one_message(text, "UnreachableStoreError: s3://curated/mute", "the store s3://curated cannot be reached", proxy.url)
+    assert "warning: waiting for the store s3://curated: " in text
 
 
 def test_a_pool_that_cannot_be_reached_is_one_line(tiny: Tiny, s3: S3, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from siglino_core.distillation.curated.index import ImageIndex
 from siglino_core.distillation.targets.codec import DENSE, Codec, Quantised
 from siglino_core.distillation.targets.statistics import Statistics
 from siglino_core.encoders.card import Card
-from siglino_core.errors import ConfigError, DataError, StoreError
+from siglino_core.errors import ConfigError, DataError, StoreError, UnreachableStoreError
 from siglino_core.models.resolution import Resolution
 from siglino_core.store import Manifest, Ranges, Stage
 from siglino_core.teachers.teacher import Targets
@@ -154,6 +154,8 @@ class StoredTargets:
         names = {s: f"index/{self._name(s)}.parquet" for s in missing}
         try:
             contents = self._ranges.files.read_many(list(names.values()))
+        except UnreachableStoreError:
+            raise
         except StoreError as e:
             raise StoreError(f"{e}. Restore it, or run the targets stage again: only its shard is redone.") from e
         for shard in missing:

@@ -168,7 +168,11 @@ class Checkpoints:
 
     def _writer(self, name: str) -> FileSystemWriter:
         files = self.files.sub(name)
-        return FileSystemWriter(files.local) if files.local is not None else FsspecWriter(files.url)
+        if files.local is not None:
+            return FileSystemWriter(files.local)
+        writer = FsspecWriter(files.url)
+        writer.fs.fs = files.filesystem  # with our time limits
+        return writer
 
 
 def _first(e: BaseException) -> BaseException:

@@ -45,6 +45,7 @@ from siglino_core.models.routing import Loads, rebalance
 from siglino_core.models.size import forward_flops
 from siglino_core.networks import load_teacher, same_teacher
 from siglino_core.store import Run, Stage
+from siglino_core.store.patience import Patience, be_patient
 from siglino_core.teachers.teacher import Teacher
 
 PEAK = {"NVIDIA A100": 312e12, "NVIDIA H100": 989e12, "NVIDIA H200": 989e12}  # dense bf16 FLOP/s
@@ -88,8 +89,13 @@ def run_rank(job: Job, device: Device, *, rank: int = 0, world: int = 1, tell: T
     """
     if device.device == "cpu":
         single_thread()  # a sum's order must not depend on the machine
-    with nullcontext() if device.dtype == torch.float32 else one_rank(device.device, world):
-        _Rank(job, device, rank, world, tell or (lambda *_: None)).run()
+    seconds = job.config.train.store_patience
+    before = be_patient(Patience(known=seconds, stranger=seconds))
+    try:
+        with nullcontext() if device.dtype == torch.float32 else one_rank(device.device, world):
+            _Rank(job, device, rank, world, tell or (lambda *_: None)).run()
+    finally:
+        be_patient(before)
 
 
 class _Rank:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -25,6 +26,7 @@ from siglino_core.errors import DataError, SiglinoError, WorkerError
 from siglino_core.hashing import key_of, uniform
 from siglino_core.images.patches import to_patches
 from siglino_core.images.reasons import BadImage
+from siglino_core.store.patience import Patience, be_patient, patience
 
 AHEAD = 4  # batches that each worker has ready
 
@@ -160,7 +162,7 @@ def batches(
         num_workers=workers,
         pin_memory=pin,
         prefetch_factor=AHEAD,
-        worker_init_fn=_alone,
+        worker_init_fn=partial(_begin, patience()),
         multiprocessing_context="spawn",  # threads of gloo, NCCL and Ray do not outlive a fork
     )
     with _heedless():
@@ -235,5 +237,6 @@ def _died(iterator: Any, seconds: float = 5.0) -> bool:
     return True
 
 
-def _alone(_: int) -> None:
+def _begin(patient: Patience, _: int) -> None:
     single_thread()
+    be_patient(patient)

@@ -10,6 +10,7 @@ import pytest
 
 from siglino_core.errors import StoreError
 from siglino_core.store import Files, Ranges, ranges
+from siglino_core.store.patience import Patience, be_patient
 
 DATA = {f"images/part-{i:05d}.parquet": random.Random(i).randbytes(1000 + i) for i in range(7)}
 
@@ -144,10 +145,11 @@ def test_a_store_that_cannot_be_reached(s3: str, monkeypatch: pytest.MonkeyPatch
 
     assert s3
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr(s3fs.core.S3FileSystem, "retries", 1)
+    before = be_patient(Patience(stranger=0.1))
     s3fs.S3FileSystem.clear_instance_cache()
     try:
         with pytest.raises(StoreError, match=r"s3://bucket/run/a: .*cannot be reached"):
             Ranges(Files("s3://bucket/run")).read([("a", 0, 10)])
     finally:
+        be_patient(before)
         s3fs.S3FileSystem.clear_instance_cache()

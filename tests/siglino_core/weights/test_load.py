@@ -10,9 +10,12 @@ import torch
 from safetensors.torch import save_file
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from siglino_core.errors import ConfigError, DataError, SiglinoError
+from siglino_core.errors import ConfigError, DataError, SiglinoError, UnreachableStoreError
 from siglino_core.models.config import PRESETS
 from siglino_core.models.hf import SigLinoHFConfig, SigLinoModel
+from siglino_core.store import Files
+from siglino_core.store.patience import Patience, be_patient
+from siglino_core.weights.checkpoint import weights
 from siglino_core.weights.load import load_student
 from siglino_core.weights.source import identity
 from tests.siglino_core.models.tiny import TINY, filled
@@ -169,3 +172,19 @@ def test_refusals(
     with pytest.raises(kind, match=says):
         load_student(source, like)
     assert "harm" not in capfd.readouterr().out
+
+
+def test_a_checkpoint_on_a_store_that_is_away_is_no_damaged_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    import s3fs
+
+    keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in {**keys, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    before = be_patient(Patience(stranger=0))
+    try:
+        with pytest.raises(UnreachableStoreError, match=r"^s3://bucket/step: the store s3://bucket cannot be reached"):
+            weights(Files("s3://bucket/step"))
+    finally:
+        be_patient(before)
+        s3fs.S3FileSystem.clear_instance_cache()

@@ -19,6 +19,7 @@ from siglino_core.distillation.training.reader import Batch, Images, batches, de
 from siglino_core.errors import DataError, StoreError, WorkerError
 from siglino_core.images.patches import to_patches
 from siglino_core.store import Run
+from siglino_core.store.patience import Patience, be_patient, patience
 from tests.siglino_core.distillation.training.samples import pictures, sample
 
 PICTURES = pictures(17)
@@ -106,6 +107,23 @@ def test_a_workers_error_arrives_with_its_type(sets: CuratedSets) -> None:
     with pytest.raises(DataError, match=rf"^image {where.image_id(3)} of the sample cannot be decoded") as caught:
         read(sets, workers=1)
     assert "Traceback" not in str(caught.value)
+
+
+class Nosy(Images):
+    """Instead of a batch, how long its process waits for a store."""
+
+    def __getitem__(self, packs: Any) -> DataError:
+        return DataError(f"{patience().known:.0f} s")
+
+
+@pytest.mark.slow
+def test_a_worker_is_as_patient_as_who_started_it(sets: CuratedSets) -> None:
+    before = be_patient(Patience(known=321, stranger=321))
+    try:
+        with pytest.raises(DataError, match=r"^321 s$"):
+            next(batches(Nosy(sets=sets, patch_size=16), plan(sets), start=0, stop=1, workers=1))
+    finally:
+        be_patient(before)
 
 
 def test_a_dead_worker_is_named_wherever_the_reader_stands(sets: CuratedSets) -> None:
