@@ -2,17 +2,18 @@
 
 import argparse
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 
 import siglino_core
 from flows import settings
+from flows.screen import Screen, said, say
 from siglino_core.errors import SiglinoError, WorkerError
+from siglino_core.foreign import printable, word
 
 EPILOG = """\
 Settings are key=value words: experiment=demo run=s3://bucket/run seed=1 sample.target_size=500
@@ -28,14 +29,13 @@ STAGES = {  # `flows.stages.COMMANDS`, whose import takes longer than a look at 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = _parsed(argv)
-    # A config's text stays text: [lite,lite] is no mark, :lock: no emoji.
-    console = Console(width=None if sys.stdout.isatty() else 120, markup=False, emoji=False)
+    console = Screen(width=None if sys.stdout.isatty() else 120)
     try:
         return COMMANDS[arguments.command](arguments, console)
     except SiglinoError as e:
         if arguments.debug:
             raise
-        print(f"{type(e).__name__}: {e}", file=sys.stderr)
+        print(said(e), file=sys.stderr)
         return e.exit_code
     except BrokenPipeError:  # the reader, e.g. `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -56,10 +56,15 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:  # it quotes what was typed
+        super().error(printable(message))
+
+
 def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--debug", action="store_true", help="show tracebacks")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="siglino",
         description="From a raw image pool to a curated, balanced set, and from there to a distilled vision model.",
         epilog=EPILOG,
@@ -123,7 +128,7 @@ def _make(command: str, arguments: argparse.Namespace, console: Console) -> int:
     by_prefect = bool(api_url())
     asked = None if by_prefect else begin(command, arguments.settings, config, choices)
     experiment = next((w for w in arguments.settings if w.startswith("experiment=")), "no experiment")
-    console.print(f"SigLino {siglino_core.__version__}: {experiment}, run={config.run}", highlight=False)
+    say(console, f"SigLino {siglino_core.__version__}: {experiment}, run={config.run}")
     with Display([choice.stage for choice in choices], console) as display:
         if asked is None:
             done = _by_prefect(command, arguments, display)
@@ -178,10 +183,10 @@ def _farewell(run: str, done: dict[str, Any], console: Console) -> None:
         losses(train, console)
     if "export" in done:
         lines.append(f"Student          {run}/export/student  (its README.md says how to load it)")
-        lines.append(f"Next             siglino pca PHOTOS --model {shlex.quote(f'{run}/export/student')}")
+        lines.append(f"Next             siglino pca PHOTOS --model {word(f'{run}/export/student')}")
     else:
-        lines.append(f"Next             siglino inspect {shlex.quote(run)}")
-    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+        lines.append(f"Next             siglino inspect {word(run)}")
+    say(console, *lines)
 
 
 def _plan(arguments: argparse.Namespace, console: Console) -> int:
@@ -190,8 +195,8 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
 
     config = compose_config(arguments.settings)
     show(config, price(config), console)
-    words = " ".join(shlex.quote(w) for w in arguments.settings)
-    console.print(f"\nNext: siglino curate {words}\nthen: siglino distill {words}", highlight=False, soft_wrap=True)
+    words = " ".join(map(word, arguments.settings))
+    say(console, "", f"Next: siglino curate {words}", f"then: siglino distill {words}")
     return 0
 
 
@@ -246,8 +251,7 @@ def _export(arguments: argparse.Namespace, console: Console) -> int:
     options = {"max_pixels": arguments.max_pixels, "program": arguments.program}
     files = export(model, arguments.out, source=arguments.checkpoint, **options)
     megabytes = sum(f.stat().st_size for f in files) / 1e6
-    text = f"{len(files)} files, {megabytes:,.1f} MB, in {arguments.out}; its README.md says how to load them."
-    console.print(text, highlight=False, soft_wrap=True)
+    say(console, f"{len(files)} files, {megabytes:,.1f} MB, in {arguments.out}; its README.md says how to load them.")
     return 0
 
 
@@ -261,10 +265,9 @@ def _pca(arguments: argparse.Namespace, console: Console) -> int:
     drawn = 0
     for outcome in maps.draw(images, student, Path(arguments.out)):
         drawn += outcome.map is not None
-        line = maps.readable(f"{outcome.image}: {outcome.map or f'no map: {outcome.error}'}")
-        console.print(line, highlight=False, soft_wrap=True)
-    where = f"\nMaps of {drawn:,} of {len(images):,} images  {maps.readable(arguments.out)}"
-    console.print(where if drawn else "\nNo image could be drawn.", highlight=False, soft_wrap=True)
+        say(console, f"{outcome.image}: {outcome.map or f'no map: {outcome.error}'}")
+    where = f"Maps of {drawn:,} of {len(images):,} images  {arguments.out}"
+    say(console, "", where if drawn else "No image could be drawn.")
     return 0 if drawn else 1
 
 

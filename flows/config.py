@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,8 @@ def _composed(parsed: list[Any], base: dict[str, Any]) -> Config:
         what = f"experiment={experiment}" if experiment is not None and _is_file(experiment) else "the config"
         raise ConfigError(f"{what} cannot be composed: {str(e).splitlines()[0]}") from e
     if asked := _interpolations(plain):
-        lines = [f"{key}: {redacted(text)}: no ${{...}} is filled in here; write the value" for key, text in asked]
-        raise ConfigError("the config does not hold:\n  " + "\n  ".join(lines))
+        lines = [f"  {key}: {redacted(text)}: no ${{...}} is filled in here; write the value" for key, text in asked]
+        raise ConfigError("the config does not hold:", *lines)
     return build(Config, plain)
 
 
@@ -110,6 +111,12 @@ def _note(run: Run, stage: str) -> dict[str, Any]:
         return run.about(stage)
     except SiglinoError:
         return {}
+
+
+def quoted(text: str) -> str:
+    """Text as a value in Hydra's grammar, whatever signs it holds."""
+    escaped = re.sub(r'(\\*)("|\Z)', lambda m: m[1] * 2 + ('\\"' if m[2] else ""), text)
+    return f'"{escaped}"'
 
 
 def yaml_with_docs(config: Any, indent: str = "") -> str:
@@ -153,5 +160,5 @@ def _parsed(overrides: list[str]) -> list[Any]:
     if sum(o.key_or_group == "experiment" for o in parsed) > 1:
         errors.append("experiment= stands there more than once")
     if errors:
-        raise ConfigError("the command does not hold:\n  " + "\n  ".join(errors))
+        raise ConfigError("the command does not hold:", *(f"  {error}" for error in errors))
     return parsed

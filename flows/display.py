@@ -8,6 +8,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from siglino_core.foreign import printable
+
 
 class Display:
     """A :class:`pipelines.support.runtime.Progress`; use as a context manager around the work."""
@@ -32,11 +34,13 @@ class Display:
         line = self._lines[stage]
         line.setdefault("since", time.monotonic())
         state, _, text = note.rpartition("\t")
+        state, text = printable(state), printable(text)
         line |= {"done": done, "total": total, "note": text, "state": state}
         if state:
             line["seconds"] = time.monotonic() - line["since"]
             if not self._moving:
-                self.console.print(f"{stage:<8} {state:<9} {text}  ({line['seconds']:.1f} s)", highlight=False)
+                text = Text(f"{stage:<8} {state:<9} {text}  ({line['seconds']:.1f} s)")
+                self.console.print(text, highlight=False)
         elif self._moving:
             self._live.update(self._table())
 
@@ -50,5 +54,5 @@ class Display:
                 mark, progress, seconds = Text("running", "yellow"), share, f"{time.monotonic() - line['since']:.0f} s"
             else:
                 mark, progress, seconds = Text(), "", ""
-            table.add_row(f"  {stage}", mark, progress, line["note"], Text(seconds, "dim"))
+            table.add_row(f"  {stage}", mark, progress, Text(line["note"]), Text(seconds, "dim"))
         return table

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
+from flows.screen import say
 from flows.stages import CURATE, PATH, Asked, Choice, run_stages
 from pipelines.support.runtime import Progress
 from siglino_core.config import Config, build
@@ -93,12 +94,10 @@ def show(verdict: Verdict, run: Run, console: Console) -> None:
     console.print(f"{verdict.name:<8} {word:<8} {files}", highlight=False)
     folder = run.url if verdict.name == "notes" else f"{run.url}/{verdict.name}"
     for name in verdict.records:
-        console.print(f"  {folder}/{name}: the record is damaged", highlight=False, soft_wrap=True)
+        say(console, f"  {folder}/{name}: the record is damaged")
     for name, shard in verdict.files.items():
         of = f" (shard {shard})" if shard else ""
-        console.print(
-            f"  {folder}/{name}{of}: gone, or not the bytes that were written", highlight=False, soft_wrap=True
-        )
+        say(console, f"  {folder}/{name}{of}: gone, or not the bytes that were written")
 
 
 def mend(run: Run, found: Sequence[Verdict], progress: Progress) -> None:

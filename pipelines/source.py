@@ -187,6 +187,6 @@ def _check(config: SourceConfig, uri: str, examples: list[str], rows: int, rejec
     counts = ", ".join(f"{reason} {count}" for reason, count in rejects.items())
     limit = f", more than source.max_reject_share={config.max_reject_share:g}" if rows else ""
     raise DataError(
-        f"source.uri={uri}: {bad} of {rows + bad} images cannot be used{limit} ({counts}). Such as:\n  "
-        + "\n  ".join(examples)
+        f"source.uri={uri}: {bad} of {rows + bad} images cannot be used{limit} ({counts}). Such as:",
+        *(f"  {example}" for example in examples),
     )

@@ -22,7 +22,7 @@ class ProgressActor:
 
     def __init__(self) -> None:
         self._progress: tuple[int, int, str] | None = None
-        self._error: tuple[str, str] | None = None
+        self._error: tuple[str, tuple[str, ...]] | None = None
 
     def report(self, step: int, steps: int, note: str) -> None:
         """A rank's progress: steps done, of how many, and a note."""
@@ -32,11 +32,11 @@ class ProgressActor:
         """Drop what ranks reported that are gone."""
         self._progress = None
 
-    def fail(self, kind: str, text: str) -> None:
-        """A rank's error: the name of its class and its text; the first one is kept."""
-        self._error = self._error or (kind, text)
+    def fail(self, kind: str, lines: tuple[str, ...]) -> None:
+        """A rank's error: the name of its class and its lines; the first one is kept."""
+        self._error = self._error or (kind, lines)
 
-    def read(self) -> tuple[tuple[int, int, str] | None, tuple[str, str] | None]:
+    def read(self) -> tuple[tuple[int, int, str] | None, tuple[str, tuple[str, ...]] | None]:
         """The newest progress and the first error."""
         return self._progress, self._error
 
@@ -57,8 +57,8 @@ def train_on_ray(job: Job, device: Device, progress: Progress) -> None:
             return
         _, error = ray.get(actor.read.remote())
         if error is not None:
-            kind, text = error
-            raise getattr(errors, kind)(text)
+            kind, lines = error
+            raise getattr(errors, kind)(*lines)
     raise WorkerError(
         f"train: workers died, or an error ended them, {train.max_restarts + 1} times (the last time: {failure}). The "
         "checkpoints stay: run the same command again. If they ran out of memory, lower train.pack.capacity or set "
@@ -120,7 +120,7 @@ def _worker(settings: dict[str, Any]) -> None:
     except WorkerError:
         raise  # a loader of this rank was killed: a rank that dies with it is started again
     except SiglinoError as e:
-        ray.get(actor.fail.remote(type(e).__name__, str(e)))
+        ray.get(actor.fail.remote(type(e).__name__, e.args))
         raise
 
 

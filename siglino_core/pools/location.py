@@ -1,6 +1,7 @@
 """Where a pool lies: any fsspec URL, or a file inside an installed package; its files by relative name."""
 
 import contextlib
+import glob
 import importlib.util
 import os
 import re
@@ -140,10 +141,11 @@ def _match(fs: Any, uri: str, path: str) -> tuple[str, dict[str, int]]:
         base = uri.rpartition("/")[0]
         return base, _sizes({path: fs.info(path)}, path.rpartition("/")[0])
     if _MAGIC.search(path) and not fs.exists(path):
-        fixed = len(path) - len(_MAGIC.split(path)[0].rpartition("/")[0])
-        base, root = uri[:-fixed], path[:-fixed]
-        files: dict[str, Any] = {}
-        for name, info in fs.glob(path, detail=True).items():
+        root = path.rpartition("/")[0]
+        while _MAGIC.search(root) and not fs.exists(root):
+            root = root.rpartition("/")[0]
+        base, files = uri[: len(root) - len(path)], {}
+        for name, info in fs.glob(glob.escape(root) + path[len(root) :], detail=True).items():
             files |= fs.find(name, detail=True) if info["type"] == "directory" else {name: info}
         return base, _sizes(files, root)
     try:

@@ -30,6 +30,8 @@ def reported(url: str) -> Iterator[None]:
         yield
     except FileNotFoundError as e:
         raise StoreError(f"{url}: no such file, folder or bucket ({e})") from e
+    except UnicodeEncodeError as e:
+        raise StoreError(f"{url}: this name is no text: some of its bytes are not UTF-8. Take or give another.") from e
     except PermissionError as e:
         raise StoreError(f"{url}: access denied ({e}). Check the credentials and the folder's rights.") from e
     except OSError as e:

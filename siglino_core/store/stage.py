@@ -201,9 +201,9 @@ class Stage:
             return successor, begun
         if redo == "no" and stored is not None:
             raise ConfigError(
-                f"{self.files.url} was made by another config:\n  "
-                + "\n  ".join(identity.differences(stored["identity"]))
-                + f"\nUse --redo {self.name} to make it again (and what follows from it), or another run=URL."
+                f"{self.files.url} was made by another config:",
+                *(f"  {line}" for line in identity.differences(stored["identity"])),
+                f"Use --redo {self.name} to make it again (and what follows from it), or another run=URL.",
             )
         successor.erase()
         return successor, None
