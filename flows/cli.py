@@ -62,7 +62,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = _Parser(add_help=False)
     shared.add_argument("--debug", action="store_true", help="show tracebacks")
     parser = _Parser(
         prog="siglino",
@@ -218,8 +218,8 @@ def _verify(arguments: argparse.Namespace, console: Console) -> int:
     bad = [v.name for v in found if not v.good]
     if bad and arguments.mend:
         with Display([name for name in bad if name != "notes"], console) as display:
-            mend(run, found, display)
-        console.print()
+            lost = mend(run, found, display)
+        say(console, *lost, "")
         bad = [v.name for v in verify(run, arguments.stage, console) if not v.good]
     if bad:
         console.print(f"\nDamaged: {', '.join(bad)}.", highlight=False)

@@ -62,8 +62,8 @@ def losses(train: Manifest, console: Console) -> None:
 
 
 def _table(console: Console, title: str, columns: list[str], rows: list[list[str]], left: int = 1) -> None:
-    title = Text(printable(title))
-    table = Table(box=None, header_style="dim", padding=(0, 2), title=title, title_justify="left", title_style="bold")
+    table = Table(box=None, header_style="dim", padding=(0, 2), title_justify="left", title_style="bold")
+    table.title = Text(printable(title))
     for i, name in enumerate(columns):
         table.add_column(Text(printable(name)), justify="left" if i < left else "right", no_wrap=True)
     for row in rows:

@@ -11,6 +11,7 @@ from pipelines.support.runtime import Progress, gpus, raised, start_ray, worker_
 from siglino_core import errors
 from siglino_core.config import Config
 from siglino_core.device import Device
+from siglino_core.distillation.training.checkpoints import LOG
 from siglino_core.distillation.training.rank import Job, run_rank
 from siglino_core.errors import SiglinoError, WorkerError
 
@@ -18,15 +19,25 @@ SCRATCH = "ray/"  # what Ray Train leaves in the stage's folder: it has nothing 
 
 
 class ProgressActor:
-    """An actor that ranks report to, and the driver reads: progress, and the first error of ours."""
+    """An actor that ranks report to, and the driver reads: progress, warnings, and the first error of ours."""
 
     def __init__(self) -> None:
         self._progress: tuple[int, int, str] | None = None
+        self._warnings: list[str] = []
         self._error: tuple[str, tuple[str, ...]] | None = None
 
     def report(self, step: int, steps: int, note: str) -> None:
         """A rank's progress: steps done, of how many, and a note."""
         self._progress = step, steps, note
+
+    def warn(self, text: str) -> None:
+        """A rank's warning; all are kept until they are fetched."""
+        self._warnings.append(text)
+
+    def warnings(self) -> list[str]:
+        """The warnings that have not been fetched."""
+        new, self._warnings = self._warnings, []
+        return new
 
     def forget(self) -> None:
         """Drop what ranks reported that are gone."""
@@ -116,7 +127,8 @@ def _worker(settings: dict[str, Any]) -> None:
         actor.report.remote(step, steps, note)
 
     try:
-        run_rank(settings["job"], settings["device"], rank=rank, world=context.get_world_size(), tell=tell)
+        world = context.get_world_size()
+        run_rank(settings["job"], settings["device"], rank=rank, world=world, tell=tell, warn=actor.warn.remote)
     except WorkerError:
         raise  # a loader of this rank was killed: a rank that dies with it is started again
     except SiglinoError as e:
@@ -130,8 +142,11 @@ def _watched(ray: Any, actor: Any, progress: Progress) -> Iterator[None]:
     done = threading.Event()
 
     def watch() -> None:
-        shown = None
-        while not done.wait(1.0):
+        shown, last = None, False
+        while not last:
+            last = done.wait(1.0)
+            for text in ray.get(actor.warnings.remote()):
+                LOG.warning(text)
             newest, _ = ray.get(actor.read.remote())
             if newest is not None and newest != shown:
                 progress("train", *newest)

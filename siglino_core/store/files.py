@@ -16,7 +16,7 @@ import fsspec
 import pyarrow.parquet as pq
 
 from siglino_core.errors import StoreError
-from siglino_core.store.sealed import opened
+from siglino_core.store.sealed import MEND, opened
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REQUESTS = 32  # to an object store at once
@@ -101,8 +101,11 @@ class Files:
         with reported(f"{self.url}/{name}"):
             return self._fs.cat_file(self.path(name))
 
-    def read_record(self, name: str) -> dict[str, Any] | None:
+    def read_record(self, name: str, mend: str = MEND) -> dict[str, Any] | None:
         """A record (`siglino_core.store.sealed`), or None if there is none.
+
+        Args:
+            mend: what to do about a damaged one.
 
         Raises:
             DamagedError: it is not what was written.
@@ -113,7 +116,7 @@ class Files:
             if isinstance(e.__cause__, FileNotFoundError):
                 return None
             raise
-        return opened(data, f"{self.url}/{name}")
+        return opened(data, f"{self.url}/{name}", mend)
 
     def read_many(self, names: Sequence[str]) -> dict[str, bytes]:
         """The contents of many small files, fetched concurrently where the store allows."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -259,7 +259,7 @@ class Stage:
         *,
         shards: Sequence[Shard] | None = None,
         facts: dict[str, Any] | None = None,
-        extras: Sequence[str] = (),
+        extras: Mapping[str, list[Any] | None] | None = None,
         check: Callable[[int, dict[str, int]], None] | None = None,
     ) -> Manifest:
         """Commit the manifest, once every shard is committed; a successor then takes its place.
@@ -267,7 +267,7 @@ class Stage:
         Args:
             todo: what :meth:`begin` returned.
             shards: those that make up the artifact, if not all that were planned; the work on all counts as its work.
-            extras: files that tell times or paths, and are no part of the digest.
+            extras: files that tell times or paths, and are no part of the digest, with what is known of their bytes.
             check: called with (rows, rejects by reason) before the commit; it may refuse by raising.
         """
         shards = todo.shards if shards is None else shards
@@ -303,7 +303,7 @@ class Stage:
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             files=dict(sorted(files.items())),
             facts=facts or {},
-            extras={name: entry(made.files, name) for name in extras},
+            extras={name: known or entry(made.files, name) for name, known in (extras or {}).items()},
         )
         made.files.create(MANIFEST, sealed(dataclasses.asdict(manifest)))
         made.files.tidy()
