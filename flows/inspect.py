@@ -129,8 +129,7 @@ def _balance(sample: Manifest, console: Console) -> None:
 
 
 def _cluster_sizes(run: Run, sample: Manifest, console: Console) -> None:
-    with run.stage("sample").files.parquet("clusters/part-00000.parquet") as file:
-        table = file.read()
+    table = run.stage("sample").table("clusters/part-00000.parquet", sample)
     rows = []
     for level in range(1, sample.facts["levels"] + 1):
         ids = table[f"level_{level}"].to_numpy()

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
+
 from siglino_core.errors import ConfigError, DamagedError, StoreError
 from siglino_core.hashing import fingerprint
 from siglino_core.store.files import Files
-from siglino_core.store.intact import entry
+from siglino_core.store.intact import entry, is_intact
 from siglino_core.store.lease import Lease
 from siglino_core.store.lease import folder as lease_folder
 from siglino_core.store.records import Identity, Manifest, Shard
-from siglino_core.store.sealed import opened, sealed
+from siglino_core.store.sealed import MEND, opened, sealed
 from siglino_core.store.successor import FOLDER, MANIFEST, PLAN, generation, is_settled, settle
 from siglino_core.store.writer import ShardWriter
 
@@ -116,6 +118,17 @@ class Stage:
                 why = f"was being replaced by {self.successor.files.url}, which is whole"
             raise StoreError(f"{self.files.url} {why}: run `siglino {command} --from {self.name}` first.")
         return manifest
+
+    def table(self, name: str, manifest: Manifest) -> pa.Table:
+        """A small Parquet file of a finished stage, read whole.
+
+        Raises:
+            DamagedError: it is gone, or not what was written.
+        """
+        if not is_intact(self.files, name, manifest.files[name]):
+            raise DamagedError(f"{self.files.url}/{name} is damaged or gone. {MEND}")
+        with self.files.parquet(name) as file:
+            return file.read()
 
     def shards(self, *kinds: str) -> list[Shard]:
         """The planned shards, in order; empty before the stage began.
