@@ -44,4 +44,4 @@ def file_name(text: str, *, utf8: bool = True) -> str:
 
 
 # A folder's name with a part of each kind, that a file system allows.
-FOLDER = file_name("-a[1]*?{x}'\"`$(id)\\ \x1b[31m\n\u202e[red][/]<script>&%20#;|é👩‍👩‍👧 ${x}")
+FOLDER = file_name("-a[1]*?{x}'\"`$(id)\\ \x1b[31m\n\u202e[red][/]<script>&%20#;|é👩‍👩‍👧")

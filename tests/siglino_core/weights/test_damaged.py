@@ -1,4 +1,4 @@
-"""Files of a training and of a student with damaged bytes: one sentence each, in bounded memory, and no wrong weights."""
+"""Files of a training and of a student with damaged bytes: one sentence each, in bounded memory, no wrong weights."""
 
 import json
 import resource
