@@ -1,4 +1,4 @@
-"""A flipped bit anywhere in a finished run, curation and distillation: it is found, and no digest changes in silence."""
+"""A flipped bit anywhere in a finished run, of all stages: it is found, and no digest changes in silence."""
 
 import random
 from collections import Counter

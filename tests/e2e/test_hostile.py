@@ -64,7 +64,7 @@ def test_hostile_names_stay_text(tiny: Tiny, pool: object, tmp_path: Path) -> No
     refused = tiny.siglino("verify", str(run))
     assert refused.returncode == 1
     assert not OBEYED.search(refused.stdout)
-    assert [line for line in refused.stdout.splitlines() if "part-00000.parquet" in line][0].endswith("were written")
+    assert next(line for line in refused.stdout.splitlines() if "part-00000.parquet" in line).endswith("were written")
     assert tiny.siglino("verify", str(run), "--mend").returncode == 0
 
     page = (run / "report/curation.html").read_text(encoding="utf-8")

@@ -86,7 +86,7 @@ def test_hydra_takes_a_quoted_value_as_it_was(text: str) -> None:
     "words", [["plan", "x\x1b[31m=1"], ["inspect", "no\x1b]0;x\x07\nwhere"], ["inspect", "-\x1b[2J"]]
 )
 def test_what_was_typed(words: list[str], capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="[12]"):
+    with pytest.raises(SystemExit, match=r"[12]"):
         raise SystemExit(main(words))
     out, err = capfd.readouterr()
     assert not OBEYED.search(STYLE.sub("", out) + err)
