@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from pipelines import cluster
 from pipelines.support.runtime import Estimate, Result
 from siglino_core import schema
 from siglino_core.config import Config, Seeding
-from siglino_core.errors import ConfigError, DataError
+from siglino_core.errors import ConfigError, DamagedError, DataError
 from siglino_core.hashing import id_bits, key_of, uniform
-from siglino_core.store import Run
+from siglino_core.store import Files, Run
 from siglino_core.store.vectors import from_column
+from tests.damage import flip
 from tests.stages import Pool, config, pool, table, write
 
 THOROUGH = {
@@ -255,3 +257,15 @@ def test_the_plan_grows_with_the_work() -> None:
     assert small.bytes > 10_000 * 40
     paper = config(cluster={"num_clusters": [20_000_000, 500_000], "iterations": 50, "fit_fraction": 0.4})
     assert cluster.plan(paper, embedded(2_300_000_000, 768)).device == "A100"
+
+
+def test_a_damaged_step_is_named(tmp_path: Path) -> None:
+    files = Files(str(tmp_path))
+    files.put("state/x.parquet", cluster._scratch_bytes(pa.table({"center": [1.0, 2.0]})))
+    assert cluster._read_scratch(files, "state/x.parquet")["center"].to_pylist() == [1.0, 2.0]
+    path = tmp_path / "state/x.parquet"
+    for bit in range(0, 8 * path.stat().st_size, 37):
+        flip(path, bit)
+        with pytest.raises(DamagedError, match=r"state/x\.parquet is damaged\. Delete it and run again"):
+            cluster._read_scratch(files, "state/x.parquet")
+        flip(path, bit)
