@@ -38,7 +38,7 @@ from siglino_core.store.vectors import from_column, to_column
 VERSION = 1
 SLICE = 65_536  # centroids a block, when they are the points of the next level
 SCRATCH = "state"
-HASH = 32  # bytes of a SHA-256
+SUM = b"sum"  # of a file of scratch, in its metadata
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -279,18 +279,32 @@ def _phase(name: str) -> int:
 
 
 def _scratch_bytes(table: pa.Table) -> bytes:
-    """A table as Parquet after its SHA-256: no commit record has one of what is swept in the end."""
+    """A table of one column as Parquet, with a hash of what it says: no commit record has one of what is swept."""
     sink = io.BytesIO()
-    pq.write_table(table, sink, row_group_size=SLICE)
-    return hashlib.sha256(sink.getvalue()).digest() + sink.getvalue()
+    said = {**(table.schema.metadata or {}), SUM: _sum(table)}
+    pq.write_table(table.replace_schema_metadata(said), sink, row_group_size=SLICE)
+    return sink.getvalue()
 
 
 def _read_scratch(files: Files, name: str) -> pa.Table:
     """The table of :func:`_scratch_bytes`."""
-    data = files.read(name)
-    if hashlib.sha256(data[HASH:]).digest() != data[:HASH]:
+    try:
+        table = pq.read_table(io.BytesIO(files.read(name)))
+        good = (table.schema.metadata or {}).get(SUM) == _sum(table)
+    except (pa.ArrowException, OSError, ValueError, TypeError):
+        good = False
+    if not good:
         raise DamagedError(f"{files.url}/{name} is damaged. Delete it and run again: its step is done again.")
-    return pq.read_table(io.BytesIO(data[HASH:]))
+    return table
+
+
+def _sum(table: pa.Table) -> bytes:
+    column = table.column(0).combine_chunks()
+    values = column.flatten() if pa.types.is_fixed_size_list(column.type) else column
+    said = sorted((k, v) for k, v in (table.schema.metadata or {}).items() if k != SUM)
+    digest = hashlib.sha256(f"{table.column_names} {len(column)} {values.type} {said}".encode())
+    digest.update(np.asarray(values).tobytes())
+    return digest.hexdigest().encode()
 
 
 def _parents(below: State, above: State) -> np.ndarray:
