@@ -9,6 +9,7 @@ import io
 import math
 import pickle
 import pickletools
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from siglino_core.errors import DataError
 from siglino_core.store import Files
 from siglino_core.weights.marks import INSTEAD, require_whole
 
+# Said from a thread of torch's, too, where no context could hush it.
+warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized", UserWarning)
 METADATA = ".metadata"
 AVERAGED, CURRENT = "ema.", "model."
 _DCP = "torch.distributed.checkpoint."

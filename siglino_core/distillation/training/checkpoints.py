@@ -6,7 +6,6 @@ That is written last: without it a folder is no checkpoint. Training goes on fro
 """
 
 import json
-import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,8 +29,6 @@ from siglino_core.weights.checkpoint import reader
 from siglino_core.weights.marks import INSTEAD, MARK, mark, spoilt
 
 LOG = logger("siglino.train")
-# Said from a thread of torch's, where no context could hush it.
-warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized", UserWarning)
 
 
 @dataclass(frozen=True, kw_only=True)
