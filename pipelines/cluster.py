@@ -288,14 +288,14 @@ def _scratch_bytes(table: pa.Table) -> bytes:
 
 def _read_scratch(files: Files, name: str) -> pa.Table:
     """The table of :func:`_scratch_bytes`."""
+    data = files.read(name)
     try:
-        table = pq.read_table(io.BytesIO(files.read(name)))
-        good = (table.schema.metadata or {}).get(SUM) == _sum(table)
-    except (pa.ArrowException, OSError, ValueError, TypeError):
-        good = False
-    if not good:
-        raise DamagedError(f"{files.url}/{name} is damaged. Delete it and run again: its step is done again.")
-    return table
+        table = pq.read_table(io.BytesIO(data))
+        if (table.schema.metadata or {}).get(SUM) == _sum(table):
+            return table
+    except (pa.ArrowException, OSError, ValueError, TypeError):  # what is wrong is said below
+        pass
+    raise DamagedError(f"{files.url}/{name} is damaged. Delete it and run again: its step is done again.")
 
 
 def _sum(table: pa.Table) -> bytes:

@@ -91,11 +91,13 @@ def a_curve_without_its_hash(folder: Path) -> Case:
 
 
 def statistics(folder: Path) -> Case:
-    moments = Moments.empty(8, name="x")
-    moments.update(torch.randn(64, 8))
-    phi = PhiS.fit(moments, seed=0)
+    phis = []
+    for kind in ("summary", "patch"):
+        moments = Moments.empty(8, name=kind)
+        moments.update(torch.randn(64, 8))
+        phis.append(PhiS.fit(moments, seed=0))
     path = folder / "statistics.safetensors"
-    path.write_bytes(Statistics.save({"x": Statistics(summary=phi, patch=phi)}))
+    path.write_bytes(Statistics.save({"x": Statistics(summary=phis[0], patch=phis[1])}))
     return path, lambda: Statistics.load(path.read_bytes(), str(path)), False
 
 
