@@ -53,7 +53,7 @@ def test_hostile_names_stay_text(tiny: Tiny, pool: object, tmp_path: Path) -> No
         ["curate", *settings, *where],
         ["inspect", str(run)],
         ["verify", str(run)],
-        ["report", where[0]],
+        ["report", where[0], "runtime.runner=local"],
     ):
         done = tiny.siglino(*words)
         assert done.returncode == 0, done.stdout + done.stderr
