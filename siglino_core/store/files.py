@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from siglino_core.errors import StoreError
+from siglino_core.errors import DamagedError, StoreError
 from siglino_core.store.sealed import MEND, opened
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -133,7 +134,10 @@ class Files:
     def parquet(self, name: str) -> pq.ParquetFile:
         with reported(f"{self.url}/{name}"):
             source = self.local / name if self.local else self.open(name)
-            return pq.ParquetFile(source, memory_map=False, pre_buffer=False)
+            try:
+                return pq.ParquetFile(source, memory_map=False, pre_buffer=False)
+            except pa.ArrowInvalid as e:
+                raise DamagedError(f"{self.url}/{name} is damaged: it is no Parquet file ({e}). {MEND}") from e
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """Bytes of every file under ``prefix``, by name; empty if there is nothing."""
