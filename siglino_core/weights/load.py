@@ -40,7 +40,8 @@ def load_student(source: str, like: str | None = None) -> SigLinoModel:
 
     with local(source) as path:
         if (path / METADATA).is_file():
-            return _filled(_config(path / "config.json"), weights(path), source)
+            state = weights(path)  # first: it looks at all of the checkpoint's bytes
+            return _filled(_config(path / "config.json"), state, source)
         if path.is_dir() and not (path / "config.json").is_file():
             raise ConfigError(f"{source}: neither an exported model (config.json is missing) nor a training checkpoint")
         if path.is_file():
