@@ -7,18 +7,19 @@ if __name__ == "__main__":  # before what follows, which takes time
 
 import argparse
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 
 import siglino_core
 from flows import settings, signals
+from flows.screen import Screen, said, say
 from flows.stderr import warnings_on_stderr
 from siglino_core.errors import ConfigError, SiglinoError, WorkerError
+from siglino_core.foreign import printable, word
 
 EPILOG = """\
 Settings are key=value words: experiment=demo run=s3://bucket/run seed=1 sample.target_size=500
@@ -35,15 +36,14 @@ STAGES = {  # `flows.stages.COMMANDS`, whose import takes longer than a look at 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = _parsed(argv)
-    # A config's text stays text: [lite,lite] is no mark, :lock: no emoji.
-    console = Console(width=None if sys.stdout.isatty() else 120, markup=False, emoji=False)
+    console = Screen(width=None if sys.stdout.isatty() else 120)
     try:
         _refuse_secrets(arguments)
         return COMMANDS[arguments.command](arguments, console)
     except SiglinoError as e:
         if arguments.debug or signals.received():
             raise
-        print(f"{type(e).__name__}: {e}", file=sys.stderr)
+        print(said(e), file=sys.stderr)
         return e.exit_code
     except BrokenPipeError:  # the reader, e.g. `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -55,7 +55,7 @@ def _refuse_secrets(arguments: argparse.Namespace) -> None:
     from siglino_core.config.credentials import faults
 
     if secrets := faults({k: v for k, v in vars(arguments).items() if k != "settings"}):
-        raise ConfigError("\n".join(secrets))
+        raise ConfigError(*secrets)
 
 
 def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -69,10 +69,15 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:  # it quotes what was typed
+        super().error(printable(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = _Parser(add_help=False)
     shared.add_argument("--debug", action="store_true", help="show tracebacks")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="siglino",
         description="From a raw image pool to a curated, balanced set, and from there to a distilled vision model.",
         epilog=EPILOG,
@@ -136,7 +141,7 @@ def _make(command: str, arguments: argparse.Namespace, console: Console) -> int:
     by_prefect = bool(api_url())
     asked = None if by_prefect else begin(command, arguments.settings, config, choices)
     experiment = next((w for w in arguments.settings if w.startswith("experiment=")), "no experiment")
-    console.print(f"SigLino {siglino_core.__version__}: {experiment}, run={config.run}", highlight=False)
+    say(console, f"SigLino {siglino_core.__version__}: {experiment}, run={config.run}")
     with Display([choice.stage for choice in choices], console) as display:
         if asked is None:
             done = _by_prefect(command, arguments, display)
@@ -191,10 +196,10 @@ def _farewell(run: str, done: dict[str, Any], console: Console) -> None:
         losses(train, console)
     if "export" in done:
         lines.append(f"Student          {run}/export/student  (its README.md says how to load it)")
-        lines.append(f"Next             siglino pca PHOTOS --model {shlex.quote(f'{run}/export/student')}")
+        lines.append(f"Next             siglino pca PHOTOS --model {word(f'{run}/export/student')}")
     else:
-        lines.append(f"Next             siglino inspect {shlex.quote(run)}")
-    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+        lines.append(f"Next             siglino inspect {word(run)}")
+    say(console, *lines)
 
 
 def _plan(arguments: argparse.Namespace, console: Console) -> int:
@@ -206,8 +211,8 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
     prices = price(config)
     show(config, prices, console)
     refuse_unaffordable(config, list(prices.estimates.values()))
-    words = " ".join(shlex.quote(w) for w in arguments.settings)
-    console.print(f"\nNext: siglino curate {words}\nthen: siglino distill {words}", highlight=False, soft_wrap=True)
+    words = " ".join(map(word, arguments.settings))
+    say(console, "", f"Next: siglino curate {words}", f"then: siglino distill {words}")
     return 0
 
 
@@ -229,8 +234,8 @@ def _verify(arguments: argparse.Namespace, console: Console) -> int:
     bad = [v.name for v in found if not v.good]
     if bad and arguments.mend:
         with Display([name for name in bad if name != "notes"], console) as display:
-            mend(run, found, display)
-        console.print()
+            lost = mend(run, found, display)
+        say(console, *lost, "")
         bad = [v.name for v in verify(run, arguments.stage, console) if not v.good]
     if bad:
         console.print(f"\nDamaged: {', '.join(bad)}.", highlight=False)
@@ -262,8 +267,7 @@ def _export(arguments: argparse.Namespace, console: Console) -> int:
     options = {"max_pixels": arguments.max_pixels, "program": arguments.program}
     files = export(model, arguments.out, source=arguments.checkpoint, **options)
     megabytes = sum(f.stat().st_size for f in files) / 1e6
-    text = f"{len(files)} files, {megabytes:,.1f} MB, in {arguments.out}; its README.md says how to load them."
-    console.print(text, highlight=False, soft_wrap=True)
+    say(console, f"{len(files)} files, {megabytes:,.1f} MB, in {arguments.out}; its README.md says how to load them.")
     return 0
 
 
@@ -277,10 +281,9 @@ def _pca(arguments: argparse.Namespace, console: Console) -> int:
     drawn = 0
     for outcome in maps.draw(images, student, Path(arguments.out)):
         drawn += outcome.map is not None
-        line = maps.readable(f"{outcome.image}: {outcome.map or f'no map: {outcome.error}'}")
-        console.print(line, highlight=False, soft_wrap=True)
-    where = f"\nMaps of {drawn:,} of {len(images):,} images  {maps.readable(arguments.out)}"
-    console.print(where if drawn else "\nNo image could be drawn.", highlight=False, soft_wrap=True)
+        say(console, f"{outcome.image}: {outcome.map or f'no map: {outcome.error}'}")
+    where = f"Maps of {drawn:,} of {len(images):,} images  {arguments.out}"
+    say(console, "", where if drawn else "No image could be drawn.")
     return 0 if drawn else 1
 
 

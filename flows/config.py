@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,8 @@ def _composed(words: list[Word], base: dict[str, Any]) -> dict[str, Any]:
         what = f"experiment={experiment}" if experiment is not None and is_file(experiment) else "the config"
         raise ConfigError(f"{what} cannot be composed: {str(e).splitlines()[0]}") from e
     if asked := _interpolations(plain):
-        lines = [f"{key}: {redacted(text)}: no ${{...}} is filled in here; write the value" for key, text in asked]
-        raise ConfigError("the config does not hold:\n  " + "\n  ".join(lines))
+        lines = [f"  {key}: {redacted(text)}: no ${{...}} is filled in here; write the value" for key, text in asked]
+        raise ConfigError("the config does not hold:", *lines)
     return plain
 
 
@@ -116,6 +117,12 @@ def _note(run: Run, stage: str) -> dict[str, Any]:
         return run.about(stage)
     except SiglinoError:
         return {}
+
+
+def quoted(text: str) -> str:
+    """Text as a value in Hydra's grammar, whatever signs it holds."""
+    escaped = re.sub(r'(\\*)("|\Z)', lambda m: m[1] * 2 + ('\\"' if m[2] else ""), text)
+    return f'"{escaped}"'
 
 
 def yaml_with_docs(config: Any, indent: str = "") -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from siglino_core.errors import WARNING
+from siglino_core.foreign import printable
 
 EVERY = 60.0  # seconds between two lines of what is under way, where nothing moves
 
@@ -69,9 +70,9 @@ class Display:
         if line.since is None:
             line.since, line.first = now, (now, done)
         if note.startswith(WARNING):
-            self._print(f"{stage:<8} warning   {note.removeprefix(WARNING)}")
+            self._print(f"{stage:<8} warning   {printable(note.removeprefix(WARNING))}")
             return
-        line.state, _, line.note = note.rpartition("\t")
+        line.state, line.note = (printable(part) for part in note.rpartition("\t")[::2])
         if done < line.done:  # begun again from there
             line.first = now, done
         line.done, line.total = done, total
@@ -103,7 +104,7 @@ class Display:
                 mark, seconds = Text("running", "yellow"), f"{time.monotonic() - line.since:.0f} s"
             else:
                 mark, progress, seconds = Text(), "", ""
-            table.add_row(f"  {stage}", mark, progress, line.note, Text(seconds, "dim"))
+            table.add_row(f"  {stage}", mark, progress, Text(line.note), Text(seconds, "dim"))
         return table
 
 

@@ -14,8 +14,10 @@ from rich.text import Text
 from flows import settings
 from flows.limits import require_specs
 from siglino_core.config import Config, TargetsConfig
+from siglino_core.config.credentials import redacted
 from siglino_core.device import choose
 from siglino_core.errors import SiglinoError
+from siglino_core.foreign import printable
 from siglino_core.store import Files, Run
 from siglino_core.store.files import UNFINISHED
 
@@ -29,13 +31,13 @@ def doctor(config: Config, console: Console) -> bool:
             console.print(_line("ok", "green", name, check()), highlight=False, soft_wrap=True)
         except Exception as e:
             fine = False
-            text = str(e) if isinstance(e, SiglinoError) else f"{type(e).__name__}: {e}"
+            text = " ".join(e.args) if isinstance(e, SiglinoError) else f"{type(e).__name__}: {e}"
             console.print(_line("fails", "red", name, text), highlight=False, soft_wrap=True)
     return fine
 
 
 def _line(word: str, colour: str, name: str, text: str) -> Text:
-    return Text.assemble("  ", (f"{word:<5}", colour), f" {name}: {text}")
+    return Text.assemble("  ", (f"{word:<5}", colour), printable(f" {name}: {redacted(text)}"))
 
 
 def _checks(config: Config) -> Iterator[tuple[str, Callable[[], str]]]:

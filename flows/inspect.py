@@ -5,9 +5,12 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from flows.screen import say
 from pipelines.support.summary import duckdb_line
 from siglino_core.errors import StoreError
+from siglino_core.foreign import printable, word
 from siglino_core.report.numbers import size
 from siglino_core.statistics.diversity import SAMPLES, effective_number
 from siglino_core.store import Manifest, Run
@@ -28,7 +31,8 @@ def inspect(url: str, console: Console) -> None:
     manifests = {name: run.stage(name).manifest() for name in names}
     begun = {name: run.stage(name).shards() for name in names if manifests[name] is None}
     if not any(manifests.values()) and not any(begun.values()):
-        raise StoreError(f"{url}: there is no run here. Start one with: siglino curate experiment=demo run={url}")
+        start = f"siglino curate experiment=demo {word(f'run={url}')}"
+        raise StoreError(f"{url}: there is no run here. Start one with: {start}")
     if not any(manifests[name] or begun[name] for name in DISTILLATION):
         manifests = {name: manifests[name] for name in CURATION}
     _stages(run, manifests, begun, console)
@@ -40,12 +44,12 @@ def inspect(url: str, console: Console) -> None:
         _cluster_sizes(run, sample, console)
     _distillation(manifests, console)
     if sample is not None:
-        console.print("\nFurther, in DuckDB:")
-        console.print(duckdb_line(url), style="dim", soft_wrap=True)
+        say(console, "", "Further, in DuckDB:")
+        say(console, *duckdb_line(url).split("\n"), style="dim")
     if manifests["report"] is not None:
-        console.print(f"\nReport: {url}/report/curation.html", highlight=False, soft_wrap=True)
+        say(console, "", f"Report: {url}/report/curation.html")
     if manifests.get("export") is not None:
-        console.print(f"Student: {url}/export/student", highlight=False, soft_wrap=True)
+        say(console, f"Student: {url}/export/student")
 
 
 def losses(train: Manifest, console: Console) -> None:
@@ -58,11 +62,12 @@ def losses(train: Manifest, console: Console) -> None:
 
 
 def _table(console: Console, title: str, columns: list[str], rows: list[list[str]], left: int = 1) -> None:
-    table = Table(box=None, header_style="dim", padding=(0, 2), title=title, title_justify="left", title_style="bold")
+    table = Table(box=None, header_style="dim", padding=(0, 2), title_justify="left", title_style="bold")
+    table.title = Text(printable(title))
     for i, name in enumerate(columns):
-        table.add_column(name, justify="left" if i < left else "right", no_wrap=True)
+        table.add_column(Text(printable(name)), justify="left" if i < left else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console.print()
     console.print(table)
 
@@ -124,8 +129,7 @@ def _balance(sample: Manifest, console: Console) -> None:
 
 
 def _cluster_sizes(run: Run, sample: Manifest, console: Console) -> None:
-    with run.stage("sample").files.parquet("clusters/part-00000.parquet") as file:
-        table = file.read()
+    table = run.stage("sample").table("clusters/part-00000.parquet", sample)
     rows = []
     for level in range(1, sample.facts["levels"] + 1):
         ids = table[f"level_{level}"].to_numpy()

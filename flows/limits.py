@@ -29,7 +29,7 @@ def refuse_too_small(config: Config, images: int, *, stages: Sequence[str] = ("c
             f"cluster.num_clusters={config.cluster.num_clusters} asks for more centroids than images ({images})"
         )
     if faults:
-        raise ConfigError("\n".join(faults))
+        raise ConfigError(*faults)
 
 
 def require_specs(config: Config, stages: Sequence[str]) -> None:
@@ -73,9 +73,9 @@ def require_made_by(config: Config, stages: Sequence[str]) -> None:
         manifest = None if stage in stages or stage == "report" else Run(config.run).stage(stage).manifest()
         if manifest is not None and (differing := differences(config, stage, manifest)):
             raise ConfigError(
-                f"{config.run}/{stage} is not made by this command, and was made by another config:\n  "
-                + "\n  ".join(differing)
-                + f"\nLeave these settings out, or make it again with --redo {stage}."
+                f"{config.run}/{stage} is not made by this command, and was made by another config:",
+                *(f"  {line}" for line in differing),
+                f"Leave these settings out, or make it again with --redo {stage}.",
             )
 
 

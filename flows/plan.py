@@ -5,13 +5,16 @@ from importlib import import_module
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from flows.limits import refuse_too_small, require_specs
+from flows.screen import say
 from flows.stages import CURATE, DISTILL
 from pipelines.support import price as constants
 from pipelines.support.runtime import Estimate
 from siglino_core.config import Config
 from siglino_core.errors import SiglinoError
+from siglino_core.foreign import printable
 from siglino_core.report.numbers import hours, size
 
 LARGE_MEMORY = 1e9  # bytes, from which it is worth a line
@@ -54,19 +57,19 @@ def price(config: Config) -> Prices:
             if name == "targets":
                 prices.stored = stage.choices(config)
         except SiglinoError as e:
-            prices.unpriced[name] = " ".join(str(e).split())
+            prices.unpriced[name] = " ".join(" ".join(e.args).split())
     return prices
 
 
 def show(config: Config, prices: Prices, console: Console) -> None:
     """The estimates as tables, and their sums."""
-    console.print(f"Run {config.run}: nothing is done yet, this is what would be.\n")
+    say(console, f"Run {config.run}: nothing is done yet, this is what would be.", "")
     console.print("Curation: siglino curate", style="bold")
     _priced([e for name, e in prices.estimates.items() if name in CURATE], console)
     console.print(f"\nDistillation of its {config.sample.target_size:,} images: siglino distill", style="bold")
     _priced([e for name, e in prices.estimates.items() if name in DISTILL], console)
     for name, why in prices.unpriced.items():
-        console.print(f"  not priced: {name}: {why}", highlight=False, soft_wrap=True)
+        say(console, f"  not priced: {name}: {why}")
     if prices.stored:
         _keeps(config, prices.stored, console)
     largest = max(prices.estimates.values(), key=lambda e: e.bytes)
@@ -90,12 +93,13 @@ def _priced(estimates: list[Estimate], console: Console) -> None:
     table.add_column("device-hours", justify="right")
     table.add_column("of")
     for e in estimates:
-        table.add_row(e.stage, f"{e.shards:,}", f"{e.rows:,}", size(e.bytes), hours(e.device_hours), e.device)
+        cells = [e.stage, f"{e.shards:,}", f"{e.rows:,}", size(e.bytes), hours(e.device_hours), e.device]
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     console.print(table)
     console.print()
     for e in estimates:
         if e.note:
-            console.print(f"  {e.stage}: {e.note}", style="dim", highlight=False, soft_wrap=True)
+            say(console, f"  {e.stage}: {e.note}", style="dim")
     console.print(
         f"\nIn all: {size(sum(e.bytes for e in estimates))} written, {_device_hours(estimates)}.", highlight=False
     )

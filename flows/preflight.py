@@ -95,7 +95,7 @@ def refuse_unaffordable(config: Config, priced: Sequence[Estimate]) -> None:
                 f"{_mend(e.stage)}, or run it on a larger machine."
             )
     if faults:
-        raise ConfigError("\n".join(faults))
+        raise ConfigError(*faults)
 
 
 def _mend(stage: str) -> str:

@@ -1,6 +1,5 @@
 """The stages of the path in their order, which of them one invocation runs, and how they run without Prefect."""
 
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from pipelines.support.inputs import forget
 from pipelines.support.runtime import Progress, Result
 from siglino_core.config import Config, Runner, to_dict
 from siglino_core.errors import ConfigError, DamagedError
+from siglino_core.foreign import word
 from siglino_core.store import Run
 from siglino_core.store.lease import release_mine, require_free
 
@@ -87,7 +87,7 @@ def begin(command: str, words: Sequence[str], config: Config, choices: Sequence[
     require_made_by(config, stages)
     preflight(config, stages, [choice.stage for choice in choices if choice.redo == "always"])
     experiment = next((w.partition("=")[2] for w in words if w.startswith("experiment=")), "")
-    return Asked(experiment=experiment, command=" ".join([f"siglino {command}", *(shlex.quote(w) for w in words)]))
+    return Asked(experiment=experiment, command=" ".join([f"siglino {command}", *map(word, words)]))
 
 
 def judged(choices: Sequence[Choice], config: Config) -> Iterator[Choice]:

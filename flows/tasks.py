@@ -22,11 +22,12 @@ from prefect.client.schemas.objects import State  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
 from flows import logs  # noqa: E402
-from flows.config import compose_config  # noqa: E402
+from flows.config import compose_config, quoted  # noqa: E402
 from flows.stages import PATH, Asked, Choice, begin, choose, judged, leave_ray, outcome, run_stage, summary  # noqa: E402
 from pipelines.support.runtime import Progress  # noqa: E402
 from siglino_core.config import Config  # noqa: E402
 from siglino_core.errors import ConfigError, DataError, SiglinoError  # noqa: E402
+from siglino_core.report.cards import code  # noqa: E402
 
 _listeners: list[Progress] = []  # who is told of progress in this process: the CLI's display, or nobody
 
@@ -56,7 +57,7 @@ def perform(
     """
     logs.calm()
     words = [f"experiment={experiment}"] if experiment else []
-    words += [*([f'run="{run}"'] if run else []), *(overrides or [])]
+    words += [*([f"run={quoted(run)}"] if run else []), *(overrides or [])]
     config = compose_config(words)
     choices = choose(command, from_stage, only, redo or [])
     asked = begin(command, words, config, choices)
@@ -78,7 +79,7 @@ def _publish(name: str, config: Config, done: dict[str, Any]) -> None:
     rows = [f"| {stage} | {o['state']} | {o['rows']:,} | {o['digest'][:12]} |" for stage, o in done.items()]
     table = "\n".join(["| stage | state | rows | digest |", "|---|---|---:|---|", *rows])
     try:
-        create_markdown_artifact(key=name, markdown=f"Artifacts: `{config.run}`\n\n{table}")
+        create_markdown_artifact(key=name, markdown=f"Artifacts: `{code(config.run)}`\n\n{table}")
     except SiglinoError:
         raise
     except Exception as e:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
+from flows.screen import say
 from flows.stages import CURATE, PATH, Asked, Choice, run_stages
 from pipelines.support.runtime import Progress
 from siglino_core.config import Config, build
+from siglino_core.distillation.training.metrics import NAME as METRICS
 from siglino_core.errors import ConfigError, DamagedError, StoreError
 from siglino_core.report.numbers import size
 from siglino_core.store import Files, Run, Stage
@@ -15,9 +17,13 @@ from siglino_core.store.intact import damaged
 from siglino_core.store.lease import Lease
 from siglino_core.store.lease import folder as lease_folder
 from siglino_core.store.successor import MANIFEST, PLAN
+from siglino_core.weights.marks import MARK
+from siglino_core.weights.marks import entries as marked
 
 RECORDS = (PLAN, MANIFEST)
 CARD = "images/README.md"  # of a sample: no shard's, and made again
+CHECKPOINTS = "checkpoints/"  # of a training
+ANEW = "only a new training (--redo train) writes another"
 NOTES = ("curate.json", "distill.json")
 
 
@@ -58,7 +64,7 @@ def verdicts(run: Run, stages: Sequence[str]) -> Iterator[Verdict]:
 
 def _verdict(stage: Stage) -> Verdict:
     sizes = stage.files.sizes()
-    records = [n for n in sizes if n in RECORDS or n.startswith("commits/")]
+    records = [n for n in sizes if n in RECORDS or n.startswith("commits/") or _is_mark(n)]
     bad = _bad(stage.files, records)
     commits = stage.commits(whole=False)
     owner = {file: shard for shard, record in commits.items() for file in record["files"]}
@@ -67,13 +73,21 @@ def _verdict(stage: Stage) -> Verdict:
         entries = {**manifest.files, **manifest.extras}
     else:  # what was swept when the stage was finished is in commit records still
         entries = {n: e for record in commits.values() for n, e in record["files"].items() if n in sizes}
+    for name in records:
+        if _is_mark(name) and name not in bad:
+            entries |= marked(stage.files.read_record(name) or {}, name.removesuffix(MARK))
+    entries = {n: e for n, e in entries.items() if n not in bad}
     return Verdict(
         name=stage.name,
-        checked=len(records) + len(entries),
+        checked=len({*records, *entries}),
         bytes=sum(e[0] for e in entries.values()),
         records=bad,
         files={name: owner.get(name, "") for name in damaged(stage.files, entries)},
     )
+
+
+def _is_mark(name: str) -> bool:
+    return name.startswith(CHECKPOINTS) and name.endswith(f"/{MARK}")
 
 
 def _bad(files: Files, names: Sequence[str]) -> list[str]:
@@ -93,22 +107,45 @@ def show(verdict: Verdict, run: Run, console: Console) -> None:
     console.print(f"{verdict.name:<8} {word:<8} {files}", highlight=False)
     folder = run.url if verdict.name == "notes" else f"{run.url}/{verdict.name}"
     for name in verdict.records:
-        console.print(f"  {folder}/{name}: the record is damaged", highlight=False, soft_wrap=True)
+        say(console, f"  {folder}/{name}: the record is damaged")
     for name, shard in verdict.files.items():
         of = f" (shard {shard})" if shard else ""
-        console.print(
-            f"  {folder}/{name}{of}: gone, or not the bytes that were written", highlight=False, soft_wrap=True
-        )
+        say(console, f"  {folder}/{name}{of}: gone, or not the bytes that were written")
 
 
-def mend(run: Run, found: Sequence[Verdict], progress: Progress) -> None:
-    """Make what is damaged again, with the settings that the run was made by.
+def lost(run: Run, verdict: Verdict) -> list[str]:
+    """What of the damage cannot be made again, a line each: what it is, and what can be done."""
+    lines = []
+    for name in [*verdict.records, *verdict.files]:
+        shard, url = verdict.files.get(name), f"{run.url}/{verdict.name}/{name}"
+        if verdict.name == "notes":
+            lines.append(f"{run.url}/{name} is not mended: the command that made the run writes it anew, so run that.")
+        elif name.startswith(CHECKPOINTS):
+            lines.append(
+                f"{url} cannot be made again: it is part of a checkpoint, and {ANEW}. {_without(run, verdict)}"
+            )
+        elif name == METRICS:
+            lines.append(f"{url} cannot be made again: it told how the training went, and {ANEW}.")
+        elif not shard and name in verdict.files and name != CARD:
+            lines.append(f"{url} cannot be made again: no stage writes it by itself.")
+    return lines
+
+
+def _without(run: Run, verdict: Verdict) -> str:
+    """What a training is without one of its checkpoints."""
+    finished = MANIFEST not in verdict.records and run.stage(verdict.name).manifest() is not None
+    return "The student is made already." if finished else "Training goes on from the checkpoint before it."
+
+
+def mend(run: Run, found: Sequence[Verdict], progress: Progress) -> list[str]:
+    """Make what is damaged again, with the settings that the run was made by; what could not be, a line each.
 
     Raises:
         ConfigError: a stage was made by other settings than the run's note has.
         StoreError: the note itself is damaged, or another process is at work.
     """
-    bad = [v.name for v in found if not v.good and v.name != "notes"]
+    hopeless = {v.name: lost(run, v) for v in found}
+    bad = [v.name for v in found if v.name != "notes" and len(v.records) + len(v.files) > len(hopeless[v.name])]
     configs = {name: _config(run, name) for name in bad}
     for verdict in found:
         if verdict.name in bad:
@@ -124,6 +161,7 @@ def mend(run: Run, found: Sequence[Verdict], progress: Progress) -> None:
                 f"{run.url}/{name} was made again and is another artifact now ({before.digest[:12]} before, "
                 f"{after.digest[:12]} now): its code or its machine changed. What follows from it wants --redo."
             )
+    return [line for lines in hopeless.values() for line in lines]
 
 
 def _config(run: Run, stage: str) -> Config:

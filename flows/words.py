@@ -45,7 +45,7 @@ def parse(words: list[str], experiments: list[str]) -> list[Word]:
     if sum(w.key == EXPERIMENT for w in parsed) > 1:
         errors.append("experiment= stands there more than once")
     if errors:
-        raise ConfigError("the command does not hold:\n  " + "\n  ".join(errors))
+        raise ConfigError("the command does not hold:", *(f"  {error}" for error in errors))
     return parsed
 
 

@@ -4,6 +4,7 @@ Points stay on the workers; centroids travel. Each step of each level is committ
 its last one. Level 1 clusters embeddings, level L+1 the centroids of level L.
 """
 
+import hashlib
 import io
 import json
 import math
@@ -29,14 +30,15 @@ from siglino_core.curation.clustering.assign import nearest
 from siglino_core.curation.clustering.kmeans import Recipe, State, steps
 from siglino_core.curation.clustering.points import mean_of, prepare
 from siglino_core.device import choose, single_thread
-from siglino_core.errors import DataError
+from siglino_core.errors import DamagedError, DataError
 from siglino_core.hashing import id_bits, key_of, uniform
-from siglino_core.store import Identity, Run, Shard, Stage, Todo, of_kind
+from siglino_core.store import Files, Identity, Run, Shard, Stage, Todo, of_kind
 from siglino_core.store.vectors import from_column, to_column
 
 VERSION = 1
 SLICE = 65_536  # centroids a block, when they are the points of the next level
 SCRATCH = "state"
+SUM = b"sum"  # of a file of scratch, in its metadata
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,8 +152,8 @@ def _center(work: ClusterWork) -> np.ndarray | None:
         blocks = [{"name": b} for b in work.blocks]
         records = map_shards(partial(_sum_shard, work), blocks, work.config.runtime)
         table = pa.table({"center": mean_of([(np.array(r["sum"]), r["count"]) for r in records])})
-        files.put(name, _parquet_bytes(table.replace_schema_metadata({"fingerprint": work.fingerprint})))
-    return pq.read_table(io.BytesIO(files.read(name)))["center"].to_numpy()
+        files.put(name, _scratch_bytes(table.replace_schema_metadata({"fingerprint": work.fingerprint})))
+    return _read_scratch(files, name)["center"].to_numpy()
 
 
 def _sum_shard(work: ClusterWork, shard: Shard) -> dict[str, Any]:
@@ -233,7 +235,7 @@ def _write_state(work: Work, level: int, state: State) -> None:
     log = {"fingerprint": work.fingerprint, "log": json.dumps(state.log)}
     table = pa.table({"centroid": to_column(_centroids(state))}).replace_schema_metadata(log)
     name = _state_name(level, state)
-    stage.files.put(name, _parquet_bytes(table))
+    stage.files.put(name, _scratch_bytes(table))
     before = [n for n in _state_names(stage, level) if n != name]
     anchors = [n for n in before if _phase(n) == state.phase - 1]
     stage.files.delete(set(before) - set(anchors[-1:]))
@@ -245,14 +247,14 @@ def _read_state(work: Work, level: int) -> State | None:
     names = _state_names(stage, level)
     if not names:
         return None
-    table = pq.read_table(io.BytesIO(stage.files.read(names[-1])))
+    table = _read_scratch(stage.files, names[-1])
     meta = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
     if meta.get("fingerprint") != work.fingerprint:
         stage.files.delete(names)
         return None
     step = names[-1].rpartition("/")[2].removesuffix(".parquet").split("-")
     anchors = [n for n in names if _phase(n) == int(step[0]) - 1]
-    anchor = pq.read_table(io.BytesIO(stage.files.read(anchors[-1]))) if anchors else None
+    anchor = _read_scratch(stage.files, anchors[-1]) if anchors else None
     return State(
         phase=int(step[0]),
         step=int(step[1]),
@@ -277,10 +279,33 @@ def _phase(name: str) -> int:
     return int(name.rpartition("/")[2].partition("-")[0])
 
 
-def _parquet_bytes(table: pa.Table) -> bytes:
+def _scratch_bytes(table: pa.Table) -> bytes:
+    """A table of one column as Parquet, with a hash of what it says: no commit record has one of what is swept."""
     sink = io.BytesIO()
-    pq.write_table(table, sink, row_group_size=SLICE)
+    said = {**(table.schema.metadata or {}), SUM: _sum(table)}
+    pq.write_table(table.replace_schema_metadata(said), sink, row_group_size=SLICE)
     return sink.getvalue()
+
+
+def _read_scratch(files: Files, name: str) -> pa.Table:
+    """The table of :func:`_scratch_bytes`."""
+    data = files.read(name)
+    try:
+        table = pq.read_table(io.BytesIO(data))
+        if (table.schema.metadata or {}).get(SUM) == _sum(table):
+            return table
+    except (pa.ArrowException, OSError, ValueError, TypeError):  # what is wrong is said below
+        pass
+    raise DamagedError(f"{files.url}/{name} is damaged. Delete it and run again: its step is done again.")
+
+
+def _sum(table: pa.Table) -> bytes:
+    column = table.column(0).combine_chunks()
+    values = column.flatten() if pa.types.is_fixed_size_list(column.type) else column
+    said = sorted((k, v) for k, v in (table.schema.metadata or {}).items() if k != SUM)
+    digest = hashlib.sha256(f"{table.column_names} {len(column)} {values.type} {said}".encode())
+    digest.update(np.asarray(values).tobytes())
+    return digest.hexdigest().encode()
 
 
 def _parents(below: State, above: State) -> np.ndarray:
@@ -292,7 +317,7 @@ def _parents(below: State, above: State) -> np.ndarray:
 @lru_cache(maxsize=1)
 def _centroids_once(work: Work, name: str) -> np.ndarray:
     """A finished level's centroids: a worker assigns many shards to the same ones and reads them once."""
-    return _stored_centroids(pq.read_table(io.BytesIO(work.stage.files.read(name))))
+    return _stored_centroids(_read_scratch(work.stage.files, name))
 
 
 def _assign_shard(work: ClusterWork, centroids_name: str, parents: list[np.ndarray], shard: Shard) -> dict[str, Any]:

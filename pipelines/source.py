@@ -236,6 +236,6 @@ def _check(
     counts += f", and about {unread} more in tars that could not be read" if unread else ""
     limit = f", more than source.max_reject_share={config.max_reject_share:g}" if rows else ""
     raise DataError(
-        f"source.uri={uri}: {bad} of {rows + bad} images cannot be used{limit} ({counts}). Such as:\n  "
-        + "\n  ".join(examples)
+        f"source.uri={uri}: {bad} of {rows + bad} images cannot be used{limit} ({counts}). Such as:",
+        *(f"  {example}" for example in examples),
     )

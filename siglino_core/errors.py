@@ -1,12 +1,24 @@
 """The errors that a user can act on: each names the thing, its value, and the mend."""
 
+from siglino_core.foreign import printable
+
 WARNING = "warning\t"  # a note that begins so, of work that goes on, is shown whatever comes after it
 
 
 class SiglinoError(Exception):
-    """Base of all errors shown without a traceback; ``exit_code`` is the CLI's."""
+    """Base of all errors shown without a traceback; ``exit_code`` is the CLI's.
+
+    Every argument is a line of the message. What a line quotes, a name or a library's error, can neither begin another
+    nor reach a terminal raw: as text an error is `siglino_core.foreign.printable`.
+    """
 
     exit_code = 1
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*lines)
+
+    def __str__(self) -> str:
+        return "\n".join(map(printable, self.args))
 
 
 class ConfigError(SiglinoError):

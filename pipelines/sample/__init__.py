@@ -68,7 +68,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     card = dataset_card(summarise(made, run, todo.stage, facts), made)
     todo.stage.files.put(CARD, card.encode())
     shards = of_kind(todo.shards, *ARTIFACT)
-    manifest = stage.finish(identity, todo, shards=shards, facts=facts, extras=[CARD])
+    manifest = stage.finish(identity, todo, shards=shards, facts=facts, extras={CARD: None})
     stage.sweep(*SCRATCH)
     return Result(state=todo.state, manifest=manifest)
 

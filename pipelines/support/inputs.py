@@ -8,6 +8,7 @@ from typing import Any
 from pipelines.support.runtime import map_shards
 from siglino_core.config import Runner, RuntimeConfig
 from siglino_core.errors import DamagedError
+from siglino_core.foreign import word
 from siglino_core.store import Shard, Stage
 from siglino_core.store.intact import damaged
 
@@ -58,5 +59,5 @@ def _said(stage: Stage, bad: Sequence[str]) -> str:
     more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
     return (
         f"{stage.files.url}: {', '.join(bad[:3])}{more}: not the bytes that were written, or gone. "
-        f"`siglino verify {stage.run.url} {stage.name} --mend` makes only their shards again."
+        f"`siglino verify {word(stage.run.url)} {stage.name} --mend` makes only their shards again."
     )

@@ -255,14 +255,14 @@ def pack(work: Callable[..., dict[str, Any]], *args: Any) -> str:
     try:
         return json.dumps(work(*args))
     except SiglinoError as e:
-        return json.dumps({"error": type(e).__name__, "text": str(e)})
+        return json.dumps({"error": type(e).__name__, "lines": e.args})
 
 
 def unpack(record: str) -> dict[str, Any]:
     """The inverse of :func:`pack`; raises what was raised."""
     outcome = json.loads(record)
     if "error" in outcome:
-        raise getattr(errors, outcome["error"])(outcome["text"])
+        raise getattr(errors, outcome["error"])(*outcome["lines"])
     return outcome
 
 

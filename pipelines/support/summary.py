@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from siglino_core.config import Config, to_dict
+from siglino_core.foreign import sql_files
 from siglino_core.report.model import (
     Balance,
     BalanceRow,
@@ -158,8 +159,9 @@ def _software() -> dict[str, str]:
 
 def duckdb_line(url: str) -> str:
     """A query that goes on from what `inspect` shows."""
+    sample, source = sql_files(url, "sample/*.parquet"), sql_files(url, "source/*.parquet")
     return (  # text to copy; nothing here runs it
-        f"SELECT reason, count(*) AS images FROM '{url}/sample/*.parquet' GROUP BY reason ORDER BY images DESC;"
-        f"\nSELECT s.image_id, source_uri, source_key FROM '{url}/sample/*.parquet' s "
-        f"JOIN '{url}/source/*.parquet' USING (image_id) WHERE kept LIMIT 10;"
+        f"SELECT reason, count(*) AS images FROM {sample} GROUP BY reason ORDER BY images DESC;"
+        f"\nSELECT s.image_id, source_uri, source_key FROM {sample} s "
+        f"JOIN {source} USING (image_id) WHERE kept LIMIT 10;"
     )

@@ -43,7 +43,12 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         },
         inputs={"sample": curated.digest},
     )
-    todo = stage.begin(identity, lambda: plan_units(sample, config.targets, config.seed), redo=redo)
+
+    def plan_checked() -> list[Shard]:
+        check(config.runtime, sample, lambda name: name.startswith("index/"))  # it counts their images
+        return plan_units(sample, config.targets, config.seed)
+
+    todo = stage.begin(identity, plan_checked, redo=redo)
     if todo.manifest is not None:
         stage.sweep(SCRATCH)
         return Result(state=todo.state, manifest=todo.manifest)

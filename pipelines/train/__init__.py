@@ -8,7 +8,7 @@ checkpoint has not done.
 from pipelines.support.inputs import check
 from pipelines.support.runtime import Progress, Result, computing_device, precision_of, silent
 from pipelines.support.work import Work
-from pipelines.train.artifact import STUDENT, checkpoints_of, commit, extras
+from pipelines.train.artifact import STUDENT, checkpoints_of, commit, extras, is_trained
 from pipelines.train.job import identity_of, job_of, require_same_targets
 from pipelines.train.on_ray import SCRATCH, train_on_ray
 from pipelines.train.price import plan
@@ -38,9 +38,8 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     progress("train", 0, steps, device.reason)
     work = Work(run=run, stage=todo.stage, fingerprint=identity.fingerprint, config=config)
     job = job_of(work, sample, targets)
-    checkpoints = checkpoints_of(work)
-    state = "Resumed" if checkpoints else todo.state
-    if not checkpoints or checkpoints[-1].step < steps:
+    state = "Resumed" if checkpoints_of(work) else todo.state
+    if not is_trained(work, steps):
         if config.runtime.runner is Runner.RAY:
             train_on_ray(job, device, progress)
         elif config.train.ranks > 1:

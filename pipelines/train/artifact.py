@@ -16,6 +16,7 @@ from siglino_core.distillation.training.rank import Job
 from siglino_core.errors import StoreError
 from siglino_core.schema import CLUSTER_LOSS
 from siglino_core.weights.checkpoint import tensor, weights
+from siglino_core.weights.marks import entries, spoilt
 
 STUDENT = "student"
 KINDS = (".summary", ".patch", ".register", ".relation", ".gram")  # of losses
@@ -24,6 +25,14 @@ KINDS = (".summary", ".patch", ".register", ".relation", ".gram")  # of losses
 def checkpoints_of(work: Work) -> list[Kept]:
     """The training's checkpoints that are whole, oldest first; raises as `Checkpoints.all`."""
     return Checkpoints(work.stage.files.sub("checkpoints"), work.fingerprint).all()
+
+
+def is_trained(work: Work, steps: int) -> bool:
+    """Whether the last step's checkpoint is there, and is what was written."""
+    kept = checkpoints_of(work)
+    if not kept or kept[-1].step < steps:
+        return False
+    return not spoilt(work.stage.files.sub(f"checkpoints/{kept[-1].name}"), kept[-1].about["files"])
 
 
 def commit(work: Work, job: Job, device: Device) -> dict[str, Any]:
@@ -45,7 +54,7 @@ def commit(work: Work, job: Job, device: Device) -> dict[str, Any]:
         losses = table(tensor(folder, "clusters"), steps)
         out.write("clusters/part-00000.parquet", losses, CLUSTER_LOSS)
         out.commit(rows=steps)
-    lines = metrics.read(files)
+    lines = metrics.read(files, last.about["metrics"])
     return {
         "student": job.config.train.student,
         "teachers": [card.deciding() for card in job.cards],
@@ -62,10 +71,13 @@ def commit(work: Work, job: Job, device: Device) -> dict[str, Any]:
     }
 
 
-def extras(work: Work) -> list[str]:
-    """What a training leaves beside its artifact: the curve and the checkpoints."""
-    names = work.stage.files.sizes()
-    return [n for n in names if n == metrics.NAME or n.startswith("checkpoints/")]
+def extras(work: Work) -> dict[str, list[Any] | None]:
+    """What a training leaves beside its artifact, the curve and the checkpoints, as the marks of these know them."""
+    names = [n for n in work.stage.files.sizes() if n == metrics.NAME or n.startswith("checkpoints/")]
+    held: dict[str, list[Any]] = {}
+    for kept in checkpoints_of(work):
+        held |= entries(kept.about, f"checkpoints/{kept.name}/") | {metrics.NAME: kept.about["metrics"]}
+    return {name: held.get(name) for name in names}
 
 
 def _medians(lines: list[dict[str, Any]]) -> dict[str, float]:

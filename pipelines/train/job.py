@@ -40,7 +40,9 @@ def require_same_targets(config: Config, run: Run, sample: Manifest, targets: Ma
     differing = [f"targets.{k}: {theirs.get(k)!r} there, {v!r} here" for k, v in ours.items() if theirs.get(k) != v]
     if differing:
         raise ConfigError(
-            f"{run.url}/targets were made by another config:\n  " + "\n  ".join(differing) + "\nUse --redo targets."
+            f"{run.url}/targets were made by another config:",
+            *(f"  {line}" for line in differing),
+            "Use --redo targets.",
         )
 
 

@@ -21,11 +21,11 @@ SCRATCH = "ray/"  # what Ray Train leaves in the stage's folder: it has nothing 
 
 
 class ProgressActor:
-    """An actor that ranks report to, and the driver reads: progress, and the first error of ours."""
+    """An actor that ranks report to, and the driver reads: progress, warnings, and the first error of ours."""
 
     def __init__(self) -> None:
         self._progress: tuple[int, int, str] | None = None
-        self._error: tuple[str, str] | None = None
+        self._error: tuple[str, tuple[str, ...]] | None = None
         self._warnings: list[tuple[int, int, str]] = []
         self._away = ""
 
@@ -48,16 +48,16 @@ class ProgressActor:
         """The first of these errors; empty: there is none."""
         return self._away
 
-    def fail(self, kind: str, text: str) -> None:
-        """A rank's error: the name of its class and its text; the first one is kept."""
-        self._error = self._error or (kind, text)
+    def fail(self, kind: str, lines: tuple[str, ...]) -> None:
+        """A rank's error: the name of its class and its lines; the first one is kept."""
+        self._error = self._error or (kind, lines)
 
     def warnings(self) -> list[tuple[int, int, str]]:
         """What ranks warned of since this was asked last: each is to be shown."""
         said, self._warnings = self._warnings, []
         return said
 
-    def read(self) -> tuple[tuple[int, int, str] | None, tuple[str, str] | None]:
+    def read(self) -> tuple[tuple[int, int, str] | None, tuple[str, tuple[str, ...]] | None]:
         """The newest progress and the first error."""
         return self._progress, self._error
 
@@ -81,8 +81,8 @@ def train_on_ray(job: Job, device: Device, progress: Progress) -> None:
                 return
             (_, error), away = ray.get([actor.read.remote(), actor.away.remote()])
         if error is not None:
-            kind, text = error
-            raise getattr(errors, kind)(text)
+            kind, lines = error
+            raise getattr(errors, kind)(*lines)
         before, newest = newest, _newest(job, newest)
         ends = 1 if newest > before else ends + 1
         away = away or (failure if NETWORK in failure else "")
@@ -182,15 +182,19 @@ def _worker(settings: dict[str, Any]) -> None:
     def tell(step: int, steps: int, note: str) -> None:
         actor.report.remote(step, steps, note)
 
+    def warn(text: str) -> None:
+        actor.report.remote(0, 0, WARNING + text)
+
     try:
-        run_rank(settings["job"], settings["device"], rank=rank, world=context.get_world_size(), tell=tell)
+        world = context.get_world_size()
+        run_rank(settings["job"], settings["device"], rank=rank, world=world, tell=tell, warn=warn)
     except WorkerError:
         raise  # a loader of this rank was killed: a rank that dies with it is started again
     except UnreachableStoreError as e:  # as a dead worker's, it may not come again
         ray.get(actor.miss.remote(str(e)))
         raise
     except SiglinoError as e:
-        ray.get(actor.fail.remote(type(e).__name__, str(e)))
+        ray.get(actor.fail.remote(type(e).__name__, e.args))
         raise
 
 

@@ -69,12 +69,12 @@ def build(cls: type[T], values: dict[str, Any], impossible: Callable[[T], list[s
         ConfigError: with every unknown key, wrong type and impossible value, one a line.
     """
     if secrets := faults(values):  # alone: another line might show them
-        raise ConfigError("the config does not hold:\n  " + "\n  ".join(secrets))
+        raise ConfigError("the config does not hold:", *(f"  {line}" for line in secrets))
     errors: list[str] = []
     config: Any = _build(cls, values, "", errors, keys(cls))
     errors += impossible(config)
     if errors:
-        raise ConfigError("the config does not hold:\n  " + "\n  ".join(errors))
+        raise ConfigError("the config does not hold:", *(f"  {line}" for line in errors))
     return config
 
 

@@ -120,14 +120,12 @@ def find_images(words: Sequence[str]) -> list[Path]:
     """
     paths = [Path(word) for word in words]
     if missing := [p for p in paths if not os.path.isfile(p) and not os.path.isdir(p)]:
-        raise ConfigError(f"{readable(missing[0])}: no such file or folder. Give images, or folders that hold some.")
+        raise ConfigError(f"{missing[0]}: no such file or folder. Give images, or folders that hold some.")
     images: dict[Path, None] = {}
     for path in paths:
         images |= dict.fromkeys(_inside(path) if os.path.isdir(path) else [path])
     if not images:
-        raise DataError(
-            f"{', '.join(readable(p) for p in paths)}: no images. Folders are not searched below their first level."
-        )
+        raise DataError(f"{', '.join(map(str, paths))}: no images. Folders are not searched below their first level.")
     return list(images)
 
 
@@ -174,7 +172,7 @@ def draw(images: Sequence[Path], student: Student, out: Path) -> Iterator[Outcom
             out.mkdir(parents=True, exist_ok=True)
             beside(panels).save(target)
         except OSError as e:
-            raise StoreError(f"{readable(target)}: cannot be written ({e.strerror or e}). Give another --out.") from e
+            raise StoreError(f"{target}: cannot be written ({e.strerror or e}). Give another --out.") from e
         yield Outcome(image=path, map=target)
 
 
@@ -192,16 +190,11 @@ def beside(panels: dict[str, Image.Image]) -> Image.Image:
     return sheet
 
 
-def readable(text: object) -> str:
-    """Other people's text in one line of printable characters: a file's name may hold anything."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
-
-
 def _inside(folder: Path) -> list[Path]:
     try:
         return sorted(p for p in folder.iterdir() if is_image(p.name) and os.path.isfile(p))
     except OSError as e:
-        raise StoreError(f"{readable(folder)}: cannot be listed ({e.strerror or e})") from e
+        raise StoreError(f"{folder}: cannot be listed ({e.strerror or e})") from e
 
 
 def _open(path: Path) -> Image.Image:

@@ -95,8 +95,8 @@ def table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
 def _front_matter(report: CurationReport, config: Config, licence: str, name: str) -> str:
     tags = ["siglino", "image", "curated", "deduplicated", config.sample.shards.value]
     lines = [
-        f"pretty_name: {json.dumps(name)}",
-        f"license: {json.dumps(clean(licence, 60)) if licence else 'unknown'}",
+        f"pretty_name: {json.dumps(name, ensure_ascii=False)}",
+        f"license: {json.dumps(clean(licence, 60), ensure_ascii=False) if licence else 'unknown'}",
         f"size_categories:\n- {json.dumps(size_category(report.funnel.kept))}",
         "task_categories:\n- image-feature-extraction",
         "tags:\n" + "\n".join(f"- {t}" for t in tags),

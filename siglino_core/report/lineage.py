@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from siglino_core.foreign import sql_files
 from siglino_core.report.model import CurationReport, Query
 from siglino_core.report.numbers import duration, number, percent
 from siglino_core.report.view import top_parts
@@ -12,8 +13,7 @@ MAX_REJECTS, MAX_STAGES, MAX_SOFTWARE, MAX_QUERIES = 40, 40, 60, 12
 
 def default_query(run_url: str) -> Query:
     """Counts by reason, over the sample's own shards."""
-    path = run_url.rstrip("/").replace("'", "''")
-    shards = f"'{path}/sample/part-*.parquet'"
+    shards = sql_files(run_url, "sample/part-*.parquet")
     return Query(title="Images by reason", sql=f"FROM {shards} SELECT reason, count(*) AS images GROUP BY reason;")
 
 

@@ -1,22 +1,20 @@
 """How a page shows reasons and other people's text."""
 
-import re
+from siglino_core.foreign import shown
 
 # The reasons that have a colour of their own; any other shares the last.
 KNOWN_REASONS = ("kept", "over_quota", "near_duplicate", "exact_duplicate", "rejected")
-# Control characters but tab and newline, and lone surrogates, which no encoding can write.
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def clean(text: object, limit: int) -> str:
-    """One line of at most ``limit`` characters: no control characters, no lone surrogates, an ellipsis where cut."""
-    line = UNPRINTABLE.sub("", " ".join(str(text)[: 4 * limit + 64].split()))
+    """One line of at most ``limit`` characters as `siglino_core.foreign.shown`, with an ellipsis where it is cut."""
+    line = shown(" ".join(str(text)[: 4 * limit + 64].split()))
     return line if len(line) <= limit else line[: max(0, limit - 1)].rstrip() + "…"
 
 
 def block(text: str, limit: int) -> str:
     """Text of several lines, cut to ``limit`` characters with a line that says so."""
-    safe = UNPRINTABLE.sub("", text[: limit + 1])
+    safe = shown(text[: limit + 1])
     return safe if len(safe) <= limit else safe[:limit] + f"\n… cut: {len(text):,} characters in all"
 
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from siglino_core.errors import StoreError, UnreachableStoreError
+from siglino_core.errors import DamagedError, StoreError, UnreachableStoreError
 from siglino_core.store.patience import UnansweredError
-from siglino_core.store.sealed import opened
+from siglino_core.store.sealed import MEND, opened
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REQUESTS = 32  # to an object store at once
@@ -33,6 +34,8 @@ def reported(url: str) -> Iterator[None]:
         raise UnreachableStoreError(f"{url}: {e}. Check the store's address and the network, then run again.") from e
     except FileNotFoundError as e:
         raise StoreError(f"{url}: no such file, folder or bucket ({e})") from e
+    except UnicodeEncodeError as e:
+        raise StoreError(f"{url}: this name is no text: some of its bytes are not UTF-8. Take or give another.") from e
     except PermissionError as e:
         raise StoreError(f"{url}: access denied ({e}). Check the credentials and the folder's rights.") from e
     except OSError as e:
@@ -120,8 +123,11 @@ class Files:
         with reported(f"{self.url}/{name}"):
             return self._fs.cat_file(self.path(name))
 
-    def read_record(self, name: str) -> dict[str, Any] | None:
+    def read_record(self, name: str, mend: str = MEND) -> dict[str, Any] | None:
         """A record (`siglino_core.store.sealed`), or None if there is none.
+
+        Args:
+            mend: what to do about a damaged one.
 
         Raises:
             DamagedError: it is not what was written.
@@ -132,7 +138,7 @@ class Files:
             if isinstance(e.__cause__, FileNotFoundError):
                 return None
             raise
-        return opened(data, f"{self.url}/{name}")
+        return opened(data, f"{self.url}/{name}", mend)
 
     def read_many(self, names: Sequence[str]) -> dict[str, bytes]:
         """The contents of many small files, fetched concurrently where the store allows."""
@@ -149,7 +155,10 @@ class Files:
     def parquet(self, name: str) -> pq.ParquetFile:
         with reported(f"{self.url}/{name}"):
             source = self.local / name if self.local else self.open(name)
-            return pq.ParquetFile(source, memory_map=False, pre_buffer=False)
+            try:
+                return pq.ParquetFile(source, memory_map=False, pre_buffer=False)
+            except pa.ArrowInvalid as e:
+                raise DamagedError(f"{self.url}/{name} is damaged: it is no Parquet file ({e}). {MEND}") from e
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """Bytes of every file under ``prefix``, by name; empty if there is nothing."""

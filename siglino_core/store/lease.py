@@ -7,7 +7,6 @@ on another machine that is believed while the file changes. Who takes over makes
 
 import _thread
 import atexit
-import logging
 import os
 import platform
 import socket
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from siglino_core.errors import ConfigError, DamagedError, StoreError, UnreachableStoreError
+from siglino_core.foreign import logger
 from siglino_core.store import patience
 from siglino_core.store.files import UNFINISHED, Files
 from siglino_core.store.sealed import sealed
@@ -32,7 +32,7 @@ LOST = (
     f"another process took over, since the store had no sign of life of this one for {EXPIRY:.0f} seconds. What was "
     "committed stays."
 )
-LOG = logging.getLogger("siglino.store")
+LOG = logger("siglino.store")
 
 _held: dict[tuple[str, int], "Lease"] = {}  # by this process: of which stage, taken by which thread
 

@@ -22,8 +22,11 @@ def sealed(record: dict[str, Any]) -> bytes:
     return as_json({**plain, SEAL: fingerprint(plain)})
 
 
-def opened(data: bytes, url: str) -> dict[str, Any]:
+def opened(data: bytes, url: str, mend: str = MEND) -> dict[str, Any]:
     """What :func:`sealed` was given.
+
+    Args:
+        mend: what to do about a damaged one.
 
     Raises:
         DamagedError: it is not what was written; the message names ``url``.
@@ -31,10 +34,11 @@ def opened(data: bytes, url: str) -> dict[str, Any]:
     """
     try:
         record = json.loads(data)
+        as_json(record)  # of what is nested too deep, to write fails before to read
     except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
-        raise DamagedError(f"{url} is damaged: it is no record. {MEND}")
+        raise DamagedError(f"{url} is damaged: it is no record. {mend}")
     seal = record.pop(SEAL, None)
     if seal is None and record.get("format") != FORMAT:
         raise ConfigError(
@@ -42,6 +46,6 @@ def opened(data: bytes, url: str) -> dict[str, Any]:
             "another run=URL, or --redo the stage to make it again."
         )
     if seal != fingerprint(record) or data != as_json({**record, SEAL: seal}):  # the same words in other bytes, too
-        raise DamagedError(f"{url} is damaged: it does not say what was written. {MEND}")
+        raise DamagedError(f"{url} is damaged: it does not say what was written. {mend}")
     del record["format"]
     return record

@@ -2,19 +2,21 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
+
 from siglino_core.errors import ConfigError, DamagedError, StoreError
 from siglino_core.hashing import fingerprint
 from siglino_core.store.files import Files
-from siglino_core.store.intact import entry
+from siglino_core.store.intact import entry, is_intact
 from siglino_core.store.lease import Lease
 from siglino_core.store.lease import folder as lease_folder
 from siglino_core.store.records import Identity, Manifest, Shard
-from siglino_core.store.sealed import opened, sealed
+from siglino_core.store.sealed import MEND, opened, sealed
 from siglino_core.store.successor import FOLDER, MANIFEST, PLAN, generation, is_settled, settle
 from siglino_core.store.writer import ShardWriter
 
@@ -117,6 +119,17 @@ class Stage:
             raise StoreError(f"{self.files.url} {why}: run `siglino {command} --from {self.name}` first.")
         return manifest
 
+    def table(self, name: str, manifest: Manifest) -> pa.Table:
+        """A small Parquet file of a finished stage, read whole.
+
+        Raises:
+            DamagedError: it is gone, or not what was written.
+        """
+        if not is_intact(self.files, name, manifest.files[name]):
+            raise DamagedError(f"{self.files.url}/{name} is damaged or gone. {MEND}")
+        with self.files.parquet(name) as file:
+            return file.read()
+
     def shards(self, *kinds: str) -> list[Shard]:
         """The planned shards, in order; empty before the stage began.
 
@@ -201,9 +214,9 @@ class Stage:
             return successor, begun
         if redo == "no" and stored is not None:
             raise ConfigError(
-                f"{self.files.url} was made by another config:\n  "
-                + "\n  ".join(identity.differences(stored["identity"]))
-                + f"\nUse --redo {self.name} to make it again (and what follows from it), or another run=URL."
+                f"{self.files.url} was made by another config:",
+                *(f"  {line}" for line in identity.differences(stored["identity"])),
+                f"Use --redo {self.name} to make it again (and what follows from it), or another run=URL.",
             )
         successor.erase()
         return successor, None
@@ -259,7 +272,7 @@ class Stage:
         *,
         shards: Sequence[Shard] | None = None,
         facts: dict[str, Any] | None = None,
-        extras: Sequence[str] = (),
+        extras: Mapping[str, list[Any] | None] | None = None,
         check: Callable[[int, dict[str, int]], None] | None = None,
     ) -> Manifest:
         """Commit the manifest, once every shard is committed; a successor then takes its place.
@@ -267,7 +280,7 @@ class Stage:
         Args:
             todo: what :meth:`begin` returned.
             shards: those that make up the artifact, if not all that were planned; the work on all counts as its work.
-            extras: files that tell times or paths, and are no part of the digest.
+            extras: files that tell times or paths, and are no part of the digest, with what is known of their bytes.
             check: called with (rows, rejects by reason) before the commit; it may refuse by raising.
         """
         shards = todo.shards if shards is None else shards
@@ -303,7 +316,7 @@ class Stage:
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             files=dict(sorted(files.items())),
             facts=facts or {},
-            extras={name: entry(made.files, name) for name in extras},
+            extras={name: known or entry(made.files, name) for name, known in (extras or {}).items()},
         )
         made.files.create(MANIFEST, sealed(dataclasses.asdict(manifest)))
         made.files.tidy()

@@ -1,10 +1,15 @@
 """Training checkpoints: shards of torch.distributed.checkpoint beside the student's config, read without trust.
 
-A checkpoint is a folder of ``config.json`` (the published flat form), ``.metadata`` and ``*.distcp``. Its keys begin
-with ``model.``, and with ``ema.`` for averaged weights, if there are any.
+A checkpoint is a folder of ``config.json`` (the published flat form), ``.metadata`` and ``*.distcp``, and a mark with
+their hashes (`siglino_core.weights.marks`). Its keys begin with ``model.``, and with ``ema.`` for averaged weights, if
+there are any.
 """
 
+import io
+import math
 import pickle
+import pickletools
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +23,14 @@ from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 
-from siglino_core.errors import DataError
+from siglino_core.errors import DataError, SiglinoError
 from siglino_core.store import Files
 from siglino_core.store.files import reported
 from siglino_core.store.patience import UnansweredError
+from siglino_core.weights.marks import INSTEAD, require_whole
 
+# Said from a thread of torch's, too, where no context could hush it.
+warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized", UserWarning)
 METADATA = ".metadata"
 AVERAGED, CURRENT = "ema.", "model."
 _DCP = "torch.distributed.checkpoint."
@@ -44,12 +52,14 @@ class Reader(FileSystemReader):
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
         path = self.fs.concat_path(self.path, METADATA)
         with self.fs.create_stream(path, "rb") as f:
-            try:
-                metadata = _Unpickler(f).load()
-            except (pickle.UnpicklingError, EOFError, AttributeError, TypeError, ValueError, IndexError) as e:
-                raise DataError(f"{path} is not the index of a checkpoint ({e}). Take another checkpoint.") from e
-        if not isinstance(metadata, Metadata):
-            raise DataError(f"{path} is not the index of a checkpoint. Take another checkpoint.")
+            data = f.read()
+        try:
+            _require_small(data)
+            metadata = _Unpickler(io.BytesIO(data)).load()
+            if not isinstance(metadata, Metadata) or not _is_index(metadata):
+                raise ValueError("it lists no tensors")
+        except Exception as e:  # damaged bytes may ask for anything, of a class that is allowed too
+            raise DataError(f"{path} is not the index of a checkpoint ({e}). {INSTEAD}") from e
         return metadata
 
 
@@ -66,10 +76,26 @@ def reader(files: Files) -> Reader:
     return remote
 
 
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: Any) -> None:
-        super().__init__(file)
+def _require_small(data: bytes) -> None:
+    """Refuse a pickle that claims more memory than its bytes can fill, before anything of it is built."""
+    for code, argument, _ in pickletools.genops(data):
+        if code.name == "BYTEARRAY8" or (code.name == "LONG_BINPUT" and (argument or 0) > len(data)):
+            raise pickle.UnpicklingError(f"{code.name} asks for more than there is")
 
+
+def _is_index(metadata: Metadata) -> bool:
+    """Whether it is made of what an index is made of."""
+    return all(
+        isinstance(key, str)
+        and (
+            not isinstance(meta, TensorStorageMetadata)
+            or (isinstance(meta.size, torch.Size) and isinstance(meta.properties.dtype, torch.dtype))
+        )
+        for key, meta in metadata.state_dict_metadata.items()
+    )
+
+
+class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if name not in ALLOWED.get(module, ()):
             raise pickle.UnpicklingError(f"it names {module}.{name}")
@@ -80,8 +106,10 @@ def weights(folder: Path | Files) -> dict[str, Tensor]:
     """The averaged weights of a training checkpoint, or the current ones if no average was kept; on the CPU.
 
     Raises:
-        DataError: it is damaged, or holds no weights.
+        DataError: it holds no weights, or was not finished.
+        DamagedError: it is not what was written.
     """
+    require_whole(Files(_url(folder)))
     held = _held(folder)
     prefix = AVERAGED if any(key.startswith(AVERAGED) for key in held) else CURRENT
     wanted = [key for key in held if key.startswith(prefix)]
@@ -91,14 +119,14 @@ def weights(folder: Path | Files) -> dict[str, Tensor]:
 
 
 def tensor(folder: Path | Files, key: str) -> Tensor:
-    """One tensor of a checkpoint.
+    """One tensor of a checkpoint that is known to be whole.
 
     Raises:
-        DataError: it is damaged, or does not have it.
+        DataError: it cannot be read, or does not have it.
     """
     held = _held(folder)
     if key not in held:
-        raise DataError(f"{_url(folder)} has no {key!r}. Take another checkpoint.")
+        raise DataError(f"{_url(folder)} has no {key!r}. {INSTEAD}")
     return _read(folder, held, [key])[key]
 
 
@@ -128,12 +156,16 @@ def _reachable(folder: Path | Files) -> Iterator[None]:
 
 
 def _read(folder: Path | Files, held: dict[str, TensorStorageMetadata], keys: list[str]) -> dict[str, Tensor]:
-    state: dict[str, Any] = {key: torch.empty(held[key].size, dtype=held[key].properties.dtype) for key in keys}
+    files = Files(_url(folder))
+    asked = sum(math.prod(held[key].size) * held[key].properties.dtype.itemsize for key in keys)
     try:
+        if asked > (there := sum(files.sizes().values())):
+            raise ValueError(f"its index speaks of {asked:,} bytes, and {there:,} are there")
+        state: dict[str, Any] = {key: torch.empty(held[key].size, dtype=held[key].properties.dtype) for key in keys}
         with _reachable(folder):
-            load(state, storage_reader=reader(Files(_url(folder))), no_dist=True)
-    except (OSError, RuntimeError, ValueError) as e:
-        raise DataError(
-            f"{_url(folder)} cannot be read ({type(e).__name__}: {e}). Take the checkpoint before it."
-        ) from e
+            load(state, storage_reader=reader(files), no_dist=True)
+    except SiglinoError:
+        raise
+    except (Exception, CheckpointException) as e:  # torch's readers raise whatever damaged bytes lead them to
+        raise DataError(f"{files.url} cannot be read ({type(e).__name__}: {e}). {INSTEAD}") from e
     return state

@@ -9,6 +9,7 @@ import torch
 from siglino_core.errors import ConfigError, StoreError
 from siglino_core.models.hf import SigLinoModel
 from siglino_core.models.processor import SigLinoImageProcessor
+from siglino_core.weights import sums
 from siglino_core.weights.model_card import model_card
 
 SMALLEST = 128**2  # pixels to which smaller images are enlarged, where the bound above allows it
@@ -68,6 +69,7 @@ def export(
                 from siglino_core.weights.program import export_program
 
                 torch.export.save(export_program(model, grid), folder / f"encoder-{program}.pt2")
+            sums.write(folder)
             for file in folder.iterdir():  # safetensors makes files that their owner alone can read
                 file.chmod(folder.stat().st_mode & 0o666)
             folder.rename(target)

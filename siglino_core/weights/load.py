@@ -1,13 +1,13 @@
 """A student from any of the forms in which its weights come: a folder, a flat file, a training checkpoint."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from logging import CRITICAL
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers.utils import logging
@@ -19,6 +19,9 @@ from siglino_core.models.hf import SigLinoModel
 from siglino_core.models.hf_config import SigLinoHFConfig
 from siglino_core.models.processor import SigLinoImageProcessor
 from siglino_core.weights.source import local
+from siglino_core.weights.sums import require_as_exported
+
+MOST_LAYERS = 1000  # of a model that could be one
 
 
 def load_student(source: str, like: str | None = None) -> SigLinoModel:
@@ -37,7 +40,8 @@ def load_student(source: str, like: str | None = None) -> SigLinoModel:
 
     with local(source) as path:
         if (path / METADATA).is_file():
-            return _filled(_config(path / "config.json"), weights(path), source)
+            state = weights(path)  # first: it looks at all of the checkpoint's bytes
+            return _filled(_config(path / "config.json"), state, source)
         if path.is_dir() and not (path / "config.json").is_file():
             raise ConfigError(f"{source}: neither an exported model (config.json is missing) nor a training checkpoint")
         if path.is_file():
@@ -62,7 +66,10 @@ def load_processor(source: str, model: SigLinoModel) -> SigLinoImageProcessor:
 
 
 def _pretrained(folder: Path, source: str) -> SigLinoModel:
-    _config(folder / "config.json")  # another model's would be taken for a SigLino's with the defaults
+    require_as_exported(folder, source)
+    config = _config(folder / "config.json")  # another model's would be taken for a SigLino's with the defaults
+    if shapes := _shapes(folder):
+        _require_fits(config, shapes, source)
     logging.disable_progress_bar()  # it would draw into the command's own display
     verbosity = logging.get_verbosity()
     logging.set_verbosity(CRITICAL)  # what is wrong is in our error; their report takes a page
@@ -115,15 +122,62 @@ def _named(like: str) -> SigLinoHFConfig:
 def _config(path: Path) -> SigLinoHFConfig:
     try:
         values: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise DataError(f"{path} cannot be read ({e})") from e
+    except (OSError, ValueError, RecursionError) as e:
+        raise DataError(f"{path} cannot be read ({e}). Export the model again, or take another.") from e
     kind = values.get("model_type") if isinstance(values, dict) else None
     if kind != "siglino":
         raise DataError(f"{path}: this is a {kind}, not a siglino")
-    return SigLinoHFConfig.from_dict(values)
+    try:
+        config = SigLinoHFConfig.from_dict(values)
+        if not 1 <= config.n_layers <= MOST_LAYERS:  # each would be built before its weights are missed
+            raise ValueError(f"n_layers={config.n_layers}: 1 to {MOST_LAYERS}")
+        config.spec()
+    except Exception as e:  # transformers' own, and whatever a wrong type leads to
+        raise DataError(f"{path}: no model's config: {type(e).__name__}: {' '.join(str(e).split())[:300]}") from e
+    return config
+
+
+def _require_fits(config: SigLinoHFConfig, shapes: Mapping[str, Sequence[int]], source: str) -> None:
+    """Refuse weights of other shapes before any memory is asked for by the config.
+
+    Raises:
+        DataError: they are; it names the first.
+    """
+    try:
+        with torch.device("meta"):
+            wanted = {name: tuple(t.shape) for name, t in SigLino(config.spec()).state_dict().items()}
+    except Exception as e:  # of numbers that no tensor can have, torch has many opinions
+        raise DataError(f"{source}: no model can be made of its config: {' '.join(str(e).split())[:300]}") from e
+    found = {name: tuple(shape) for name, shape in shapes.items()}
+    wrong = sorted(n for n in wanted.keys() | found.keys() if wanted.get(n) != found.get(n))
+    if wrong:
+        first = wrong[0]
+        raise DataError(
+            f"{source}: the weights don't fit the config: {first} is {_shape(found.get(first))}, and by the config "
+            f"{_shape(wanted.get(first))} ({len(wrong)} in all)"
+        )
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else f"of shape {list(shape)}"
+
+
+def _shapes(folder: Path) -> dict[str, list[int]]:
+    """The shapes of a folder's weights, from the heads of its files."""
+    shapes: dict[str, list[int]] = {}
+    for path in sorted(folder.glob("model*.safetensors")):
+        try:
+            with safe_open(path, "pt") as file:
+                shapes |= {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, ValueError, RuntimeError) as e:
+            raise DataError(
+                f"{path}: no readable weights ({type(e).__name__}: {' '.join(str(e).split())[:200]})"
+            ) from e
+    return shapes
 
 
 def _filled(config: SigLinoHFConfig, state: dict[str, Tensor], source: str) -> SigLinoModel:
+    _require_fits(config, {name: t.shape for name, t in state.items()}, source)
     try:
         model = SigLinoModel(config)
         model.load_state_dict(state, strict=True)

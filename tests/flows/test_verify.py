@@ -15,6 +15,9 @@ from pipelines.support.runtime import silent
 from siglino_core.config import Config, build
 from siglino_core.errors import DamagedError
 from siglino_core.store import Files, Run
+from siglino_core.store.sealed import sealed
+from siglino_core.weights.marks import mark
+from tests import damage
 from tests.flows.small import curated
 from tests.pools import pictures
 
@@ -42,10 +45,7 @@ def run(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def flip(path: Path, bit: int | None = None) -> None:
-    data = bytearray(path.read_bytes())
-    bit = random.Random(str(path)).randrange(8 * len(data)) if bit is None else bit
-    data[bit // 8] ^= 1 << (bit % 8)
-    path.write_bytes(data)
+    damage.flip(path, random.Random(str(path)).randrange(8 * path.stat().st_size) if bit is None else bit)
 
 
 def files(run: Path) -> list[Path]:
@@ -115,6 +115,25 @@ def test_what_is_damaged_is_made_again(made: Path, run: Path, name: str, capsys:
     assert (digests(run), contents(run)) == (digests(made), contents(made))
     log = Run(str(run)).stage("cluster").require().facts["steps"]
     assert log == Run(str(made)).stage("cluster").require().facts["steps"]
+
+
+def test_a_training_under_way(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its checkpoints are known by their marks alone, and none of them can be made again."""
+    stage = Run(str(run)).stage("train")
+    stage.files.put("plan.json", sealed({"shards": []}))
+    for step in (1, 2):
+        folder = stage.files.sub(f"checkpoints/step_0000000{step}")
+        folder.put("__0_0.distcp", b"tensors")
+        mark(folder, {"step": step, "fingerprint": "f", "metrics": None})
+    stage.files.put("checkpoints/step_00000003/__0_0.distcp", b"not marked")
+    assert main(["verify", str(run), "train"]) == 0
+    flip(run / "train/checkpoints/step_00000002/__0_0.distcp")
+    flip(run / "train/checkpoints/step_00000001/checkpoint.json")
+    assert main(["verify", str(run), "train", "--mend"]) == 1
+    said = capsys.readouterr().out
+    assert f"{run}/train/checkpoints/step_00000001/checkpoint.json: the record is damaged" in said
+    assert f"{run}/train/checkpoints/step_00000002/__0_0.distcp cannot be made again: it is part of a che" in said
+    assert "Training goes on from the checkpoint before it." in said
 
 
 def test_a_lost_assignment_costs_no_clustering(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

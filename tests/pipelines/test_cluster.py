@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from pipelines import cluster
 from pipelines.support.runtime import Estimate, Result
 from siglino_core import schema
 from siglino_core.config import Config, Seeding
-from siglino_core.errors import ConfigError, DataError
+from siglino_core.errors import ConfigError, DamagedError, DataError
 from siglino_core.hashing import id_bits, key_of, uniform
-from siglino_core.store import Run
+from siglino_core.store import Files, Run
 from siglino_core.store.vectors import from_column
+from tests.damage import flip
 from tests.stages import Pool, config, pool, table, write
 
 THOROUGH = {
@@ -255,3 +257,21 @@ def test_the_plan_grows_with_the_work() -> None:
     assert small.bytes > 10_000 * 40
     paper = config(cluster={"num_clusters": [20_000_000, 500_000], "iterations": 50, "fit_fraction": 0.4})
     assert cluster.plan(paper, embedded(2_300_000_000, 768)).device == "A100"
+
+
+def test_a_damaged_step_is_named(tmp_path: Path) -> None:
+    files, name = Files(str(tmp_path)), "state/x.parquet"
+    table = pa.table({"center": [1.0, 2.0]}).replace_schema_metadata({"log": "[1]"})
+    files.put(name, cluster._scratch_bytes(table))
+    assert cluster._read_scratch(files, name)["center"].to_pylist() == [1.0, 2.0]
+    path, named = tmp_path / name, 0
+    for bit in range(0, 8 * path.stat().st_size, 7):
+        flip(path, bit)
+        try:
+            found = cluster._read_scratch(files, name)
+            assert (found["center"].to_pylist(), found.schema.metadata[b"log"]) == ([1.0, 2.0], b"[1]")
+        except DamagedError as e:
+            named += 1
+            assert str(e).startswith(f"{path} is damaged. Delete it and run again")  # noqa: PT017
+        flip(path, bit)
+    assert named > 100

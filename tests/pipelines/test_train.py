@@ -385,8 +385,37 @@ def test_a_damaged_checkpoint_is_named(made: Path, tmp_path: Path) -> None:
     shutil.rmtree(last(run))
     for file in (last(run).parent / "step_00000004").glob("*.distcp"):
         file.write_bytes(file.read_bytes()[:100])
-    says = r"step_00000004 cannot be read .* Delete it to go on from the one before it\."
-    assert refused(StoreError, says, made, run, train__checkpoint_steps=2)
+    says = r"step_00000004 \(__0_0\.distcp\): not what was written, or gone, and no checkpoint is left to go on from"
+    assert refused(DamagedError, says, made, run, train__checkpoint_steps=2)
+
+
+def test_a_damaged_last_checkpoint_is_made_again(made: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = trained(made, tmp_path / "run", train__checkpoint_steps=2)
+    digest, before = run.stage("train").require().digest, curve(run.url)
+    for name in ("manifest.json", "student/config.json"):  # the student comes from the checkpoint again
+        Path(run.url, "train", name).unlink()
+    (file,) = last(run).glob("*.distcp")
+    file.write_bytes(file.read_bytes()[:-1] + bytes([file.read_bytes()[-1] ^ 1]))
+    with caplog.at_level("WARNING", "siglino.train"):
+        again = train.run(of(made, run.url, train__checkpoint_steps=2), run)
+    assert [r.message.partition(": ")[2] for r in caplog.records if r.name == "siglino.train"] == [
+        f"step_00000006 ({file.name}): not what was written, or gone. Training goes on from step_00000004."
+    ]
+    assert (again.manifest.digest, curve(run.url)) == (digest, before)
+
+
+def test_a_curve_that_was_changed_is_named(made: Path, tmp_path: Path) -> None:
+    run = trained(made, tmp_path / "run", train__checkpoint_steps=2)
+    path = Path(run.url, "train/metrics.jsonl")
+    whole = path.read_bytes()
+    for name in ("manifest.json", "student/config.json"):
+        Path(run.url, "train", name).unlink()
+    path.write_bytes(whole.replace(b"0", b"1", 1))  # a number like any other
+    assert refused(DamagedError, r"metrics\.jsonl is damaged: .* or delete it", made, run, train__checkpoint_steps=2)
+    shutil.rmtree(last(run))
+    assert refused(DamagedError, r"it is not what step 4 left", made, run, train__checkpoint_steps=2)
+    path.write_bytes(whole + b'{"half')
+    assert train.run(of(made, run.url, train__checkpoint_steps=2), run).manifest.rows == 6
 
 
 def test_ranks_that_cannot_be(made: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ Legend: N images in the order of the shards, L levels of clusters.
 import fcntl
 import hashlib
 import io
-import json
 import os
 import shutil
 import uuid
@@ -21,9 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from siglino_core import schema
-from siglino_core.errors import ConfigError, DataError, StoreError
-from siglino_core.store import Manifest, Ranges, Stage
+from siglino_core.errors import ConfigError, DataError, SiglinoError, StoreError
+from siglino_core.store import Files, Manifest, Ranges, Stage
 from siglino_core.store.files import reported
+from siglino_core.store.intact import entry, is_intact
+from siglino_core.store.sealed import sealed
 
 FETCH_FILES, FETCH_BYTES = 64, 64 << 20  # index files fetched at once: up to so many, of so many bytes together
 ABOUT = "about.json"
@@ -125,23 +126,28 @@ class ImageIndex:
         )
 
     @classmethod
-    def _mapped(cls, folder: Path) -> "ImageIndex | None":
-        """The cached index, or None if there is none or a part of it is missing or cut short."""
+    def _mapped(cls, folder: Path, *, known: bool = False) -> "ImageIndex | None":
+        """The cached index, or None if there is none or it is not what was written: it can be built again.
+
+        Args:
+            known: another process has just looked at its bytes.
+        """
+        files = Files(str(folder))
         try:
-            about = json.loads((folder / ABOUT).read_bytes())
-            arrays = {}
-            for name, (dtype, shape) in _arrays(about["images"], about["levels"]).items():
-                array = np.load(folder / f"{name}.npy", mmap_mode="r")
-                if (array.dtype, array.shape) != (dtype, shape):
-                    return None
-                arrays[name] = array
+            about = files.read_record(ABOUT)
+            if about is None or not (known or all(is_intact(files, n, e) for n, e in about["arrays"].items())):
+                return None
+            names = _arrays(about["images"], about["levels"])
+            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
+            if any((arrays[name].dtype, arrays[name].shape) != wanted for name, wanted in names.items()):
+                return None
             return cls._of([str(name) for name in about["shards"]], arrays, folder)
-        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, EOFError):
+        except (SiglinoError, OSError, ValueError, KeyError, TypeError, EOFError):
             return None
 
     @classmethod
     def _reopen(cls, folder: Path) -> "ImageIndex":
-        index = cls._mapped(folder)
+        index = cls._mapped(folder, known=True)
         if index is None:
             raise StoreError(f"{folder}: the index that was cached here is gone or cut short. Run again to rebuild it.")
         return index
@@ -260,8 +266,10 @@ def _write(folder: Path, sample: Stage, manifest: Manifest, shards: list[str]) -
         for part in _parts(sample, manifest, shards):
             for name, (dtype, _) in wanted.items():
                 append[name](np.ascontiguousarray(part[name], dtype).tobytes())
-    about = {"images": manifest.facts["kept"], "levels": manifest.facts["levels"], "shards": shards}
-    (folder / ABOUT).write_bytes(json.dumps(about).encode())
+    held = {f"{name}.npy": entry(Files(str(folder)), f"{name}.npy") for name in wanted}
+    facts = manifest.facts
+    about = {"images": facts["kept"], "levels": facts["levels"], "shards": shards, "arrays": held}
+    (folder / ABOUT).write_bytes(sealed(about))
     for path in folder.iterdir():
         with path.open("rb") as f:
             os.fsync(f.fileno())

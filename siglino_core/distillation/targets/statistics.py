@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -52,7 +51,7 @@ class Statistics:
         try:
             phis = {key: PhiS.from_tensors(tensors) for key, tensors in groups.items()}
             return {n: cls(summary=phis[f"{n}.summary"], patch=phis.get(f"{n}.patch")) for n in names}
-        except KeyError as e:
+        except Exception as e:  # of other names, shapes and types than were written
             raise StoreError(f"{what} is damaged: it lacks {e}. Delete it, then run the targets stage again.") from e
 
 
@@ -133,7 +132,7 @@ def unpack(data: bytes, what: str, *, depth: int = 2) -> dict[str, dict[str, Ten
     """
     try:
         tensors = load_tensors(data)
-    except SafetensorError as e:
+    except Exception as e:  # SafetensorError, and what torch says of types and sizes that cannot be
         raise StoreError(f"{what} is damaged ({e}). Delete it, then run the targets stage again.") from e
     groups: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():

@@ -1,14 +1,13 @@
 """Training checkpoints: written aside while training goes on, whole or absent, kept by rule, read without trust.
 
 A checkpoint is a folder ``step_NNNNNNNN`` in torch.distributed.checkpoint's format (any number of ranks reads what any
-number wrote), the student's ``config.json``, and ``checkpoint.json``. The last is written last: without it a folder is
-no checkpoint.
+number wrote), the student's ``config.json``, and ``checkpoint.json``, its mark, with the length and hash of each file.
+That is written last: without it a folder is no checkpoint. Training goes on from the newest that is what was written.
 """
 
 import json
-import warnings
-from collections.abc import Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,14 +20,15 @@ from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
-from siglino_core.errors import ConfigError, StoreError
+from siglino_core.errors import ConfigError, DamagedError, SiglinoError, StoreError
+from siglino_core.foreign import logger
 from siglino_core.store import Files
 from siglino_core.store.files import reported
+from siglino_core.store.sealed import opened
 from siglino_core.weights.checkpoint import reader
+from siglino_core.weights.marks import INSTEAD, MARK, mark, spoilt
 
-MARK = "checkpoint.json"
-# Said from a thread of torch's, where no context could hush it.
-warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized", UserWarning)
+LOG = logger("siglino.train")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,25 +63,79 @@ class Checkpoints:
     ) -> None:
         self.files, self.fingerprint = files, fingerprint
         self._last, self._every, self._rank, self._group = last, every, rank, group
-        self._writing: tuple[Future[Any], str, dict[str, Any]] | None = None
+        self._writing: tuple[Future[Any], str] | None = None
+        self._beside = ThreadPoolExecutor(1, "checkpoint")
 
     def all(self) -> list[Kept]:
-        """Those that are whole, oldest first.
+        """Those that have a readable mark, oldest first.
 
         Raises:
-            ConfigError: one is of another training.
+            ConfigError: one is of another training, or of an earlier version.
         """
+        return self._marked()[0]
+
+    def newest(self, warn: Callable[[str], None] = LOG.warning) -> Kept | None:
+        """The newest whose files are what was written, to go on from; all ranks call it, and share the hashing.
+
+        What is newer and damaged is a checkpoint no more.
+
+        Args:
+            warn: told, on rank 0, of what is damaged.
+
+        Raises:
+            ConfigError: as :meth:`all`.
+            DamagedError: there are some, and all of them are damaged.
+        """
+        kept, bad = self._marked()
+        for one in reversed(kept):
+            found = self._damaged(one)
+            if not found:
+                self._drop([name for name in bad if name > one.name], one, bad, warn)
+                return one
+            bad[one.name] = found
+        if bad:
+            raise DamagedError(
+                f"{self.files.url}: {_listed(bad)}: not what was written, or gone, and no checkpoint is left to go on "
+                "from. Use --redo train to begin anew, or bring the files back from a copy."
+            )
+        return None
+
+    def _marked(self) -> tuple[list[Kept], dict[str, list[str]]]:
+        """Those with a mark that can be read, oldest first, and by name those whose mark is damaged."""
         names = [n for n in self.files.sizes() if n.count("/") == 1 and n.endswith(f"/{MARK}")]
-        kept = []
+        kept, bad = [], {}
         for name, text in self.files.read_many(names).items():
-            about = json.loads(text)
+            try:
+                about = opened(text, f"{self.files.url}/{name}", INSTEAD)
+            except DamagedError:
+                bad[name.partition("/")[0]] = [MARK]
+                continue
             if about["fingerprint"] != self.fingerprint:
                 raise ConfigError(
                     f"{self.files.url}/{name}: a checkpoint of another training (model, data or settings). "
                     "Use --redo train to begin anew, or another run=URL."
                 )
             kept.append(Kept(step=about["step"], name=name.partition("/")[0], about=about))
-        return sorted(kept, key=lambda k: k.step)
+        return sorted(kept, key=lambda k: k.step), bad
+
+    def _damaged(self, kept: Kept) -> list[str]:
+        """A checkpoint's damaged files; each rank looks at its share, and all learn the whole."""
+        names = sorted(kept.about["files"])
+        world = dist.get_world_size(self._group) if self._group is not None else 1
+        mine = names[self._rank :: world] if world > 1 else names
+        found = spoilt(self.files.sub(kept.name), {name: kept.about["files"][name] for name in mine})
+        if world > 1:
+            shares: list[Any] = [None] * world
+            dist.all_gather_object(shares, found, group=self._group)
+            found = sorted(name for share in shares for name in share)
+        return found
+
+    def _drop(self, names: list[str], before: Kept, bad: dict[str, list[str]], warn: Callable[[str], None]) -> None:
+        """Say what is damaged, and take its mark away: training is about to write these steps again."""
+        if self._rank == 0 and names:
+            said = _listed({name: bad[name] for name in names})
+            warn(f"{self.files.url}: {said}: not what was written, or gone. Training goes on from {before.name}.")
+            self.files.delete([f"{name}/{MARK}" for name in names])
 
     def save(self, state: Mapping[str, Tensor], config: Mapping[str, Any], about: dict[str, Any]) -> None:
         """Begin to write; all ranks call it. One that is being written is finished first.
@@ -108,22 +162,29 @@ class Checkpoints:
                 no_dist=self._group is None,
             )
         assert isinstance(writing, Future)
-        self._writing = writing, name, {**about, "fingerprint": self.fingerprint}
+        about = {**about, "fingerprint": self.fingerprint}
+        self._writing = self._beside.submit(self._written, writing, name, about), name
+
+    def _written(self, writing: Future[Any], name: str, about: dict[str, Any]) -> None:
+        """In a thread beside training: when all ranks have written, mark it."""
+        writing.result()
+        if self._rank == 0:
+            mark(self.files.sub(name), about)
 
     def poll(self) -> None:
-        """Mark what has been written by now; cheap."""
+        """Take note of what has been written by now; cheap."""
         if self._writing is not None and self._writing[0].done():
             self.finish()
 
     def finish(self) -> None:
-        """Wait for the writing, mark it, and delete what the rule does not keep.
+        """Wait until it is written and marked, and delete what the rule does not keep.
 
         Raises:
             StoreError: it could not be written.
         """
         if self._writing is None:
             return
-        writing, name, about = self._writing
+        writing, name = self._writing
         self._writing = None
         with reported(f"{self.files.url}/{name}"):
             try:
@@ -131,15 +192,14 @@ class Checkpoints:
             except CheckpointException as e:
                 raise _first(e) from e
         if self._rank == 0:
-            self.files.put(f"{name}/{MARK}", json.dumps(about, indent=2).encode())
             self.prune()
 
     def prune(self) -> None:
-        """Delete what the rule does not keep, and what was never finished."""
-        kept = self.all()
+        """Delete what the rule does not keep, and what was never finished; what is damaged stays, to be named."""
+        kept, bad = self._marked()
         names = {k.name for i, k in enumerate(kept) if i >= len(kept) - self._last or self._at_multiple(k.step)}
         sizes = self.files.sizes()
-        gone = [n for n in sizes if n.partition("/")[0] not in names]
+        gone = [n for n in sizes if n.partition("/")[0] not in names | bad.keys()]
         self.files.delete(sorted(gone, key=lambda n: not n.endswith(MARK)))  # the mark first
         self.files.tidy()
 
@@ -152,11 +212,11 @@ class Checkpoints:
         with reported(f"{self.files.url}/{name}"):
             try:
                 load(dict(state), storage_reader=reader(self.files.sub(name)), no_dist=self._group is None)
-            except (CheckpointException, RuntimeError, ValueError, KeyError) as e:
+            except (CheckpointException, Exception) as e:
                 cause = _first(e)
                 if cause is e and self._group is not None:
                     raise  # no rank failed to read: one of them died
-                if isinstance(cause, OSError):
+                if isinstance(cause, OSError | SiglinoError):
                     raise cause from e
                 why = ": ".join([type(cause).__name__, *str(cause).splitlines()[:1]])  # an EOFError says nothing
                 raise StoreError(
@@ -173,6 +233,13 @@ class Checkpoints:
         writer = FsspecWriter(files.url)
         writer.fs.fs = files.filesystem  # with our time limits
         return writer
+
+
+def _listed(bad: Mapping[str, list[str]]) -> str:
+    """``step_00000200 (.metadata, config.json)``, and so on."""
+    return ", ".join(
+        f"{name} ({', '.join(files[:3])}{', ...' if len(files) > 3 else ''})" for name, files in bad.items()
+    )
 
 
 def _first(e: BaseException) -> BaseException:

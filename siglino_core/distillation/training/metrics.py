@@ -1,17 +1,21 @@
 """What a training says of itself: a line of JSON a step, and trackers that take the same numbers."""
 
+import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from siglino_core.config import Tracker
-from siglino_core.errors import ConfigError
+from siglino_core.errors import ConfigError, DamagedError
 from siglino_core.store import Files
+from siglino_core.store.intact import is_intact
 from siglino_core.store.successor import FOLDER
 
 NAME = "metrics.jsonl"
+MEND = "Bring it back from a copy; or delete it, which loses what it says of the steps until then and nothing else."
+Written = Sequence[Any]  # length and SHA-256 of the file, as it was
 
 
 class Sink(Protocol):
@@ -28,13 +32,18 @@ class JsonLines:
     Args:
         files: the stage's folder.
         start: the step that training goes on from; what is there of it and of later ones is dropped.
+        written: what the file was when that step was reached, if that is known.
+
+    Raises:
+        DamagedError: it is no more what was written.
     """
 
-    def __init__(self, files: Files, start: int) -> None:
+    def __init__(self, files: Files, start: int, written: Written | None = None) -> None:
         self._files = files
-        kept = b"".join(line for line in _lines(files) if _step(line) < start)
+        kept = _until(files, start, written)
         if kept or files.exists(NAME):
             files.put(NAME, kept)
+        self._hash, self._length = hashlib.sha256(kept), len(kept)
         if files.local is None:
             self._held, self._file = [kept], None
         else:
@@ -43,19 +52,22 @@ class JsonLines:
 
     def __call__(self, step: int, numbers: dict[str, Any]) -> None:
         line = json.dumps({"step": step, **_plain(numbers)}).encode() + b"\n"
+        self._hash.update(line)
+        self._length += len(line)
         if self._file is None:
             self._held.append(line)
         else:
             self._file.write(line)
             self._file.flush()
 
-    def flush(self) -> None:
-        """Before a checkpoint: what it comes after is there, even if the machine loses its power."""
+    def flush(self) -> Written:
+        """Before a checkpoint: what it comes after is there, even if the machine loses its power; what that is."""
         if self._file is None:
             self._held = [b"".join(self._held)]
             self._files.put(NAME, self._held[0])
         else:
             os.fsync(self._file.fileno())
+        return [self._length, self._hash.hexdigest()]
 
     def close(self) -> None:
         self.flush()
@@ -63,9 +75,18 @@ class JsonLines:
             self._file.close()
 
 
-def read(files: Files) -> list[dict[str, Any]]:
-    """Every step's numbers; a last line that was cut short is left out."""
-    return [json.loads(line) for line in _lines(files)]
+def read(files: Files, written: Written | None = None) -> list[dict[str, Any]]:
+    """Every step's numbers; a last line that was cut short is left out. None if the file is gone.
+
+    Args:
+        written: what the file was, if that is known.
+
+    Raises:
+        DamagedError: it is not what was written.
+    """
+    if written is not None and files.exists(NAME) and not is_intact(files, NAME, written):
+        raise DamagedError(f"{files.url}/{NAME} is damaged: it is not what the training left. {MEND}")
+    return [numbers for _, numbers in _lines(files)]
 
 
 class TensorBoard:
@@ -147,14 +168,35 @@ def _id(files: Files) -> str:
     return fingerprint(files.url)[:16]
 
 
-def _lines(files: Files) -> list[bytes]:
+def _until(files: Files, start: int, written: Written | None) -> bytes:
+    """The lines of the steps before ``start``."""
+    if written is None:
+        lines: list[bytes] = []
+        for line, numbers in _lines(files) if start else ():
+            lines += [line] if numbers["step"] < start else []
+            if numbers["step"] >= start - 1:  # whatever a dead process left behind it
+                break
+        return b"".join(lines)
+    length, digest = written
     if not files.exists(NAME):
-        return []
-    return [line + b"\n" for line in files.read(NAME).split(b"\n")[:-1]]
+        return b""
+    data = files.read(NAME)[:length]
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise DamagedError(f"{files.url}/{NAME} is damaged: it is not what step {start} left. {MEND}")
+    return data
 
 
-def _step(line: bytes) -> int:
-    return json.loads(line)["step"]
+def _lines(files: Files) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Every line that was ended, and what it says."""
+    data = files.read(NAME) if files.exists(NAME) else b""
+    for number, line in enumerate(data.split(b"\n")[:-1], 1):
+        try:
+            numbers = json.loads(line)
+        except (ValueError, RecursionError):
+            numbers = None
+        if not isinstance(numbers, dict) or not isinstance(numbers.get("step"), int):
+            raise DamagedError(f"{files.url}/{NAME} is damaged: line {number} is no step's. {MEND}")
+        yield line + b"\n", numbers
 
 
 def _plain(numbers: dict[str, Any]) -> dict[str, Any]:

@@ -28,9 +28,9 @@ from siglino_core.distillation.packing import Cost, Cursor, Plan
 from siglino_core.distillation.targets.statistics import Statistics, unpack
 from siglino_core.distillation.targets.stored import StoredTargets
 from siglino_core.distillation.training.anchor import Anchor, load_anchor
-from siglino_core.distillation.training.checkpoints import Checkpoints, Kept, prime, state_of
+from siglino_core.distillation.training.checkpoints import LOG, Checkpoints, Kept, prime, state_of
 from siglino_core.distillation.training.clusters import ClusterLoss
-from siglino_core.distillation.training.metrics import JsonLines, Sink, sinks
+from siglino_core.distillation.training.metrics import JsonLines, Sink, Written, sinks
 from siglino_core.distillation.training.mixture import mixture_of, plan_of, runs_of
 from siglino_core.distillation.training.objective import Loss, Objective
 from siglino_core.distillation.training.parallel import one_rank, parallelize
@@ -81,8 +81,19 @@ class Job:
 Tell = Callable[[int, int, str], None]  # step, steps, note, which may begin with WARNING
 
 
-def run_rank(job: Job, device: Device, *, rank: int = 0, world: int = 1, tell: Tell | None = None) -> None:
+def run_rank(
+    job: Job,
+    device: Device,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    tell: Tell | None = None,
+    warn: Callable[[str], None] = LOG.warning,
+) -> None:
     """Train to the end; the last checkpoint is then there.
+
+    Args:
+        warn: told, on rank 0, of checkpoints that are damaged and could be done without.
 
     Raises:
         SiglinoError: what is wrong with the data, the store or the config.
@@ -93,13 +104,15 @@ def run_rank(job: Job, device: Device, *, rank: int = 0, world: int = 1, tell: T
     before = be_patient(Patience(known=seconds, stranger=seconds))
     try:
         with nullcontext() if device.dtype == torch.float32 else one_rank(device.device, world):
-            _Rank(job, device, rank, world, tell or (lambda *_: None)).run()
+            _Rank(job, device, rank, world, tell or (lambda *_: None), warn).run()
     finally:
         be_patient(before)
 
 
 class _Rank:
-    def __init__(self, job: Job, device: Device, rank: int, world: int, tell: Tell) -> None:
+    def __init__(
+        self, job: Job, device: Device, rank: int, world: int, tell: Tell, warn: Callable[[str], None]
+    ) -> None:
         self.job, self.device, self.rank, self.world, self.tell = job, device, rank, world, tell
         self.config, self.train = job.config, job.config.train
         run = Run(job.config.run)
@@ -113,8 +126,7 @@ class _Rank:
             rank=rank,
             group=group,
         )
-        kept = self.checkpoints.all()
-        self.begin: Kept | None = kept[-1] if kept else None
+        self.begin: Kept | None = self.checkpoints.newest(warn)
         self.step = self.begin.step if self.begin else 0
         if self.step >= self.train.optim.steps:
             return
@@ -174,7 +186,8 @@ class _Rank:
         steps = self.train.optim.steps
         if self.step >= steps:
             return
-        log = JsonLines(self.files, self.step) if self.rank == 0 else None
+        written = self.begin.about["metrics"] if self.begin is not None else None
+        log = JsonLines(self.files, self.step, written) if self.rank == 0 else None
         others = sinks(self.files, self.step, self.train.trackers) if self.rank == 0 else []
         reading = batches(
             self.images,
@@ -195,9 +208,7 @@ class _Rank:
                     self._guard(step, seen)
                     self.checkpoints.poll()
                     if (step + 1) % self.train.checkpoint_steps == 0 or step + 1 == steps:
-                        self._save(step + 1)
-                        if log is not None:
-                            log.flush()
+                        self._save(step + 1, log.flush() if log is not None else None)
         except SiglinoError:
             with suppress(Exception):  # the checkpoint that was being written is good; what failed is said
                 self.checkpoints.finish()
@@ -318,7 +329,7 @@ class _Rank:
             )
         self.tell(step + 1, self.train.optim.steps, note)
 
-    def _save(self, step: int) -> None:
+    def _save(self, step: int, metrics: Written | None) -> None:
         self.clusters.gather("cuda" if self.device.device == "cuda" else "cpu")
         cursor = self.plan.cursor(step)
         about = {
@@ -327,6 +338,7 @@ class _Rank:
             "bad_steps": self.bad,
             "ema_updates": self.ema.updates if self.ema else 0,
             "ranks": self.world,
+            "metrics": metrics,
         }
         self.checkpoints.save(self._state(), self.job.config_json, about)
 

@@ -56,7 +56,7 @@ def shape_of(name: str) -> SigLinoConfig:
     try:
         values = json.loads(Path(name).read_text(encoding="utf-8"))
         return SigLinoHFConfig.from_dict(values).spec()
-    except (OSError, ValueError, TypeError) as e:
+    except Exception as e:  # the file's, JSON's, transformers' and ours: whatever a wrong type leads to
         raise ConfigError(f"train.student={name} cannot be read as a student's config.json ({e})") from e
 
 

@@ -81,7 +81,7 @@ def test_a_pool_on_a_store_that_is_not_there_is_asked_for_once(s3: str, monkeypa
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     s3fs.S3FileSystem.clear_instance_cache()
     filesystem.cache_clear()
-    with pytest.raises(UnreachableStoreError, match=r"^s3://bucket/pool: the store s3://bucket .*: tried (once|\d+ times)"):
+    with pytest.raises(UnreachableStoreError, match=r"^s3://bucket/pool: the store s3://bucket .*: tried (once|\d)"):
         find(f"{s3}/pool")
     filesystem.cache_clear()
     s3fs.S3FileSystem.clear_instance_cache()

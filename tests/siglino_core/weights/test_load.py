@@ -17,6 +17,7 @@ from siglino_core.store import Files
 from siglino_core.store.patience import Patience, be_patient
 from siglino_core.weights.checkpoint import weights
 from siglino_core.weights.load import load_student
+from siglino_core.weights.marks import mark
 from siglino_core.weights.source import identity
 from tests.siglino_core.models.tiny import TINY, filled
 
@@ -39,6 +40,7 @@ def saved(model: SigLinoModel, folder: Path, form: str) -> tuple[Path, str | Non
         averaged = {f"ema.{k}": v for k, v in state.items()}
         others = {f"model.{k}": torch.zeros_like(v) for k, v in state.items()}
         save({**averaged, **others, "step": 7}, checkpoint_id=folder, no_dist=True)
+        mark(Files(str(folder)), {"step": 7})
         return folder, None
     path = folder / f"weights.{form}"
     save_file(state, path) if form == "safetensors" else torch.save(state, path)
@@ -84,6 +86,7 @@ def test_identity_is_of_the_weights_and_not_of_their_place(model: SigLinoModel, 
 def test_a_checkpoint_without_average(model: SigLinoModel, tmp_path: Path) -> None:
     model.config.save_pretrained(tmp_path)
     save({f"model.{k}": v for k, v in model.state_dict().items()}, checkpoint_id=tmp_path, no_dist=True)
+    mark(Files(str(tmp_path)), {"step": 7})
     assert torch.equal(load_student(str(tmp_path)).cls_token, model.cls_token)
 
 
@@ -117,6 +120,7 @@ def truncated(folder: Path) -> tuple[str, str | None]:
 def no_index(folder: Path) -> tuple[str, str | None]:
     SigLinoHFConfig.of(TINY).save_pretrained(folder)
     (folder / ".metadata").write_bytes(pickle.dumps(Harm()))
+    mark(Files(str(folder)), {"step": 7})
     return str(folder), None
 
 

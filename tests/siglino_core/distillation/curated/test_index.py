@@ -18,6 +18,7 @@ from siglino_core.distillation.curated.index import ImageIndex
 from siglino_core.errors import ConfigError, DataError, StoreError
 from siglino_core.store import Ranges, Run, Stage
 from siglino_core.store.sealed import sealed
+from tests.damage import flip
 from tests.siglino_core.distillation.training.samples import LEVELS, rows, sample
 
 IMAGES = rows(60)
@@ -139,6 +140,11 @@ def _cut(name: str) -> Callable[[Path], None]:
 DAMAGE: dict[str, Callable[[Path], Any]] = {
     "an array cut short": _cut("offset.npy"),
     "ids cut short": _cut("image_id.npy"),
+    "a flipped bit": lambda folder: flip(folder / "height.npy", 8 * 140),
+    "a flipped bit in its description": lambda folder: flip(folder / "about.json", 8 * 20),
+    "an array that asks for much": lambda folder: (folder / "width.npy").write_bytes(
+        (folder / "width.npy").read_bytes().replace(b"(60,)", b"(9**99,)")
+    ),
     "an array gone": lambda folder: (folder / "level_2.npy").unlink(),
     "an array emptied": lambda folder: (folder / "width.npy").write_bytes(b""),
     "an array of another kind": lambda folder: np.save(folder / "shard.npy", np.zeros(60, np.int64)),

@@ -1,5 +1,6 @@
 """Checkpoints: whole or absent, kept by rule, read by any number of ranks, and never another training's."""
 
+import hashlib
 import json
 import warnings
 from pathlib import Path
@@ -12,14 +13,16 @@ from torch.distributed.tensor import DTensor
 
 from siglino_core.distillation.optim import OptimConfig, build
 from siglino_core.distillation.optim.ema import Ema
-from siglino_core.distillation.training.checkpoints import MARK, Checkpoints, prime, state_of
+from siglino_core.distillation.training.checkpoints import Checkpoints, prime, state_of
 from siglino_core.distillation.training.parallel import parallelize
-from siglino_core.errors import ConfigError, StoreError
+from siglino_core.errors import ConfigError, DamagedError, DataError, StoreError
 from siglino_core.models.hf_config import SigLinoHFConfig
 from siglino_core.store import Files
 from siglino_core.weights.checkpoint import tensor, weights
 from siglino_core.weights.load import load_student
+from siglino_core.weights.marks import MARK
 from tests.ranks import on_ranks
+from tests.records import read
 from tests.siglino_core.models.tiny import TINY, patches, student
 
 CONFIG = SigLinoHFConfig.of(TINY).to_dict()
@@ -39,12 +42,14 @@ def test_the_newest_and_some_old_ones_are_kept(tmp_path: Path) -> None:
     assert tensor(tmp_path / "step_00000060", "model.x").tolist() == [60, 60, 60]
 
 
-def test_what_was_not_finished_is_none(tmp_path: Path) -> None:
+def test_what_was_not_finished_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Checkpoints(Files(str(tmp_path)), "f")
     saved(store, 1)
     store.finish()
-    saved(store, 2)
-    store._writing[0].result()  # type: ignore[index]  # all is written but the mark, and then it is killed
+    with monkeypatch.context() as patch:  # all is written but the mark, and then it is killed
+        patch.setattr("siglino_core.distillation.training.checkpoints.mark", lambda *_: None)
+        saved(store, 2)
+        store._writing[0].result()  # type: ignore[index]
     (tmp_path / "step_00000002" / "__2_0.distcp").write_bytes(b"of a third rank")
     again = Checkpoints(Files(str(tmp_path)), "f")
     assert [k.step for k in again.all()] == [1]
@@ -71,7 +76,117 @@ def test_another_trainings(tmp_path: Path) -> None:
         Checkpoints(Files(str(tmp_path)), "other").all()
 
 
-def test_a_damaged_one_is_named(tmp_path: Path) -> None:
+def test_a_mark_has_every_file(tmp_path: Path) -> None:
+    saved(store := Checkpoints(Files(str(tmp_path)), "f"), 1)
+    store.finish()
+    folder = tmp_path / "step_00000001"
+    found = {p.name: [p.stat().st_size, hashlib.sha256(p.read_bytes()).hexdigest()] for p in folder.iterdir()}
+    found.pop(MARK)
+    assert read(folder / MARK)["files"] == found
+    assert {".metadata", "config.json", "__0_0.distcp"} == found.keys()
+
+
+DAMAGED = {
+    "a flipped bit": lambda path: path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:]),
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "gone": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("how", DAMAGED)
+@pytest.mark.parametrize("name", [".metadata", "config.json", "__0_0.distcp", MARK])
+def test_a_damaged_newest_one_is_named_and_gone_on_without(tmp_path: Path, name: str, how: str) -> None:
+    if (name, how) == (MARK, "gone"):
+        pytest.skip("it is then one that was not finished")
+    store, said = Checkpoints(Files(str(tmp_path)), "f"), []
+    for step in (1, 2):
+        saved(store, step, step)
+    store.finish()
+    found = store.newest(said.append)
+    assert found is not None
+    assert (found.step, said) == (2, [])
+    DAMAGED[how](tmp_path / "step_00000002" / name)
+    found = store.newest(said.append)
+    assert found is not None
+    assert found.step == 1
+    (line,) = said
+    assert f"step_00000002 ({name}): not what was written, or gone. Training goes on from step_00000001." in line
+    assert [k.step for k in store.all()] == [1], "it is none any more"
+    store.newest(said.append)
+    assert len(said) == 1, "it was said"
+    saved(store, 2, 2)
+    store.finish()
+    assert tensor(tmp_path / "step_00000002", "model.x").tolist() == [2, 2, 2]
+
+
+def test_only_damaged_ones_are_an_error_each_time(tmp_path: Path) -> None:
+    store = Checkpoints(Files(str(tmp_path)), "f")
+    assert store.newest() is None
+    for step in (1, 2):
+        saved(store, step)
+    store.finish()
+    for name in ("step_00000001/config.json", f"step_00000002/{MARK}"):
+        DAMAGED["a flipped bit"](tmp_path / name)
+    before = sorted(tmp_path.rglob("*"))
+    for _ in range(2):
+        with pytest.raises(DamagedError, match=r"step_00000001 \(config.json\).*no checkpoint is left.*--redo train"):
+            store.newest()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_is_damaged_is_not_deleted_by_the_rule(tmp_path: Path) -> None:
+    store = Checkpoints(Files(str(tmp_path)), "f", last=1)
+    saved(store, 1)
+    store.finish()
+    DAMAGED["a flipped bit"](tmp_path / f"step_00000001/{MARK}")
+    saved(store, 2)
+    store.finish()
+    assert (tmp_path / "step_00000001").exists()
+
+
+def test_a_mark_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
+    saved(store := Checkpoints(Files(str(tmp_path)), "f"), 1)
+    store.finish()
+    (tmp_path / "step_00000001" / MARK).write_text(json.dumps({"step": 1, "fingerprint": "f"}, indent=2))
+    with pytest.raises(ConfigError, match="made by an earlier version of this software"):
+        store.newest()
+
+
+@pytest.mark.parametrize("name", [".metadata", "config.json", "__0_0.distcp", MARK])
+def test_weights_of_a_damaged_one_are_not_read(tmp_path: Path, name: str) -> None:
+    saved(store := Checkpoints(Files(str(tmp_path)), "f"), 1)
+    store.finish()
+    folder = tmp_path / "step_00000001"
+    DAMAGED["a flipped bit"](folder / name)
+    with pytest.raises(DamagedError, match=rf"{folder}.* damaged: .*Take another checkpoint, e.g. the one before it"):
+        weights(folder)
+    (folder / MARK).unlink()
+    with pytest.raises(DataError, match=r"has no checkpoint\.json: its training did not finish it"):
+        weights(folder)
+
+
+def shared(folder: str) -> tuple[int, list[str]]:
+    """What a rank finds newest, and what it is told."""
+    said: list[str] = []
+    store = Checkpoints(Files(folder), "f", rank=dist.get_rank(), group=dist.new_group(backend="gloo"))
+    found = store.newest(said.append)
+    assert found is not None
+    return found.step, said
+
+
+@pytest.mark.slow
+def test_ranks_share_the_hashing_and_agree(tmp_path: Path) -> None:
+    store = Checkpoints(Files(str(tmp_path)), "f")
+    for step in (1, 2):
+        saved(store, step)
+    store.finish()
+    DAMAGED["a flipped bit"](tmp_path / "step_00000002" / "config.json")
+    found = on_ranks(shared, str(tmp_path), ranks=3)
+    assert [step for step, _ in found] == [1, 1, 1]
+    assert [len(said) for _, said in found] == [1, 0, 0]
+
+
+def test_one_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     saved(store := Checkpoints(Files(str(tmp_path)), "f"), 1)
     store.finish()
     for file in (tmp_path / "step_00000001").glob("*.distcp"):
@@ -131,4 +246,4 @@ def test_its_weights_are_a_student(tmp_path: Path) -> None:
     loaded = load_student(str(folder)).state_dict()
     assert all(torch.equal(loaded[k], state[f"ema.{k}"]) for k in loaded)
     assert weights(folder).keys() == loaded.keys()
-    assert json.loads((folder / MARK).read_text())["step"] == 2
+    assert read(folder / MARK)["step"] == 2

@@ -6,7 +6,7 @@ import pytest
 
 from siglino_core.config import Tracker
 from siglino_core.distillation.training.metrics import NAME, JsonLines, read, sinks
-from siglino_core.errors import ConfigError
+from siglino_core.errors import ConfigError, DamagedError
 from siglino_core.store import Files
 
 
@@ -29,6 +29,44 @@ def test_a_line_that_was_cut_short(tmp_path: Path) -> None:
     files = Files(str(tmp_path))
     JsonLines(files, 1).close()
     assert read(files) == [{"step": 0, "loss": 2.0}]
+
+
+@pytest.mark.parametrize("line", [b"\0\0\0", b"[]", b'{"loss": 1}', b"[" * 100_000, b'{"step": "1"}', b"\xff"])
+def test_a_bad_line_is_named(line: bytes, tmp_path: Path) -> None:
+    files = Files(str(tmp_path))
+    (tmp_path / NAME).write_bytes(b'{"step": 0}\n' + line + b'\n{"step": 2}\n')
+    says = r"metrics\.jsonl is damaged: line 2 is no step's\. Bring it back"
+    with pytest.raises(DamagedError, match=says):
+        read(files)
+    with pytest.raises(DamagedError, match=says):
+        JsonLines(files, 3)
+    JsonLines(files, 1).close()  # what comes after the last step is dropped unread
+    assert read(files) == [{"step": 0}]
+
+
+def test_it_is_known_by_its_hash(tmp_path: Path) -> None:
+    files = Files(str(tmp_path))
+    log = JsonLines(files, 0)
+    log(0, {"loss": 2.5})
+    written = log.flush()
+    log(1, {"loss": 1.5})
+    log.close()
+    whole = (tmp_path / NAME).read_bytes()
+    (tmp_path / NAME).write_bytes(whole.replace(b"2.5", b"2.4"))
+    with pytest.raises(DamagedError, match="it is not what step 1 left"):
+        JsonLines(files, 1, written)
+    with pytest.raises(DamagedError, match="it is not what the training left"):
+        read(files, written)
+    (tmp_path / NAME).write_bytes(b"")
+    with pytest.raises(DamagedError, match="it is not what step 1 left"):
+        JsonLines(files, 1, written)
+    (tmp_path / NAME).write_bytes(whole)
+    again = JsonLines(files, 1, written)
+    again.close()
+    assert read(files, written) == [{"step": 0, "loss": 2.5}]
+    (tmp_path / NAME).unlink()
+    assert read(files, written) == []
+    JsonLines(files, 1, written).close()
 
 
 def test_tensorboard(tmp_path: Path) -> None:

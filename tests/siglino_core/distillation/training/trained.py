@@ -1,6 +1,5 @@
 """Trainings by `run_rank`, which is what users run, on a curated set written by hand."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from siglino_core.models.hf_config import SigLinoHFConfig
 from siglino_core.networks import describe
 from siglino_core.store import Run
 from siglino_core.weights.checkpoint import _held, _read
+from tests import records
 from tests.siglino_core.distillation.training.samples import sample
 
 CPU = Device(device="cpu", dtype=torch.float32, batch_size=8, reason="cpu")
@@ -75,6 +75,6 @@ def curve(run: Run) -> list[dict[str, Any]]:
 def last(run: Run) -> dict[str, Tensor]:
     """Everything that the newest checkpoint holds."""
     folder = max(Path(run.url, "train", "checkpoints").iterdir())
-    assert json.loads((folder / "checkpoint.json").read_text())["step"] == int(folder.name[5:])
+    assert records.read(folder / "checkpoint.json")["step"] == int(folder.name[5:])
     held = _held(folder)
     return _read(folder, held, list(held))
