@@ -142,7 +142,6 @@ def test_two_hundred_flipped_bits(finished: Path) -> None:
     found = flips(finished, 200, seed=2)
     assert found["verify"] == 200
     assert found["its reader"] >= 80
-    print(found)
 
 
 def test_what_cannot_be_made_again_is_said(tiny: Tiny, finished: Path) -> None:
