@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test pytest soak check fast bench mutate docs clean
+.PHONY: demo test pytest soak storm check fast bench mutate docs clean
 
 demo: $(VENV)/.installed  ## Curate the pool that ships with the package into runs/demo, distil a student on it
 	$(BIN)/siglino curate experiment=demo
@@ -14,13 +14,16 @@ test: $(VENV)/.installed  ## Everything that CI checks
 	@$(MAKE) --no-print-directory --jobs 2 check pytest
 
 pytest: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -n 2 --dist loadscope --durations 12 -m "not soak"
+	$(BIN)/python -m pytest -q -n 2 --dist loadscope --durations 12 -m "not soak and not storm"
 
 soak: $(VENV)/.installed  ## The long tests: the demo as it stands, kills at random, Ray's dead drivers
 	$(BIN)/python -m pytest -q -n 2 --dist loadscope --durations 12 -m soak
 
+storm: $(VENV)/.installed  ## Kills, signals, overlaps, flips and damaged files by the hundred; an hour
+	$(BIN)/python -m pytest -q -s --durations 12 -m storm
+
 fast: $(VENV)/.installed check  ## The same without what starts Ray, Prefect, S3 or a browser
-	$(BIN)/python -m pytest -q -m "not slow and not soak"
+	$(BIN)/python -m pytest -q -m "not slow and not soak and not storm"
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Break the code line by line, and see that a test notices: `python -m scripts.mutate`, or `make mutate`.
 
-Each mutation of `scripts/mutations.py` is applied alone to a copy of the working tree, never to the tree itself, and
+Each mutation of `scripts/mutations/` is applied alone to a copy of the working tree, never to the tree itself, and
 its tests run there. A test that fails kills it; one that nobody kills survives, and the exit code is 1. First all the
 tests run unbroken: a test that fails anyway would kill everything.
 """

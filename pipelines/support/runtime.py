@@ -15,7 +15,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, Protocol
 
 from pipelines.support.stderr import without
@@ -81,6 +81,11 @@ class Estimate:
     memory: int = 0
 
 
+@cache
+def _token() -> str:
+    return secrets.token_hex(32)
+
+
 def start_ray(config: RuntimeConfig) -> Any:
     """Join or start Ray, quietly and without telemetry; returns the ray module."""
     for key, value in QUIET_ENV.items():
@@ -88,7 +93,7 @@ def start_ray(config: RuntimeConfig) -> Any:
     if config.address == "local":
         # Whoever reaches its port may run code here, if they know the token: it is in the environment alone.
         if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+            os.environ.setdefault("RAY_AUTH_TOKEN", _token())  # once a process: Ray reads it but once
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # clouds take nodes back; a process for that
     import ray
     import ray.data

@@ -132,7 +132,7 @@ def many(folder: Path, count: int, seed: int) -> dict[str, int]:
     return ends
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(2000, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize("count", [100, pytest.param(2000, marks=[pytest.mark.storm, pytest.mark.timeout(1800)])])
 def test_nothing_escapes_hangs_or_fills_the_memory(tmp_path: Path, count: int) -> None:
     """In a process of its own, whose peak is held against what the stage tells Ray."""
     code = (

@@ -13,7 +13,7 @@ from tests.e2e.test_train_kills import Ground, ground
 from tests.e2e.tiny import STAGES, Tiny, digests, leftovers, one_message
 
 __all__ = ["ground"]
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.storm, pytest.mark.timeout(2400)]
 
 OVERLAPS = 20
 OWNER = re.compile(r"process \d+ on \S+ \(since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\)")

@@ -15,7 +15,7 @@ from siglino_core.errors import SiglinoError
 from siglino_core.store import Run
 from tests.e2e.tiny import STAGES, Tiny, digests, leftovers, one_message
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.storm, pytest.mark.timeout(2400)]
 
 STORMS = 50
 OTHER = {  # a setting by which a redo of a stage gives other bytes

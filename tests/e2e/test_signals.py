@@ -174,7 +174,7 @@ def test_prefect_hears_of_it(tiny: Tiny, tmp_path: Path) -> None:
         assert run["state_type"] == "CRASHED"
 
 
-@pytest.mark.soak
+@pytest.mark.storm
 @pytest.mark.timeout(3600)
 def test_a_storm(tiny: Tiny, undisturbed: Path, distil: Distilling, tmp_path: Path) -> None:
     rng = random.Random(143)

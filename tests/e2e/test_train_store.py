@@ -15,7 +15,7 @@ import s3fs
 from pipelines import train
 from pipelines.support.runtime import start_ray
 from siglino_core.config import Config, RuntimeConfig
-from siglino_core.errors import UnreachableStoreError
+from siglino_core.errors import WARNING, UnreachableStoreError
 from siglino_core.store import Run, s3
 from siglino_core.store.patience import Patience, be_patient
 from tests.e2e.test_train_kills import LOCAL, RAY, Ground, until
@@ -112,6 +112,7 @@ def test_faults_that_pass_change_nothing(ground: Ground, proxy: Proxy) -> None:
     assert learnt(run) == learnt(Run(str(alone)))
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("ray")
 def test_a_store_that_is_away_starts_the_ranks_again_as_long_as_they_get_on(ground: Ground, proxy: Proxy) -> None:
     run = sent(ground, "away")
@@ -133,7 +134,7 @@ def test_a_store_that_is_away_starts_the_ranks_again_as_long_as_they_get_on(grou
     train.run(_at(cfg, run), run, lambda stage, done, total, note="": said.append((done, note)))
     spoiler.join()
     assert [note for _, note in said if "away" in note] == [
-        "the store was away: from the newest checkpoint, on 2 ranks"
+        f"{WARNING}the store was away: from the newest checkpoint, on 2 ranks"
     ] * 2
     assert learnt(run) == learnt(undisturbed)
 

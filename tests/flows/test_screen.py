@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli import main
-from flows.config import _parsed, quoted
+from flows.config import experiments, quoted
 from flows.display import Display
 from flows.inspect import _table
 from flows.logs import without_tracebacks
 from flows.screen import Screen, said, say
+from flows.words import parse
 from siglino_core.errors import StoreError
 from tests.hostile import texts
 
@@ -79,7 +80,7 @@ def test_an_error_hides_secrets_and_shows_what_it_quotes() -> None:
 
 @given(texts())
 def test_hydra_takes_a_quoted_value_as_it_was(text: str) -> None:
-    assert _parsed([f"run={quoted(text)}"])[0].value() == text
+    assert parse([f"run={quoted(text)}"], experiments())[0].value == text
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,7 @@ def test_a_slow_answer_is_waited_for_and_somebody_told(
 ) -> None:
     files.put("a", b"late")
     caplog.clear()
+    patience._told.clear()
     proxy.delay = 0.6
     assert [files.read("a") for _ in range(2)] == [b"late"] * 2
     assert caplog.text.count("waiting for the store s3://bucket") == 1, "once in a while"

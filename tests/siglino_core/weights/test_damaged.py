@@ -192,7 +192,7 @@ def test_damage_is_one_sentence(kind: Callable[[Path], Case], tmp_path: Path) ->
     each(kind, tmp_path, A_FEW)
 
 
-@pytest.mark.soak
+@pytest.mark.storm
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", KINDS)
 def test_much_damage_is_one_sentence(kind: Callable[[Path], Case], tmp_path: Path) -> None:

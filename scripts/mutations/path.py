@@ -1,10 +1,6 @@
-"""The lines that `scripts/mutate.py` breaks, one at a time, and the tests that must notice.
+"""Breaks of the path itself: curation, targets, packing, training, and the store."""
 
-Each is a mistake that was, or could be, made. `old` stands in its file exactly once; where a line is rewritten, its
-mutation is rewritten with it.
-"""
-
-from dataclasses import dataclass
+from scripts.mutations.mutation import Mutation
 
 TRAINING, TRAINING_TESTS = "siglino_core/distillation/training", "tests/siglino_core/distillation/training"
 OPTIM, OPTIM_TESTS = "siglino_core/distillation/optim", "tests/siglino_core/distillation/optim"
@@ -14,25 +10,6 @@ CURATION, CURATION_TESTS = "siglino_core/curation", "tests/siglino_core/curation
 STORE, STORE_TESTS = "siglino_core/store", "tests/siglino_core/store"
 GOLDEN = f"{TRAINING_TESTS}/test_golden_curve.py::test_numbers_and_weights_are_those_recorded"
 OVER_RANKS = f"{TRAINING_TESTS}/test_objective.py::test_the_average_over_ranks_is_what_one_process_gets"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mutation:
-    """A line of the code, broken.
-
-    Attributes:
-        says: what is wrong with it, in a sentence.
-        file: from the root of the tree.
-        old, new: its text, and what it is replaced with.
-        tests: for pytest; one of them must fail.
-    """
-
-    says: str
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
-
 
 MUTATIONS = (
     # Training

@@ -1,0 +1,11 @@
+"""The lines that `scripts/mutate.py` breaks, one at a time, and the tests that must notice.
+
+Each is a mistake that was, or could be, made. `old` stands in its file exactly once; where a line is rewritten, its
+mutation is rewritten with it.
+"""
+
+from scripts.mutations import commands, inputs, path
+from scripts.mutations.mutation import Mutation
+
+__all__ = ["MUTATIONS", "Mutation"]
+MUTATIONS = (*path.MUTATIONS, *inputs.MUTATIONS, *commands.MUTATIONS)

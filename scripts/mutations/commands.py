@@ -1,0 +1,97 @@
+"""Breaks of commands: what they judge first, say, check, wait for, and leave behind."""
+
+from scripts.mutations.mutation import Mutation
+
+MUTATIONS = (
+    Mutation(
+        says="a year is no limit",
+        file="flows/preflight.py",
+        old="if years > 1:",
+        new="if years > 1e9:",
+        tests=("tests/flows/test_preflight.py",),
+    ),
+    Mutation(
+        says="the pool is counted when it is read",
+        file="flows/preflight.py",
+        old="    refuse_too_small(config, images, stages=asked)\n",
+        new="",
+        tests=("tests/flows/test_preflight.py",),
+    ),
+    Mutation(
+        says="a path needs quotes",
+        file="flows/words.py",
+        old="if known.get(key) is str and not _needs_grammar(value):",
+        new="if False:",
+        tests=("tests/flows/test_config.py",),
+    ),
+    Mutation(
+        says="an error's line may break",
+        file="siglino_core/errors.py",
+        old='"\\n".join(map(printable, self.args))',
+        new='"\\n".join(self.args)',
+        tests=("tests/siglino_core/test_foreign.py",),
+    ),
+    Mutation(
+        says="a quote ends a query's string",
+        file="siglino_core/foreign.py",
+        old='.replace("\'", "\'\'")',
+        new="",
+        tests=("tests/siglino_core/test_foreign.py",),
+    ),
+    Mutation(
+        says="a leading dash is an option",
+        file="siglino_core/foreign.py",
+        old='f"./{text}" if text.startswith("-") else text',
+        new="text",
+        tests=("tests/siglino_core/test_foreign.py",),
+    ),
+    Mutation(
+        says="weights are read unchecked",
+        file="siglino_core/weights/checkpoint.py",
+        old="    require_whole(Files(_url(folder)))\n",
+        new="",
+        tests=("tests/siglino_core/distillation/training/test_checkpoints.py",),
+    ),
+    Mutation(
+        says="a curve is believed without its hash",
+        file="siglino_core/distillation/training/metrics.py",
+        old="if hashlib.sha256(data).hexdigest() != digest:",
+        new="if False:",
+        tests=("tests/siglino_core/distillation/training/test_metrics.py",),
+    ),
+    Mutation(
+        says="a store that is away is asked by everyone anew",
+        file="siglino_core/store/s3.py",
+        old="if self._hasty or (self._given_up is not None and time.monotonic() - self._given_up < FAINT):",
+        new="if self._hasty:",
+        tests=("tests/siglino_core/store/test_s3.py",),
+    ),
+    Mutation(
+        says="the time without a store is an owner's silence",
+        file="siglino_core/store/lease.py",
+        old="until += time.monotonic() - asked",
+        new="until += 0",
+        tests=("tests/siglino_core/store/test_s3.py",),
+    ),
+    Mutation(
+        says="a second signal starts the end again",
+        file="flows/signals.py",
+        old="    if _State.raised:\n        return\n",
+        new="",
+        tests=("tests/flows/test_signals.py",),
+    ),
+    Mutation(
+        says="what a command started outlives it",
+        file="flows/guard.py",
+        old="while os.getppid() == parent:",
+        new="while True:",
+        tests=("tests/flows/test_guard.py",),
+    ),
+    Mutation(
+        says="what is left is told from all that was done",
+        file="flows/display.py",
+        old="units = line.done - before",
+        new="units = line.done",
+        tests=("tests/flows/test_display.py",),
+    ),
+)
