@@ -229,6 +229,10 @@ def _check(
     config: SourceConfig, uri: str, examples: list[str], unread: int, rows: int, rejects: dict[str, int]
 ) -> None:
     """Refuse a pool with too many rejects, or without an image; what never was an image is no reject here."""
+    if not rows and not rejects:
+        raise DataError(
+            f"source.uri={uri}: there is no image in it. `siglino plan` says what kind of pool it is taken for."
+        )
     bad = sum(count for reason, count in rejects.items() if reason != NOT_DOWNLOADED) + unread
     if rows and bad <= config.max_reject_share * (rows + bad):
         return

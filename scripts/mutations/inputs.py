@@ -34,7 +34,7 @@ MUTATIONS = (
     Mutation(
         says="a path in a row leads out of the pool",
         file="siglino_core/pools/parquet.py",
-        old='if posixpath.isabs(path) or "://" in path or beside.startswith("../"):',
+        old='if posixpath.isabs(path) or "://" in path or "\\0" in path or beside.startswith("../"):',
         new='if "://" in path:',
         tests=("tests/siglino_core/pools/test_parquet.py",),
     ),

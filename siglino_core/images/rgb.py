@@ -17,6 +17,7 @@ _TRANSPOSED = {
 _TURNED_BY_DECODER = ("TIFF", "HEIF", "JXL")
 _CARRIES_ORIENTATION = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 _ORIENTATION = 0x0112
+_PHOTOMETRIC = 0x0106  # a TIFF's tag
 _BAND_PIXELS = 1 << 20  # converted at once, so that a large image needs little beside itself
 _CAMERA_RANGES = (1023, 4095, 16383, 65535)  # of 10, 12, 14 and 16 bits
 _REAL_RANGES = (1.0, 255.0, 65535.0)  # that real numbers are written in; an image fills a quarter of its own at least
@@ -66,8 +67,13 @@ def _grey(im: Image.Image) -> Image.Image:
     for box in _bands(im.size):
         levels = np.nan_to_num(np.asarray(im.crop(box)).astype(np.float64))
         scaled = ((levels - low) * (255.0 / (high - low))).clip(0, 255).round().astype(np.uint8)
-        grey.paste(Image.fromarray(scaled), box[:2])
+        grey.paste(Image.fromarray(255 - scaled if _white_is_zero(im) else scaled), box[:2])
     return grey
+
+
+def _white_is_zero(im: Image.Image) -> bool:
+    """Whether a TIFF counts from white to black, which Pillow heeds up to 8 bits."""
+    return getattr(im, "tag_v2", {}).get(_PHOTOMETRIC) == 0
 
 
 def _range(im: Image.Image) -> tuple[float, float]:

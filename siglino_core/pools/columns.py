@@ -70,11 +70,18 @@ def find_columns(schema: pa.Schema, config: SourceConfig, name: str, url: str) -
         DataError: a column that is asked for, or any column of images, is not there.
     """
     partitions = _partitions(name)
+    twice = sorted({n for n in schema.names if schema.names.count(n) > 1})
+    if twice:
+        raise DataError(f"{url}: two columns are named {twice[0]}. Rename one of them. {_has(schema)}")
     for setting in ("image_column", "caption_column", "label_column"):
         wanted = getattr(config, setting)
         there = [*schema.names, *(partitions if setting == "label_column" else ())]
         if wanted and wanted not in there:
             raise DataError(f"{url}: source.{setting}={wanted} is not there. {_has(schema)}")
+        if setting != "image_column" and wanted in schema.names and not _holds_text(schema.field(wanted).type):
+            raise DataError(
+                f"{url}: source.{setting}={wanted} is {schema.field(wanted).type}, not text. {_has(schema)}"
+            )
     image = pick(config.image_column, [f.name for f in schema if _holds_images(f.type)], IMAGE_NAMES)
     if image is None:
         raise DataError(f"{url}: {_no_images(schema, config)} {_has(schema)}")
@@ -84,7 +91,7 @@ def find_columns(schema: pa.Schema, config: SourceConfig, name: str, url: str) -
     has_status = STATUS in others
     return Columns(
         image=image,
-        caption=pick(config.caption_column, [n for n in others if n != label], CAPTION_NAMES),
+        caption=pick(config.caption_column, [n for n in others if n != label or config.caption_column], CAPTION_NAMES),
         label=label,
         key=pick("", others, KEY_NAMES),
         status=STATUS if has_status else None,

@@ -4,18 +4,19 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
 from typing import Any
 
-from siglino_core.config import SourceConfig
-from siglino_core.errors import UnreadableError
+from siglino_core.config import Keep, SourceConfig
+from siglino_core.errors import DataError, UnreadableError
 from siglino_core.images.reasons import too_many_bytes
 from siglino_core.pools import metadata
 from siglino_core.pools.joining import Joined, join
 from siglino_core.pools.labels import folder_label
 from siglino_core.pools.location import Location
-from siglino_core.pools.record import MAX_TEXT, TOO_LONG, Found, Refused, described
+from siglino_core.pools.record import MAX_TEXT, TOO_LONG, Found, Refused, described, object_of, require_keys
 from siglino_core.store import Shard
 from siglino_core.store.files import reported
 
 WINDOW_FILES, WINDOW_BYTES = 32, 64 << 20  # how far files are read ahead of their use
+SAMPLED = 200  # files and rows that are looked at for a key
 ROW = "row"  # the kind of a text that is a row of a metadata file
 
 
@@ -29,17 +30,44 @@ def belongs(files: dict[str, int], config: SourceConfig) -> Joined:
     return Joined(images, joined.passed | dict.fromkeys(long, TOO_LONG))
 
 
+def look(location: Location, tables: Sequence[str], joined: Joined, config: SourceConfig) -> None:
+    """Refuse a key that is asked for and that the first of the files beside the images do not have.
+
+    Raises:
+        ConfigError: which one.
+    """
+    if not (config.caption_column or config.label_column):
+        return
+    names = list(islice((t["json"] for t in joined.images.values() if "json" in t), SAMPLED))
+    values = [object_of(_short(data)) for data in location.read_many(names, MAX_TEXT)]
+    for name in tables:
+        with location.open(name) as f, reported(location.url(name)):
+            values += metadata.first(name, iter(lambda f=f: f.readline(metadata.MAX_ROW + 1), b""), SAMPLED)
+    require_keys(values, config, location.public)
+
+
 def rows(location: Location, names: Sequence[str], joined: Joined) -> tuple[dict[str, list[Any]], int]:
-    """Where the metadata files ``names`` tell of the images: [file, first byte, length] by image; rows of no image."""
+    """Where the metadata files ``names`` tell of the images: [file, first byte, length] by image; rows of no image.
+
+    Raises:
+        DataError: a file cannot be read, or tells of no image at all.
+    """
     found: dict[str, list[Any]] = {}
     strangers = 0
     for name in names:
+        read = 0
         with location.open(name) as f, reported(location.url(name)):
             for image, start, length in metadata.spans(name, iter(lambda f=f: f.readline(metadata.MAX_ROW + 1), b"")):
+                read += 1
                 if image in joined.images:
                     found[image] = [name, start, length]
                 else:
                     strangers += 1
+        if not read:
+            raise DataError(
+                f"{location.url(name)} names no image. Its rows need a {metadata.FILE_NAME}, in UTF-8, and in a CSV "
+                "commas between values. Mend it, or move it away."
+            )
     return found, strangers
 
 
@@ -89,14 +117,24 @@ def _window(
         data = next(images)
         found = {kind: _short(next(contents)) for kind, *_ in texts if kind != ROW}
         row = next(values) if any(kind == ROW for kind, *_ in texts) else {}
-        if isinstance(data, UnreadableError):
+        if config.keep is Keep.POINTER and not _is_text(name):
+            error = "its name is no text, and no pointer leads to it. Rename it, or set source.keep=bytes"
+            yield Refused(uri=url, key=name, reason="unreadable", error=error)
+        elif isinstance(data, UnreadableError):
             yield Refused(uri=url, key=name, reason="unreadable", error=str(data))
         elif len(data) > config.max_bytes:  # longer than when it was listed
             yield _too_long(url, name, len(data), config)
         else:
             caption, label = described(found, row, config)
-            label = label or folder_label(name, config.label_folder)
+            label = label or folder_label(name, config)
             yield Found(uri=url, key=name, data=data, caption=caption, label=label)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _short(text: bytes | UnreadableError) -> bytes:

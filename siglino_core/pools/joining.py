@@ -22,7 +22,7 @@ class Joined:
 
     Attributes:
         images: of every image the texts, by kind (txt, json, cls).
-        passed: names that are left out, and why: :data:`OTHER_IMAGE` or :data:`NO_IMAGE`.
+        passed: names that are left out, and why: :data:`OTHER_IMAGE`, :data:`NO_IMAGE`, or what kind of file it is.
     """
 
     images: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -52,6 +52,8 @@ def join(names: Iterable[str], member: str = "") -> Joined:
                 passed[name] = OTHER_IMAGE
         elif suffix(name) in KINDS:
             texts[stem(name)].setdefault(KINDS[suffix(name)], name)
+        else:
+            passed[name] = f"{suffix(name) or 'other'}_file"
     _move_named_captions(images, texts)
     joined, used = {}, set()
     for own, of_stem in images.items():

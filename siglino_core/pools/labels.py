@@ -2,28 +2,33 @@
 
 import re
 
-from siglino_core.config import LabelFolder
+from siglino_core.config import LabelFolder, SourceConfig
 
-_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval", "holdout"}
-_CONTAINERS = {"images", "image", "imgs", "img", "jpegs", "photos", "pictures", "data"}
+_SPLIT = re.compile(  # train, train2017, train_mini, training_set, train_val2018
+    r"(train|training|val|valid|validation|dev|test|testing|eval|holdout)"
+    r"([-_ ]?(train|val|test|set|mini|split|data|images|public|private|\d{2,4}))*",
+    re.IGNORECASE,
+)
+_CONTAINERS = {"images", "image", "imgs", "img", "jpegs", "jpegimages", "photos", "pictures", "data"}
 _SHARD = re.compile(r"\d{5,}")  # img2dataset's folders: 00000, 00001, ...
 
 
-def folder_label(name: str, rule: LabelFolder) -> str | None:
-    """The label of an image by the folders of its name.
+def folder_label(name: str, config: SourceConfig) -> str | None:
+    """The label of an image by the folders of its name, unless ``label_column`` says where labels are.
 
     ``first`` is the first folder, ``parent`` the last. ``auto`` is the first folder after a split's name (train, val,
     ...) and after folders that hold just images (images, data, ...); a number of five digits or more is a shard and
     no class.
     """
+    rule = config.label_folder
     folders = [f for f in name.split("/")[:-1] if f not in ("", ".")]
-    if not folders or rule is LabelFolder.NONE:
+    if not folders or rule is LabelFolder.NONE or config.label_column:
         return None
     if rule is LabelFolder.FIRST:
         return folders[0]
     if rule is LabelFolder.PARENT:
         return folders[-1]
-    splits = [i for i, f in enumerate(folders) if f.lower() in _SPLITS]
+    splits = [i for i, f in enumerate(folders) if _SPLIT.fullmatch(f)]
     folders = folders[splits[-1] + 1 :] if splits else folders
     while folders and folders[0].lower() in _CONTAINERS:
         folders = folders[1:]

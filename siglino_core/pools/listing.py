@@ -109,7 +109,11 @@ def _walked_here(root: str) -> tuple[dict[str, int], Counter[str]]:
         links: list[str] = []
         while folders:
             folder = folders.pop()
-            at = os.stat(os.path.join(root, folder))
+            try:
+                at = os.stat(os.path.join(root, folder))
+            except PermissionError:
+                passed[CLOSED] += 1
+                continue
             if (at.st_dev, at.st_ino) in seen:
                 passed[LINKED_TWICE] += 1
                 continue

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import pyarrow.parquet as pq
 
 from siglino_core.errors import ConfigError, DataError, StoreError, UnreadableError
-from siglino_core.pools.listing import Listing, under
+from siglino_core.pools.listing import CLOSED, Listing, under
 from siglino_core.store.files import is_local, open_store, reported
 
 PACKAGE = "package://"
@@ -144,6 +144,8 @@ def find(uri: str) -> tuple[Location, Listing]:
     with reported(public_url(uri)):
         fs, path = filesystem(uri)
         found = under(fs, path, local=local)
+    if not found.sizes and found.passed[CLOSED]:
+        raise DataError(f"source.uri={public_url(uri)} may not be looked into. Check the rights of its folders.")
     if not found.sizes:
         raise DataError(f"source.uri={public_url(uri)}: nothing is there. Give a folder, file or glob that exists.")
     base = uri[: len(uri) - len(path) + len(found.folder)] if path.startswith(found.folder) else found.folder

@@ -5,11 +5,13 @@ import io
 import json
 import posixpath
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 NAMES = ("metadata.jsonl", "metadata.csv")
 FILE_NAME = "file_name"
 MAX_ROW = 1 << 20  # bytes; longer rows are passed over
+csv.field_size_limit(MAX_ROW)
 
 
 def is_metadata(name: str) -> bool:
@@ -28,6 +30,11 @@ def spans(name: str, lines: Iterable[bytes]) -> Iterator[tuple[str, int, int]]:
         file = values.get(FILE_NAME)
         if isinstance(file, str) and file and length <= MAX_ROW:
             yield posixpath.normpath(posixpath.join(folder, file)), start, length
+
+
+def first(name: str, lines: Iterable[bytes], count: int) -> list[dict[str, Any]]:
+    """The values of the first rows of a metadata file."""
+    return [values for values, _, _ in islice(_rows(name, lines), count)]
 
 
 def row(name: str, head: bytes, data: bytes) -> dict[str, Any]:
@@ -78,7 +85,7 @@ def _csv_rows(lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Any], int, int
         except csv.Error:  # a field longer than csv allows
             continue
         if names is None:
-            names = values
+            names = [name.strip() for name in values]
         else:
             yield dict(zip(names, values, strict=False)), start, read - start
 

@@ -179,7 +179,7 @@ def _rows(
             caption = None
         label = label or columns.folder_label
         if label is None and config.label_folder is not LabelFolder.AUTO:
-            label = folder_label(key, config.label_folder)
+            label = folder_label(key, config)
         yield Found(uri=uri, key=key, offset=offset, data=data, caption=caption, label=label)
 
 
@@ -193,7 +193,7 @@ def _without(url: str, key: str, row: int, status: str | None, error: str | None
 def _elsewhere(location: Location, name: str, path: str, config: SourceConfig) -> bytes | str:
     """The image that a row names beside its file, or why there is none; no path leads out of the pool."""
     beside = _beside(name, path)
-    if posixpath.isabs(path) or "://" in path or beside.startswith("../"):
+    if posixpath.isabs(path) or "://" in path or "\0" in path or beside.startswith("../"):
         return f"it holds a path alone, which leads out of the pool: {path[:200]}"
     try:
         return location.read(beside, config.max_bytes)

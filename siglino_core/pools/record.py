@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from siglino_core.config import SourceConfig
+from siglino_core.errors import ConfigError
 
 CAPTION_NAMES = ("caption", "text", "captions", "sentences", "alt_text", "alt", "description", "txt")
 LABEL_NAMES = ("label", "class", "class_name", "category", "cls", "fine_label", "labels")
@@ -17,6 +18,7 @@ IMAGE_SUFFIXES = (
 OTHER_SUFFIXES = ("ico", "psd", "svg", "ppm", "pgm")
 NOT_DOWNLOADED = "not_downloaded"  # the reason of rows that never had an image: they are no fault of the pool's images
 TOO_LONG = "text_too_long"
+SHOWN = 20  # keys in a message
 MAX_TEXT = 1 << 20  # bytes of a caption, label or JSON file; longer ones are passed over
 
 
@@ -71,10 +73,12 @@ def pick(wanted: str, names: Iterable[str], known: Iterable[str]) -> str | None:
 
 def text(value: Any) -> str | None:
     """A caption or label as text: of several the first, and None for what is empty."""
-    while isinstance(value, list | tuple):
-        value = value[0] if value else None
-    if value is None or isinstance(value, dict | bytes):
+    if isinstance(value, list | tuple):
+        return next((found for v in value if (found := text(v)) is not None), None)
+    if value is None or isinstance(value, dict | bytes) or value != value:  # NaN is how tables write that there is none
         return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # a class number of a column with gaps
     return str(value).strip() or None
 
 
@@ -87,13 +91,31 @@ def described(
         texts: the contents by kind: txt, json, cls.
         values: of the row; empty: there is none.
     """
-    caption, label = _from_values(_object(texts.get("json", b"")), config)
+    caption, label = _from_values(object_of(texts.get("json", b"")), config)
     more = _from_values(values, config)
-    caption = text(texts.get("txt", b"").decode("utf-8", "replace")) or caption or more[0]
-    return caption, text(texts.get("cls", b"").decode("utf-8", "replace")) or label or more[1]
+    return _decoded(texts.get("txt", b"")) or caption or more[0], _decoded(texts.get("cls", b"")) or label or more[1]
 
 
-def _object(data: bytes) -> dict[str, Any]:
+def _decoded(data: bytes) -> str | None:
+    kind = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    return text(data.decode(kind, "replace"))
+
+
+def require_keys(values: Iterable[dict[str, Any]], config: SourceConfig, where: str) -> None:
+    """Refuse keys that are asked for and that none of some objects has; of no objects nothing is known.
+
+    Raises:
+        ConfigError: which setting, and what keys there are.
+    """
+    there = list(dict.fromkeys(key for one in values for key in one))
+    for setting in ("caption_column", "label_column"):
+        wanted = getattr(config, setting)
+        if wanted and there and wanted not in there:
+            raise ConfigError(f"source.{setting}={wanted} is not there. {where} has {', '.join(there[:SHOWN])}.")
+
+
+def object_of(data: bytes) -> dict[str, Any]:
+    """A JSON object; empty for anything else."""
     try:
         values = json.loads(data)
     except (ValueError, RecursionError):
@@ -102,6 +124,7 @@ def _object(data: bytes) -> dict[str, Any]:
 
 
 def _from_values(values: dict[str, Any], config: SourceConfig) -> tuple[str | None, str | None]:
-    caption = pick(config.caption_column, values, CAPTION_NAMES)
-    label = pick(config.label_column, values, LABEL_NAMES)
-    return text(values[caption]) if caption else None, text(values[label]) if label else None
+    filled = {name: found for name, value in values.items() if (found := text(value)) is not None}
+    caption = pick(config.caption_column, filled, CAPTION_NAMES)
+    label = pick(config.label_column, filled, LABEL_NAMES)
+    return filled[caption] if caption else None, filled[label] if label else None

@@ -58,6 +58,7 @@ class Pool:
             case _:
                 tables = [n for n in self.files if is_metadata(n)]
                 _readable(self, tables, config)
+                imagefolder.look(self.location, tables, self.joined, config)
                 rows, strangers = imagefolder.rows(self.location, tables, self.joined)
                 self.passed[NO_IMAGE] += strangers
                 yield from imagefolder.plan(self.files, self.joined, rows, config.rows_per_shard)
@@ -121,6 +122,11 @@ def _kind(name: str) -> Format | None:
 
 def _look(location: Location, files: dict[str, int], kinds: Counter[Format], config: SourceConfig) -> Format | None:
     """Tars come first, for img2dataset puts Parquet files without images beside its tars and its images."""
+    if kinds[Format.IMAGEFOLDER] > kinds[Format.WEBDATASET] > 0:
+        raise DataError(
+            f"{location.public}: {_says(files, kinds)}. Which are the pool? Say source.format=imagefolder or "
+            "source.format=webdataset, or give a folder that holds the one kind alone."
+        )
     if kinds[Format.WEBDATASET]:
         return Format.WEBDATASET
     if kinds[Format.PARQUET] and kinds[Format.IMAGEFOLDER]:

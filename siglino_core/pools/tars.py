@@ -10,7 +10,7 @@ import re
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -25,7 +25,7 @@ BLOCK = 512  # bytes; a tar's unit
 MAX_HEADER = 1 << 20  # bytes of a member's name and attributes
 FETCHED = 8 << 30  # bytes; a longer tar of an object store is not copied here, but read twice
 GROWTH, SPARE = 100, 1 << 30  # a compressed tar becomes no longer than so many times its length, and a gigabyte
-COPIED = 8 << 20  # bytes at once
+COPIED = 64 << 10  # bytes at once: what is damaged costs no more of what lies before it
 SUFFIX = re.compile(r"\.(tar(\.(gz|bz2|xz|zst))?|tgz|tbz2?|txz|tzst)$", re.IGNORECASE)
 
 _COMPRESSIONS: tuple[tuple[bytes, str, Callable[[Any], Any]], ...] = (
@@ -139,11 +139,19 @@ def members(f: Any) -> Iterator[Member]:
         TarFault: after the last readable member, unless the tar ends as it should.
     """
     size = f.seek(0, 2)
-    f.seek(0)
+    at: int | None = 0
+    while at is not None:
+        at = yield from _until_the_mark(f, at, size)
+
+
+def _until_the_mark(f: Any, begin: int, size: int) -> Generator[Member, None, int | None]:
+    """The members from ``begin`` to an end mark; where the next tar begins, for tars may be joined; None: nowhere."""
+    f.seek(begin)
     try:
         tar = tarfile.open(fileobj=_Headers(f), mode="r:")  # noqa: SIM115
     except (tarfile.TarError, ValueError) as e:
-        raise TarFault("truncated_tar" if size < BLOCK else "corrupt_tar", f"no tar of {size} bytes: {e}") from e
+        what = f"no tar of {size} bytes" if begin == 0 else f"what follows its end mark at byte {begin} is no member"
+        raise TarFault("truncated_tar" if size < BLOCK else "corrupt_tar", f"{what}: {e}") from e
     try:
         while (member := tar.next()) is not None:
             tar.members = []  # pyright: ignore[reportAttributeAccessIssue]
@@ -164,6 +172,18 @@ def members(f: Any) -> Iterator[Member]:
         raise TarFault("truncated_tar", "it lacks its end mark, so that members may be missing")
     if any(block):
         raise TarFault("corrupt_tar", f"no member begins at byte {tar.offset}, as one should")
+    return _after_zeros(f, tar.offset)
+
+
+def _after_zeros(f: Any, at: int) -> int | None:
+    """The first block from ``at`` on that holds anything; None: there is none."""
+    f.seek(at)
+    while data := f.read(1 << 20):
+        rest = data.lstrip(b"\0")
+        if rest:
+            return at + (len(data) - len(rest)) // BLOCK * BLOCK
+        at += len(data)
+    return None
 
 
 class _Headers(io.RawIOBase):

@@ -15,13 +15,26 @@ from siglino_core.pools.joining import join, stem
 from siglino_core.pools.labels import folder_label
 from siglino_core.pools.listing import HIDDEN, IS_HIDDEN
 from siglino_core.pools.location import Location
-from siglino_core.pools.record import MAX_TEXT, TOO_LONG, Found, Passed, Refused, described, is_image
+from siglino_core.pools.record import (
+    MAX_TEXT,
+    TOO_LONG,
+    Found,
+    Passed,
+    Refused,
+    described,
+    is_image,
+    object_of,
+    require_keys,
+    suffix,
+)
 from siglino_core.pools.tars import BLOCK, Member, TarFault, members, opened
 from siglino_core.store import Shard
 from siglino_core.store.files import reported
 
 SAMPLED = 200  # members that are looked at to guess how many images a pool's tars hold
 LOOKED_AT = 64 << 20  # bytes of a compressed tar that are unpacked for it
+LINKS = 8  # from one to the next
+REPLACED = "replaced_by_a_member_of_its_name"
 MAX_METADATA = 64 << 20  # bytes of a metadata.jsonl inside a tar
 
 
@@ -39,11 +52,14 @@ def look(location: Location, files: dict[str, int], config: SourceConfig) -> flo
     """
     names = list(files)
     for name in dict.fromkeys((names[0], names[len(names) // 2], names[-1])):
-        end, seen = 0, []
+        end, seen, values = 0, [], []
         with contextlib.suppress(TarFault, UnreadableError), opened(location, name, LOOKED_AT) as tar:
             for member in islice(members(tar.file), SAMPLED):
                 seen.append(member.name)
                 end = max(end, member.offset + member.size)
+                if suffix(member.name) == "json":
+                    values.append(object_of(_text(tar.file, member)))
+        require_keys(values, config, location.url(name))
         images = len(join([n for n in seen if not HIDDEN.search(n)], config.image_column).images)
         if images:
             return max(BLOCK, end) / images
@@ -87,10 +103,14 @@ def read(location: Location, shard: Shard, config: SourceConfig) -> Iterator[Fou
 
 def _images(f: Any, found: list[Member], url: str, config: SourceConfig) -> Iterator[Found | Refused | Passed]:
     seen = {m.name: m for m in found}  # of two of one name the last, as tar itself has it
-    regular = {name: m for name, m in seen.items() if not m.what}
-    seen |= {n: replace(regular[m.link], name=n) for n, m in seen.items() if m.link in regular}
+    for m in found:
+        if m is not seen[m.name] and is_image(m.name):
+            yield Passed(uri=url, key=m.name, what=REPLACED)
+    for _ in range(LINKS):
+        regular = {name: m for name, m in seen.items() if not m.what}
+        seen |= {n: replace(regular[m.link], name=n) for n, m in seen.items() if m.what and m.link in regular}
     hidden = {n: IS_HIDDEN for n in seen if HIDDEN.search(n)}
-    joined = join([n for n in seen if n not in hidden], config.image_column)
+    joined = join([n for n in seen if n not in hidden and not metadata.is_metadata(n)], config.image_column)
     rows = _metadata(f, seen)
     stems = Counter(stem(n) for n in joined.images)
     for name in sorted(joined.images, key=lambda n: seen[n].offset):
@@ -103,7 +123,7 @@ def _images(f: Any, found: list[Member], url: str, config: SourceConfig) -> Iter
         elif (data := _data(f, member)) is not None:  # else the tar ends within it
             texts = {kind: _text(f, seen[n]) for kind, n in joined.images[name].items()}
             caption, label = described(texts, rows.get(name, {}), config)
-            label = label or folder_label(name, config.label_folder)
+            label = label or folder_label(name, config)
             yield Found(uri=url, key=key, offset=member.offset, data=data, caption=caption, label=label)
     for name, what in {**joined.passed, **hidden}.items():
         if is_image(name) or what != IS_HIDDEN:

@@ -5,6 +5,7 @@ import sys
 import threading
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -326,3 +327,10 @@ def test_a_tiff_of_real_numbers_in_a_usual_range_is_not_stretched(top: float) ->
     assert np.abs(got - levels * 255).max() <= 0.51
     stretched = decode(encode(Image.fromarray((levels * top * 3000).astype(np.float32)), "tiff"), **LIMITS)
     assert stretched.getextrema()[0] == (0, 255)
+
+
+def test_a_deep_tiff_that_counts_from_white(tmp_path: Path) -> None:
+    levels = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    Image.fromarray(levels).save(tmp_path / "a.tif", tiffinfo={262: 0})
+    got = np.asarray(decode((tmp_path / "a.tif").read_bytes(), **LIMITS))[..., 0]
+    assert np.array_equal(got, 255 - (levels / 257).round().astype(np.uint8))

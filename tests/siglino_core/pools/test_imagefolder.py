@@ -1,10 +1,14 @@
 """Image folders: labels from folders, captions from the files beside the images."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from siglino_core.config import Format, SourceConfig
+import pytest
+
+from siglino_core.config import Format, Keep, SourceConfig
+from siglino_core.errors import ConfigError, DataError
 from siglino_core.pools import imagefolder
 from siglino_core.pools.record import Found, Passed, Refused
 from siglino_core.pools.sniff import open_pool, read
@@ -77,3 +81,47 @@ def test_shards_hold_as_many_images_as_asked() -> None:
     files = {f"{i}.jpg": 1 for i in range(10)} | {"0.txt": 5}
     joined = imagefolder.belongs(files, SourceConfig())
     assert [s["rows"] for s in imagefolder.plan(files, joined, {}, 4)] == [4, 4, 2]
+
+
+def test_what_is_empty_hides_nothing(tmp_path: Path) -> None:
+    values = [
+        {"caption": None, "text": "real", "label": [], "class": "dog"},
+        {"caption": "", "alt_text": ["", "second"], "label": float("nan"), "class": 3.0},
+    ]
+    write_files(tmp_path, {f"cat/{i}.jpg": b"%d" % i for i in range(2)})
+    write_files(tmp_path, {f"cat/{i}.json": json.dumps(v).encode() for i, v in enumerate(values)})
+    assert described(everything(tmp_path)) == [("cat/0.jpg", "dog", "real"), ("cat/1.jpg", "3", "second")]
+
+
+def test_captions_with_a_mark_of_their_order(tmp_path: Path) -> None:
+    write_files(
+        tmp_path, {"a.jpg": b"1", "a.txt": "\ufeffone".encode(), "b.jpg": b"2", "b.txt": "two".encode("utf-16")}
+    )
+    assert [caption for _, _, caption in described(everything(tmp_path))] == ["one", "two"]
+
+
+def test_a_key_that_is_asked_for_must_be_there_and_then_no_folder_is_a_label(tmp_path: Path) -> None:
+    write_files(tmp_path, {"cat/a.jpg": b"1", "cat/a.json": b'{"kind": "x"}', "cat/b.jpg": b"2"})
+    assert described(everything(tmp_path, label_column="kind")) == [("cat/a.jpg", "x", None), ("cat/b.jpg", None, None)]
+    with pytest.raises(ConfigError, match=r"source\.caption_column=zzz is not there.*has kind"):
+        everything(tmp_path, caption_column="zzz")
+    (tmp_path / "cat/a.json").unlink()
+    with pytest.raises(ConfigError, match="has none"):
+        everything(tmp_path, caption_column="zzz")
+
+
+@pytest.mark.parametrize(
+    "text", [b"file_name;text\na.jpg;x\n", b"image,text\na.jpg,x\n", "file_name,text\na.jpg,x".encode("utf-16")]
+)
+def test_metadata_that_names_no_image_is_an_error(tmp_path: Path, text: bytes) -> None:
+    write_files(tmp_path, {"a.jpg": b"1", "metadata.csv": text})
+    with pytest.raises(DataError, match=r"metadata\.csv names no image"):
+        everything(tmp_path)
+
+
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"bad\xff.jpg")).write_bytes(b"1")
+    assert isinstance(everything(tmp_path)[0], Found)
+    (item,) = everything(tmp_path, keep=Keep.POINTER)
+    assert isinstance(item, Refused)
+    assert "source.keep=bytes" in item.error

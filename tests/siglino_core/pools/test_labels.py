@@ -2,7 +2,7 @@
 
 import pytest
 
-from siglino_core.config import LabelFolder
+from siglino_core.config import LabelFolder, SourceConfig
 from siglino_core.pools.labels import folder_label
 
 
@@ -14,6 +14,10 @@ from siglino_core.pools.labels import folder_label
         ("cat/tabby/1.jpg", "cat", "cat", "tabby"),
         ("train/cat/1.jpg", "cat", "train", "cat"),
         ("Validation/cat/tabby/1.jpg", "cat", "Validation", "tabby"),
+        ("train2017/1.jpg", None, "train2017", "train2017"),
+        ("train_val2018/Aves/1.jpg", "Aves", "train_val2018", "Aves"),
+        ("training_set/cats/1.jpg", "cats", "training_set", "cats"),
+        ("trains/steam/1.jpg", "trains", "trains", "steam"),
         ("train/1.jpg", None, "train", "train"),
         ("ILSVRC/Data/CLS-LOC/train/n01440764/1.JPEG", "n01440764", "ILSVRC", "n01440764"),
         ("food-101/images/apple_pie/1.jpg", "food-101", "food-101", "apple_pie"),
@@ -25,6 +29,6 @@ from siglino_core.pools.labels import folder_label
     ],
 )
 def test_rules(name: str, auto: str | None, first: str | None, parent: str | None) -> None:
-    got = [folder_label(name, rule) for rule in (LabelFolder.AUTO, LabelFolder.FIRST, LabelFolder.PARENT)]
-    assert got == [auto, first, parent]
-    assert folder_label(name, LabelFolder.NONE) is None
+    got = {rule: folder_label(name, SourceConfig(label_folder=rule)) for rule in LabelFolder}
+    assert list(got.values()) == [auto, None, first, parent]
+    assert folder_label(name, SourceConfig(label_column="class")) is None, "who names a column wants no folders"

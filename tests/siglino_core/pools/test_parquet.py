@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -90,6 +91,7 @@ def test_columns_that_were_asked_for(tmp_path: Path) -> None:
         ({"image": [b"1"]}, {"image_column": "pixels"}, r"source.image_column=pixels is not there.*image \(binary\)"),
         ({"image": [b"1"], "n": [1]}, {"image_column": "n"}, "source.image_column=n is int64, not bytes"),
         ({"image": [b"1"]}, {"caption_column": "c"}, "source.caption_column=c is not there"),
+        ({"image": [b"1"], "s": [0.5]}, {"label_column": "s"}, "source.label_column=s is double, not text"),
         ({"image": [b"1"]}, {"label_column": "l"}, "source.label_column=l is not there"),
     ],
 )
@@ -254,3 +256,20 @@ def test_labels_from_the_folders_of_a_rows_key_when_asked(tmp_path: Path) -> Non
     path = parquet_file(tmp_path / "a.parquet", {"image": [b"1"], "path": ["cat/deep/1.jpg"]})
     asked = [described(everything(path, label_folder=LabelFolder(rule)))[0][4] for rule in ("auto", "first", "parent")]
     assert asked == [None, "cat", "deep"]
+
+
+def test_two_columns_of_one_name(tmp_path: Path) -> None:
+    table = pa.table([pa.array([b"1"]), pa.array(["a"]), pa.array(["b"])], names=["image", "text", "text"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="two columns are named text"):
+        everything(tmp_path)
+
+
+def test_one_column_for_both_when_asked(tmp_path: Path) -> None:
+    path = parquet_file(tmp_path / "a.parquet", {"image": [b"1"], "text": ["x"]})
+    assert described(everything(path, caption_column="text", label_column="text")) == [("0", 0, b"1", "x", "x")]
+
+
+def test_a_path_with_a_zero_is_a_reject(tmp_path: Path) -> None:
+    parquet_file(tmp_path / "a.parquet", {"image": [{"bytes": None, "path": "a\0b"}, {"bytes": b"2", "path": "c"}]})
+    assert [type(i).__name__ for i in everything(tmp_path)] == ["Refused", "Found"]

@@ -49,3 +49,11 @@ def test_the_listing_changes_with_names_and_sizes_only(tmp_path: Path) -> None:
     assert look(write_files(tmp_path / "2", {"a.jpg": b"y"})).listing() == one
     assert look(write_files(tmp_path / "3", {"a.jpg": b"xx"})).listing() != one
     assert look(write_files(tmp_path / "4", {"b.jpg": b"x"})).listing() != one
+
+
+def test_a_tar_left_beside_images_is_asked_about(tmp_path: Path) -> None:
+    write_files(tmp_path, {f"cat/{i}.png": b"x" for i in range(5)} | {"demo.tar": tar_bytes([("1.jpg", b"x")])})
+    with pytest.raises(DataError, match=r"5 images, 1 tars.*source\.format=imagefolder or source\.format=webdataset"):
+        look(tmp_path)
+    assert look(tmp_path, Format.IMAGEFOLDER).passed == {"tar_file": 1}
+    assert look(tmp_path, Format.WEBDATASET).passed == {"png_file": 5}

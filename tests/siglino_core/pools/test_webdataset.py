@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import random
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from siglino_core.config import SourceConfig
+from siglino_core.errors import ConfigError
 from siglino_core.pools import webdataset
 from siglino_core.pools.location import find
 from siglino_core.pools.record import Found, Passed, Refused
@@ -52,7 +54,8 @@ def test_samples(tmp_path: Path) -> None:
         ("a/002.right", b"4", "of both", "a"),
         ("b/002", b"5", None, "b"),
     ]
-    assert [(i.key, i.what) for i in items if isinstance(i, Passed)] == [("b/003.json", "text_without_image")]
+    passed = {(i.key, i.what) for i in items if isinstance(i, Passed)}
+    assert passed == {("b/003.json", "text_without_image"), ("b/004.npy", "npy_file")}
     data = (tmp_path / "a.tar").read_bytes()
     assert all(data[i.offset : i.offset + 1] == i.data for i in items if isinstance(i, Found))
 
@@ -187,3 +190,54 @@ def test_a_setting_chooses_the_member(tmp_path: Path, kind: str) -> None:
     items = everything(tmp_path, tar_bytes(members), image_column=kind)
     assert [i.caption for i in items if isinstance(i, Found)] == ["c", None, None]
     assert len([i for i in items if isinstance(i, Passed)]) == 3
+
+
+def test_tars_that_are_joined_and_what_stands_behind_the_end(tmp_path: Path) -> None:
+    two = [tar_bytes([(f"{t}{i}.jpg", b"%d" % i) for i in range(5)]) for t in "ab"]
+    items = everything(tmp_path, two[0] + two[1])
+    assert [i.key for i in items] == [f"{t}{i}" for t in "ab" for i in range(5)]
+    assert [i.data for i in items if isinstance(i, Found)] == [b"%d" % i for i in range(5)] * 2
+    lone = WHOLE[: 2 * SPAN] + bytes(512) + WHOLE[2 * SPAN + 512 :]  # a header of zeros
+    *found, last = everything(tmp_path, lone)
+    assert (len(found), isinstance(last, Refused) and last.reason) == (2, "corrupt_tar")
+    assert len(everything(tmp_path, WHOLE + bytes(3 << 20))) == 5
+
+
+def test_nothing_of_a_tar_is_lost_without_a_count(tmp_path: Path) -> None:
+    members = [("a.png", b"1"), ("a.png", b"2"), ("u0", b"p"), ("v.mp4", b"m"), ("b.png", b"3")]
+    items = everything(tmp_path, tar_bytes(members))
+    assert described(items) == [("a", b"2", None, None), ("b", b"3", None, None)]
+    assert sorted(i.what for i in items if isinstance(i, Passed)) == [
+        "mp4_file",
+        "other_file",
+        "replaced_by_a_member_of_its_name",
+    ]
+
+
+def test_what_lies_before_a_cut_in_a_compressed_tar(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    data = gzip.compress(tar_bytes([(f"{i:02d}.jpg", rng.randbytes(100_000)) for i in range(20)]))
+    *found, last = everything(tmp_path, data[: len(data) * 3 // 4])
+    assert (len(found), isinstance(last, Refused) and last.reason) == (14, "truncated_tar")
+
+
+def test_a_link_to_a_link(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, to in (("3.png", "2.png"), ("2.png", "1.png"), ("loop.png", "loop.png")):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, to
+            tar.addfile(info)
+        info = tarfile.TarInfo("1.png")
+        info.size = 1
+        tar.addfile(info, io.BytesIO(b"x"))
+    items = everything(tmp_path, buffer.getvalue())
+    assert sorted(i.key for i in items if isinstance(i, Found)) == ["1", "2", "3"]
+    assert [i.key for i in items if isinstance(i, Refused)] == ["loop"]
+
+
+def test_a_key_that_no_member_has_is_refused(tmp_path: Path) -> None:
+    write_files(tmp_path, {"a.tar": tar_bytes([("1.png", b"1"), ("1.json", b'{"caption": "c", "id": 3}')])})
+    config = SourceConfig(uri=str(tmp_path), caption_column="zzz")
+    with pytest.raises(ConfigError, match=r"source\.caption_column=zzz is not there.*has caption, id"):
+        list(open_pool(config).plan(config))

@@ -187,9 +187,7 @@ def test_a_checkpoint_on_a_store_that_is_away_is_no_damaged_one(monkeypatch: pyt
     s3fs.S3FileSystem.clear_instance_cache()
     before = be_patient(Patience(stranger=0))
     try:
-        with pytest.raises(
-            UnreachableStoreError, match=r"^s3://bucket/step\S*: the store s3://bucket cannot be reached"
-        ):
+        with pytest.raises(UnreachableStoreError, match=r"^s3://bucket/step\S*: the store .* cannot be reached"):
             weights(Files("s3://bucket/step"))
     finally:
         be_patient(before)
