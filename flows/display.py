@@ -84,7 +84,7 @@ class Display:
             self._live.update(self._table())
 
     def _print(self, text: str) -> None:
-        self.console.print(text, highlight=False, soft_wrap=True)
+        self.console.print(Text(text), highlight=False, soft_wrap=True)
 
     def _tell(self) -> None:
         """Off a terminal: every so often a line of what is under way, also while no unit of it ends."""

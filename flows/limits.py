@@ -75,7 +75,7 @@ def require_made_by(config: Config, stages: Sequence[str]) -> None:
             raise ConfigError(
                 f"{config.run}/{stage} is not made by this command, and was made by another config:",
                 *(f"  {line}" for line in differing),
-                f"Leave these settings out, or make it again with --redo {stage}.",
+                f"Leave these settings out, or make it again: --redo {stage}, without --only and --from.",
             )
 
 

@@ -15,7 +15,8 @@ from siglino_core.store import Run
 
 MOST_DEVICES = {A100: 128, CPU_CORE: 4096}  # that a stage is thought to have where `runtime.workers` does not say
 YEAR = 8760  # hours
-PRICED = ("source", "embed", "cluster")  # whose prices hang on the pool alone
+PRICED = ("source", "embed", "cluster", "sample", "report", "targets", "train")
+PATCH = 16  # pixels; the student's
 
 
 def preflight(config: Config, stages: Sequence[str], redo: Sequence[str] = ()) -> None:
@@ -42,15 +43,39 @@ def preflight(config: Config, stages: Sequence[str], redo: Sequence[str] = ()) -
         cards = cards_of(config.targets.teachers)
         if "train" in missing:
             student_config(config.train, cards)
+    _weights(config, missing)
     if "train" in missing and config.train.ranks > 1 and config.runtime.runner is Runner.LOCAL:
         raise ConfigError(f"train.ranks={config.train.ranks} needs runtime.runner=ray: the local one is one process")
     _pool(config, missing)
+
+
+def _weights(config: Config, missing: Sequence[str]) -> None:
+    """Refuse files of weights that are not there, and weights that nothing reads."""
+    from siglino_core.encoders.spec import Spec
+
+    asked = {"embed": [("embed.weights", config.embed.weights)]}
+    gram = config.train.loss.gram_checkpoint if config.train.loss.gram else ""
+    asked["train"] = [("train.checkpoint", config.train.checkpoint), ("train.loss.gram_checkpoint", gram)]
+    for stage in missing:
+        for setting, path in asked.get(stage, []):
+            if os.path.isabs(path) and not os.path.exists(path):
+                raise ConfigError(f"{setting}={path}: there is nothing there.")
+    kind = Spec.of(config.embed).kind
+    if "embed" in missing and config.embed.weights and kind not in ("timm", "open_clip"):
+        raise ConfigError(
+            f"embed.weights={config.embed.weights}: {config.embed.encoder} takes none; timm and open_clip do."
+        )
+    if "export" in missing and 0 < config.export.max_pixels < PATCH**2:  # 0: as trained
+        raise ConfigError(f"export.max_pixels={config.export.max_pixels}: a patch has {PATCH} x {PATCH} pixels.")
 
 
 def _pool(config: Config, missing: Sequence[str]) -> None:
     """Judge what is asked of the pool by how many images it has, as far as that is known or quickly found."""
     asked = [s for s in ("cluster", "sample") if s in missing]
     if not asked:
+        sample = Run(config.run).stage("sample").manifest()
+        if sample is not None:
+            refuse_unaffordable(config, estimates(config, missing, sample.rows))
         return
     source = Run(config.run).stage("source").manifest() if "source" not in missing else None
     if source is not None:
@@ -59,17 +84,18 @@ def _pool(config: Config, missing: Sequence[str]) -> None:
         enough = max(config.sample.target_size, round(config.cluster.num_clusters[0] / config.cluster.fit_fraction))
         images = import_module("pipelines.source").count(config.source, enough)
     refuse_too_small(config, images, stages=asked)
-    refuse_unaffordable(config, estimates(config, [s for s in PRICED if s in missing], images))
+    refuse_unaffordable(config, estimates(config, missing, images))
 
 
 def estimates(config: Config, stages: Sequence[str], images: int) -> list[Estimate]:
     """The prices of stages for a pool of so many images; a network that tells no price leaves them out."""
     found = {"source": Estimate(stage="source", shards=0, rows=images, bytes=0, device=CPU_CORE, device_hours=0)}
+    last = max((PRICED.index(s) for s in stages if s in PRICED), default=0)
     try:
-        for stage in PRICED[1:]:
+        for stage in PRICED[1 : last + 1]:
             found[stage] = import_module(f"pipelines.{stage}").plan(config, found)
     except SiglinoError:
-        return []
+        pass  # what has no price is not judged by it
     return [e for e in found.values() if e.stage in stages]
 
 

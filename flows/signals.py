@@ -6,6 +6,7 @@ no Python runs, has ``PATIENCE``: a thread that is told by the system itself end
 nothing. This module is imported before all others, and imports little.
 """
 
+import atexit
 import os
 import signal
 import sys
@@ -47,6 +48,8 @@ def install() -> None:
     They are heeded also where the parent ignores SIGINT, as shells do for what they start in the background.
     """
     _State.stderr = os.dup(2)
+    # Registered first, it runs last: from there on the work is done, and no signal changes its exit code.
+    atexit.register(signal.pthread_sigmask, signal.SIG_BLOCK, SIGNALS)
     sys.excepthook = _uncaught
     reader, writer = os.pipe()
     os.set_blocking(writer, False)

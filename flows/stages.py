@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any, Literal, get_args
@@ -9,6 +10,7 @@ from typing import Any, Literal, get_args
 from flows.limits import refuse_too_small, require_made_by, require_sample, require_specs
 from flows.preflight import preflight
 from pipelines.support.inputs import forget
+from pipelines.support.provenance import asked_for
 from pipelines.support.runtime import Progress, Result
 from siglino_core.config import Config, Runner, to_dict
 from siglino_core.errors import ConfigError, DamagedError
@@ -133,7 +135,8 @@ def run_stage(choice: Choice, config: Config, asked: Asked, progress: Progress) 
     # A stage's module is imported when its turn comes: torch takes seconds, which a wrong word should not cost.
     module = import_module(f"pipelines.{choice.stage}")
     try:
-        result = module.run(config, Run(config.run), tell, redo=choice.redo)
+        with asked_for(asdict(asked)) if choice.stage != "report" else nullcontext():
+            result = module.run(config, Run(config.run), tell, redo=choice.redo)
     finally:
         release_mine()
     if result.state != "Reused" or not Run(config.run).noted(choice.stage):

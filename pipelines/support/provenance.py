@@ -1,7 +1,9 @@
 """What made a run: the settings of finished stages from their own manifests, whatever is asked for now."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from siglino_core.config import Config, build, shaping
@@ -10,7 +12,23 @@ from siglino_core.errors import ConfigError
 from siglino_core.networks import describe
 from siglino_core.store import Manifest, Run
 
+_ASKED: ContextVar[dict[str, Any] | None] = ContextVar("asked", default=None)
 PRECISIONS = {"float32": "fp32", "bfloat16": "bf16"}
+
+
+@contextmanager
+def asked_for(about: dict[str, Any]) -> Iterator[None]:
+    """Within, a run's artifacts are made by this command: what the run's note says is of those that stand."""
+    before = _ASKED.set(about)
+    try:
+        yield
+    finally:
+        _ASKED.reset(before)
+
+
+def about(run: Run) -> dict[str, Any]:
+    """The command and the experiment of what is being made, or else of what stands."""
+    return _ASKED.get() or run.about()
 
 
 def made_by(run: Run, sample: Mapping[str, Any]) -> Config:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.support.provenance import about
 from siglino_core.config import Config, to_dict
 from siglino_core.foreign import sql_files
 from siglino_core.report.model import (
@@ -52,11 +53,11 @@ def summarise(made: Config, run: Run, sample: Stage, facts: dict[str, Any]) -> C
     """
     stages = {name: run.stage(name) for name in STAGES} | {"sample": sample}
     manifests = {name: m for name, stage in stages.items() if (m := stage.manifest()) is not None}
-    about = run.about()
+    told = about(run)
     return CurationReport(
         run_name=run.url.rstrip("/").rpartition("/")[2],
         run_url=run.url,
-        experiment=str(about.get("experiment", "")),
+        experiment=str(told.get("experiment", "")),
         date=max((m.finished for m in manifests.values()), default="")[:16].replace("T", " ") + " UTC",
         seed=made.seed,
         funnel=_funnel(manifests, facts),
@@ -65,7 +66,7 @@ def summarise(made: Config, run: Run, sample: Stage, facts: dict[str, Any]) -> C
         labels=_labels(facts["labels"]),
         reject_counts={**manifests["source"].rejects, **manifests["embed"].rejects},
         stages=tuple(_record(run, name, m) for name, m in manifests.items()),
-        command=str(about.get("command", "")),
+        command=str(told.get("command", "")),
         config_yaml=_yaml({k: v for k, v in to_dict(made).items() if k in ("seed", *STAGES)}),
         software=_software(),
     )

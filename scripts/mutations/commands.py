@@ -60,20 +60,6 @@ MUTATIONS = (
         tests=("tests/siglino_core/distillation/training/test_metrics.py",),
     ),
     Mutation(
-        says="a store that is away is asked by everyone anew",
-        file="siglino_core/store/s3.py",
-        old="if self._hasty or (self._given_up is not None and time.monotonic() - self._given_up < FAINT):",
-        new="if self._hasty:",
-        tests=("tests/siglino_core/store/test_s3.py",),
-    ),
-    Mutation(
-        says="the time without a store is an owner's silence",
-        file="siglino_core/store/lease.py",
-        old="until += time.monotonic() - asked",
-        new="until += 0",
-        tests=("tests/siglino_core/store/test_s3.py",),
-    ),
-    Mutation(
         says="a second signal starts the end again",
         file="flows/signals.py",
         old="    if _State.raised:\n        return\n",

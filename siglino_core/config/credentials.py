@@ -14,12 +14,15 @@ SECRET = re.compile(
 LONG = 24  # characters: a value as long as that may be a secret, whatever its name
 NAMES = ("abfs", "abfss", "wasb", "wasbs", "ssh", "sftp")  # here a name before the @ is no secret
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://\S+")
+_SLIP = re.compile(
+    r"\b(s3a?|gs|gcs|az|abfss?|wasbs?|https?|ftps?|sftp|ssh|hdfs):(/?)(?!/)[^\s:@/]+:[^\s@]+@", re.IGNORECASE
+)
 _PARTS = re.compile(r"([^:]+)://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?$", re.DOTALL)
 
 
 def redacted(text: str) -> str:
     """The text, with whatever may be a secret in its addresses hidden."""
-    return _URL.sub(lambda found: _redacted(found.group()), text)
+    return _SLIP.sub(rf"\1:\2{HIDDEN}@", _URL.sub(lambda found: _redacted(found.group()), text))
 
 
 def _redacted(url: str) -> str:

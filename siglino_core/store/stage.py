@@ -95,6 +95,8 @@ class Stage:
         stored = self.files.read_record(MANIFEST)
         if stored is None:
             return None
+        if stored.get("stage", self.name) != self.name:
+            raise DamagedError(f"{self.files.url}/{MANIFEST} is that of {stored['stage']}. {MEND}")
         known = {f.name for f in dataclasses.fields(Manifest)}
         required = {f.name for f in dataclasses.fields(Manifest) if f.default_factory is dataclasses.MISSING}
         if lacking := required - {"software"} - stored.keys():
@@ -170,7 +172,9 @@ class Stage:
             manifest, shards = self.manifest(), self.shards()
         except (DamagedError, ConfigError):
             return None
-        if manifest is None or manifest.fingerprint != identity.fingerprint or not is_settled(self.successor.files):
+        if not shards or manifest is None or manifest.fingerprint != identity.fingerprint:
+            return None
+        if not is_settled(self.successor.files):
             return None
         if not _there(manifest, self.files.sizes()):
             return None
@@ -248,8 +252,9 @@ class Stage:
         texts = self.files.read_many([n for n in sizes if n.startswith("commits/")])
         return {
             record["shard"]: record
-            for record in map(_opened, texts.values())
-            if record and (not whole or all(sizes.get(n) == e[0] for n, e in record["files"].items()))
+            for name, record in ((name, _opened(text)) for name, text in texts.items())
+            if record and name == f"commits/{record['shard']}.json"
+            if not whole or all(sizes.get(n) == e[0] for n, e in record["files"].items())
         }
 
     def records(self, shards: Sequence[str]) -> dict[str, dict[str, Any]]:

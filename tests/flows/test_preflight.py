@@ -44,6 +44,10 @@ def test_curate(
     [
         (("targets.teachers=[dinov3:/no/such/folder]",), "/no/such/folder"),
         (("targets.teachers=[lite,timm:no_such_network]",), "no_such_network"),
+        (("targets.teachers=[lite]", "train.checkpoint=/nonexist"), "train.checkpoint=/nonexist: there is nothing"),
+        (("targets.teachers=[lite]", "export.max_pixels=1"), "export.max_pixels=1: a patch has"),
+        (("targets.teachers=[lite]", "embed.weights=/nonexist"), "embed.weights=/nonexist"),
+        (("targets.teachers=[lite]", "train.optim.steps=1000000000000"), "train would take"),
         (("targets.teachers=[lite]", "train.ranks=2"), "train.ranks=2 needs runtime.runner=ray"),
     ],
 )

@@ -94,7 +94,7 @@ def test_settings_of_stages_that_do_not_run_are_refused(
     assert main(["curate", f"run={run}", *words, HERE]) == 2
     said = capsys.readouterr().err
     assert says in said
-    assert "Leave these settings out, or make it again with --redo" in said
+    assert "Leave these settings out, or make it again: --redo" in said
     assert note(run) == before
 
 
@@ -126,3 +126,10 @@ def test_what_stands_on_something_else_now_is_stale(run: Path, capsys: pytest.Ca
     assert "stale: cluster changed since" in lines["sample"]
     assert "stale: cluster, sample changed since" in lines["report"]
     assert Run(str(run)).stage("sample").manifest() is not None
+
+
+def test_the_card_of_a_redo_has_the_redos_command(run: Path) -> None:
+    assert main(["curate", f"run={run}", HERE, "sample.target_size=8", "--redo", "sample"]) == 0
+    card = (run / "sample/images/README.md").read_text()
+    assert "sample.target_size=8" in card
+    assert "sample.target_size=20" not in card

@@ -117,10 +117,59 @@ def test_what_is_damaged_is_made_again(made: Path, run: Path, name: str, capsys:
     assert log == Run(str(made)).stage("cluster").require().facts["steps"]
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["sample/manifest.json", "sample/part-00000.parquet"],
+        ["sample/manifest.json", "sample/images/part-00000.parquet"],
+        ["embed/commits/part-00000.json"],
+        ["cluster/plan.json"],
+        ["embed/manifest.json"],
+    ],
+)
+def test_what_is_gone_is_named_and_made_again(
+    made: Path, run: Path, names: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in names:
+        (run / name).unlink()
+    assert main(["verify", str(run)]) == 1
+    assert f"{run}/{names[0]}: the record is gone" in capsys.readouterr().out
+    assert main(["verify", str(run), "--mend"]) == 0
+    assert (digests(run), contents(run)) == (digests(made), contents(made))
+
+
+def test_a_stage_that_is_gone_is_named(made: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(run / "source")
+    (run / "curate.json").unlink()
+    assert main(["verify", str(run)]) == 1
+    said = capsys.readouterr().out
+    assert f"{run}/source/manifest.json: the record is gone" in said
+    assert f"{run}/curate.json: the record is gone" in said
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("embed/commits/part-00000.json", "embed/commits/part-00001.json"),
+        ("cluster/plan.json", "embed/plan.json"),
+        ("cluster/manifest.json", "embed/manifest.json"),
+    ],
+)
+def test_a_record_of_another_is_no_record(
+    made: Path, run: Path, theirs: str, ours: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copyfile(run / theirs, run / ours)
+    assert main(["verify", str(run)]) == 1
+    assert f"{run}/{ours}: the record is damaged, or another's" in capsys.readouterr().out
+    assert main(["verify", str(run), "--mend"]) == 0
+    assert (digests(run), contents(run)) == (digests(made), contents(made))
+
+
 def test_a_training_under_way(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its checkpoints are known by their marks alone, and none of them can be made again."""
     stage = Run(str(run)).stage("train")
     stage.files.put("plan.json", sealed({"shards": []}))
+    Run(str(run)).note({"command": "siglino distill"}, "train")
     for step in (1, 2):
         folder = stage.files.sub(f"checkpoints/step_0000000{step}")
         folder.put("__0_0.distcp", b"tensors")

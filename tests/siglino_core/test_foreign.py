@@ -108,3 +108,7 @@ def test_the_folder_of_the_tests_is_hostile() -> None:
     assert {"/", "\0"}.isdisjoint(FOLDER)
     assert printable(FOLDER) != FOLDER
     assert len(ALL) > 40
+
+
+def test_a_leading_dash_is_no_option() -> None:
+    assert (word("-x"), word("a b")) == ("./-x", "'a b'")

@@ -86,3 +86,13 @@ def test_whatever_the_password_is(scheme: str, user: str, password: str, host: s
 @given(before=WORD, name=st.sampled_from(["sig", "X-Amz-Signature", "api_key", "token", "Policy"]), value=WORD)
 def test_in_the_middle_of_a_text(before: str, name: str, value: str) -> None:
     assert redacted(f"{before} https://h/x?a=1&{name}={value} failed") == f"{before} https://h/x?a=1&{name}=*** failed"
+
+
+@pytest.mark.parametrize("text", ["s3:u:hunter2@b", "s3:/u:hunter2@b/x", "no such file s3:/u:hunter2@b/x here"])
+def test_an_address_that_lacks_a_slash_hides_its_password(text: str) -> None:
+    assert "hunter2" not in redacted(text)
+
+
+@pytest.mark.parametrize("text", ["timm:hf-hub:org/model@v1", "dinov3:/a:b@c", "pool@2x:3"])
+def test_what_looks_like_one_and_is_none(text: str) -> None:
+    assert redacted(text) == text
