@@ -4,6 +4,7 @@ Two phases in one plan: ``part-N`` shards read the pool; ``duplicates-P`` shards
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -177,6 +178,7 @@ def read_part(work: SourceWork, shard: Shard) -> dict[str, Any]:
         facts = {
             "bytes": rows.bytes,
             "largest": rows.largest,
+            "formats": dict(sorted(rows.formats.items())),
             "passed": dict(sorted(rows.passed.items())),
             "examples": rows.examples,
             "says": f"{rows.images} images, {rows.reasons.total()} rejects",
@@ -197,9 +199,10 @@ def _finish(work: Work, pool: Pool, identity: Identity, todo: Todo) -> Manifest:
     records = work.stage.commits()
     parts = {s["name"]: records[s["name"]] for s in of_kind(todo.shards, "part") if s["name"] in records}
     images = sum(r["rows"] for r in records.values())
-    passed = pool.passed.copy()
+    passed, formats = pool.passed.copy(), Counter[str]()
     for record in parts.values():
         passed.update(record["facts"]["passed"])
+        formats.update(record["facts"]["formats"])
     facts = {
         "format": pool.format.value,
         "uri": pool.uri,
@@ -207,6 +210,7 @@ def _finish(work: Work, pool: Pool, identity: Identity, todo: Todo) -> Manifest:
         "passed_over": dict(sorted((+passed).items())),
         "images": images,
         "bytes": sum(r["facts"].get("bytes", 0) for r in records.values()),
+        "formats": dict(sorted(formats.items())),
         "largest": {k: max(r["facts"]["largest"][k] for r in parts.values()) for k in ("bytes", "pixels")},
         "duplicates": sum(r["facts"].get("duplicates", 0) for r in records.values()),
     }

@@ -28,7 +28,7 @@ from siglino_core.report.cards import dataset_card
 from siglino_core.statistics.diversity import compare
 from siglino_core.store import Identity, Run, Shard, Todo, of_kind
 
-VERSION = 2
+VERSION = 3
 SCRATCH = ("exchange", "decisions", "coverage", "picks")
 CARD = "images/README.md"
 ARTIFACT = ("clusters", "part")  # kinds of shards that stay; the others are swept

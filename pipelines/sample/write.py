@@ -88,9 +88,11 @@ def _images(work: SampleWork, out: ShardWriter, shard: str, table: pa.Table) -> 
     images = [images[i] for i in order]
     if config.sample.shards is Shards.WEBDATASET:
         path = out.path(f"images/{shard}.tar")
-        _write_tar(path, images, levels)
+        kind = _suffix(work.run.stage("source").require().facts.get("formats", {}))
+        _write_tar(path, images, levels, kind)
         ranges = locate_tar(path)
-        offset_N, length_N = np.array([ranges[_member(i)] for i in images], np.int64).reshape(-1, 2).T
+        places = [ranges[f"{i['image_id']}.{kind}"] for i in images]
+        offset_N, length_N = np.array(places, np.int64).reshape(-1, 2).T
     else:
         name, wanted = f"images/{shard}.parquet", schema.images(layout.levels)
         with out.parquet(name, wanted) as file:
@@ -104,14 +106,20 @@ def _images(work: SampleWork, out: ShardWriter, shard: str, table: pa.Table) -> 
     return len(images)
 
 
-def _member(image: dict[str, Any]) -> str:
-    """The image's name in a webdataset tar."""
-    kind = {"jpeg": "jpg"}.get(image["format"], image["format"])
-    return f"{image['image_id']}.{kind}"
+def _suffix(formats: dict[str, int]) -> str:
+    """The one suffix of all images of a set, for readers want samples of equal fields: jpg where there are several.
+
+    Readers look at an image's first bytes; what it is stands in its JSON.
+    """
+    return "jpg" if len(formats) != 1 or "jpeg" in formats else next(iter(formats))
 
 
-def _write_tar(path: Any, images: list[dict[str, Any]], levels: list[str]) -> None:
-    """A webdataset tar: image, caption and metadata under one key; no times or owners, so the bytes are the same."""
+def _write_tar(path: Any, images: list[dict[str, Any]], levels: list[str], kind: str) -> None:
+    """A webdataset tar: image, caption and metadata of a sample, each always there; no times or owners.
+
+    Args:
+        kind: the suffix of the images.
+    """
 
     def add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
         info = tarfile.TarInfo(name)
@@ -121,8 +129,8 @@ def _write_tar(path: Any, images: list[dict[str, Any]], levels: list[str]) -> No
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for image in images:
             key = image["image_id"]
-            add(tar, _member(image), image["bytes"])
-            if image["caption"] is not None:
-                add(tar, f"{key}.txt", image["caption"].encode())
-            meta = {k: image[k] for k in ("image_id", "source_uri", "source_key", "label", "width", "height", *levels)}
+            add(tar, f"{key}.{kind}", image["bytes"])
+            add(tar, f"{key}.txt", (image["caption"] or "").encode())
+            meta = {k: image[k] for k in ("image_id", "source_uri", "source_key", "format", "width", "height", *levels)}
+            meta |= {k: image[k] for k in ("caption", "label")}  # null where there is none
             add(tar, f"{key}.json", json.dumps(meta, sort_keys=True, ensure_ascii=False).encode())

@@ -30,6 +30,7 @@ class SourceRows:
         images: rows written to ``images``.
         bytes: total length of the encoded images.
         largest: the longest of them, and the most pixels.
+        formats: of the images, by encoding.
         reasons: images that are rejected, by reason.
         passed: what was left out that is no image of its own, by what it is.
         examples: the first few rejects, as text.
@@ -39,6 +40,7 @@ class SourceRows:
         self.images = 0
         self.bytes = 0
         self.largest = {"bytes": 0, "pixels": 0}
+        self.formats: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.passed: Counter[str] = Counter()
         self.examples: list[str] = []
@@ -81,6 +83,7 @@ class SourceRows:
         size = len(item.data)
         self.images += 1
         self.bytes += size
+        self.formats[kind] += 1
         self.largest = {
             "bytes": max(self.largest["bytes"], size),
             "pixels": max(self.largest["pixels"], width * height),

@@ -300,9 +300,14 @@ def test_webdataset_shards_hold_the_same_images(tmp_path: Path) -> None:
     assert {n.removesuffix(".jpg") for n in members if n.endswith(".jpg")} == wanted.keys()
     for image_id, image in wanted.items():
         assert members[f"{image_id}.jpg"] == image["bytes"] == of.data(int(image["source_key"]))
-        assert members.get(f"{image_id}.txt", b"").decode() == (image["caption"] or "")
+        assert members[f"{image_id}.txt"].decode() == (image["caption"] or ""), "every sample has the same fields"
         meta = json.loads(members[f"{image_id}.json"])
         assert (meta["image_id"], meta["level_1"]) == (image_id, image["level_1"])
+        assert (meta["caption"], meta["format"]) == (image["caption"], image["format"])
+
+
+def test_images_of_one_format_have_its_suffix() -> None:
+    assert [_suffix(f) for f in ({"png": 3}, {"jpeg": 2}, {"png": 1, "webp": 1}, {})] == ["png", "jpg", "jpg", "jpg"]
 
 
 def test_a_pool_without_labels_has_no_balance(tmp_path: Path) -> None:
