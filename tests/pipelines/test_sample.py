@@ -15,6 +15,7 @@ import pytest
 
 from pipelines import cluster, sample
 from pipelines.sample import layout
+from pipelines.sample.write import _suffix
 from siglino_core import schema
 from siglino_core.config import Config, Pick, Quota, Shards
 from siglino_core.curation.sampling.quotas import quotas
