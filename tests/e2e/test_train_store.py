@@ -112,7 +112,7 @@ def test_faults_that_pass_change_nothing(ground: Ground, proxy: Proxy) -> None:
     assert learnt(run) == learnt(Run(str(alone)))
 
 
-@pytest.mark.soak
+@pytest.mark.storm
 @pytest.mark.usefixtures("ray")
 def test_a_store_that_is_away_starts_the_ranks_again_as_long_as_they_get_on(ground: Ground, proxy: Proxy) -> None:
     run = sent(ground, "away")
@@ -139,7 +139,7 @@ def test_a_store_that_is_away_starts_the_ranks_again_as_long_as_they_get_on(grou
     assert learnt(run) == learnt(undisturbed)
 
 
-@pytest.mark.soak
+@pytest.mark.storm
 @pytest.mark.usefixtures("ray")
 def test_a_store_that_stays_away_ends_it_by_name(ground: Ground, proxy: Proxy) -> None:
     run = sent(ground, "gone")
