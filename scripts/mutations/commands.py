@@ -67,10 +67,10 @@ MUTATIONS = (
         tests=("tests/flows/test_signals.py",),
     ),
     Mutation(
-        says="what a command started outlives it",
+        says="what cleans up behind others is ended first",
         file="flows/guard.py",
-        old="while os.getppid() == parent:",
-        new="while True:",
+        old="if trackers or TRACKER not in command",
+        new="if True",
         tests=("tests/flows/test_guard.py",),
     ),
     Mutation(
