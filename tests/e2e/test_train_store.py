@@ -124,7 +124,7 @@ def test_a_store_that_is_away_starts_the_ranks_again_as_long_as_they_get_on(grou
     def spoil() -> None:
         for step in (5, 9):
             seen = len(said)
-            until(lambda step=step: any(done >= step for done, _ in said), 60)
+            until(lambda step=step, seen=seen: any(done >= step for done, _ in said[seen:]), 60)
             proxy.fault = lambda request: RESET if "/away/sample/images/" in request else ""
             until(lambda seen=seen: any("from the newest" in note for _, note in said[seen:]), 60)
             proxy.fault = lambda _: ""
