@@ -225,7 +225,8 @@ def _inspect(arguments: argparse.Namespace, console: Console) -> int:
 
 def _verify(arguments: argparse.Namespace, console: Console) -> int:
     from flows.display import Display
-    from flows.verify import mend, verify
+    from flows.mend import mend
+    from flows.verify import verify
     from siglino_core.store import Run
 
     settings.apply()

@@ -32,41 +32,49 @@ def preflight(config: Config, stages: Sequence[str], redo: Sequence[str] = ()) -
     """
     missing = [s for s in stages if s in redo or Run(config.run).stage(s).manifest() is None]
     if "embed" in missing:
-        from siglino_core.encoders.spec import Spec
-        from siglino_core.networks import describe
-
-        describe(Spec.of(config.embed))
+        _encoder(config)
     if "targets" in missing:
-        from pipelines.support.networks import cards_of
-        from siglino_core.distillation.training.student import student_config
-
-        cards = cards_of(config.targets.teachers)
-        if "train" in missing:
-            student_config(config.train, cards)
-    _weights(config, missing)
-    if "train" in missing and config.train.ranks > 1 and config.runtime.runner is Runner.LOCAL:
-        raise ConfigError(f"train.ranks={config.train.ranks} needs runtime.runner=ray: the local one is one process")
+        _teachers(config, train="train" in missing)
+    if "train" in missing:
+        _training(config)
+    if "export" in missing and 0 < config.export.max_pixels < PATCH**2:  # 0: as trained
+        raise ConfigError(f"export.max_pixels={config.export.max_pixels}: a patch has {PATCH} x {PATCH} pixels.")
     _pool(config, missing)
 
 
-def _weights(config: Config, missing: Sequence[str]) -> None:
-    """Refuse files of weights that are not there, and weights that nothing reads."""
+def _encoder(config: Config) -> None:
     from siglino_core.encoders.spec import Spec
+    from siglino_core.networks import describe
 
-    asked = {"embed": [("embed.weights", config.embed.weights)]}
-    gram = config.train.loss.gram_checkpoint if config.train.loss.gram else ""
-    asked["train"] = [("train.checkpoint", config.train.checkpoint), ("train.loss.gram_checkpoint", gram)]
-    for stage in missing:
-        for setting, path in asked.get(stage, []):
-            if os.path.isabs(path) and not os.path.exists(path):
-                raise ConfigError(f"{setting}={path}: there is nothing there.")
-    kind = Spec.of(config.embed).kind
-    if "embed" in missing and config.embed.weights and kind not in ("timm", "open_clip"):
-        raise ConfigError(
-            f"embed.weights={config.embed.weights}: {config.embed.encoder} takes none; timm and open_clip do."
-        )
-    if "export" in missing and 0 < config.export.max_pixels < PATCH**2:  # 0: as trained
-        raise ConfigError(f"export.max_pixels={config.export.max_pixels}: a patch has {PATCH} x {PATCH} pixels.")
+    spec, weights = Spec.of(config.embed), config.embed.weights
+    if weights and spec.kind not in ("timm", "open_clip"):
+        raise ConfigError(f"embed.weights={weights}: {config.embed.encoder} takes none; timm and open_clip do.")
+    _require_there("embed.weights", weights)
+    describe(spec)
+
+
+def _teachers(config: Config, *, train: bool) -> None:
+    from pipelines.support.networks import cards_of
+    from siglino_core.distillation.training.student import student_config
+
+    cards = cards_of(config.targets.teachers)
+    if train:
+        student_config(config.train, cards)
+
+
+def _training(config: Config) -> None:
+    train = config.train
+    if train.ranks > 1 and config.runtime.runner is Runner.LOCAL:
+        raise ConfigError(f"train.ranks={train.ranks} needs runtime.runner=ray: the local one is one process")
+    _require_there("train.checkpoint", train.checkpoint)
+    if train.loss.gram:
+        _require_there("train.loss.gram_checkpoint", train.loss.gram_checkpoint)
+
+
+def _require_there(setting: str, path: str) -> None:
+    """Refuse a path of this machine where nothing is; names of hubs and addresses are for whoever fetches them."""
+    if os.path.isabs(path) and not os.path.exists(path):
+        raise ConfigError(f"{setting}={path}: there is nothing there.")
 
 
 def _pool(config: Config, missing: Sequence[str]) -> None:

@@ -126,6 +126,8 @@ def count(config: SourceConfig, enough: int) -> int:
     if config.pool_size:
         return config.pool_size
     pool, found = open_pool(config), 0
+    if pool.format is Format.IMAGEFOLDER:
+        return len(pool.joined.images)
     for part in pool.plan(config):
         found += part["rows"] * (2 if pool.format is Format.WEBDATASET else 1)
         if found >= enough:
