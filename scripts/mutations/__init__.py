@@ -4,8 +4,14 @@ Each is a mistake that was, or could be, made. `old` stands in its file exactly 
 mutation is rewritten with it.
 """
 
-from scripts.mutations import commands, inputs, path
+from scripts.mutations import commands, curation, inputs, store, training
 from scripts.mutations.mutation import Mutation
 
 __all__ = ["MUTATIONS", "Mutation"]
-MUTATIONS = (*path.MUTATIONS, *inputs.MUTATIONS, *commands.MUTATIONS)
+MUTATIONS = (
+    *training.MUTATIONS,
+    *curation.MUTATIONS,
+    *store.MUTATIONS,
+    *inputs.MUTATIONS,
+    *commands.MUTATIONS,
+)

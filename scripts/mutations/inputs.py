@@ -50,14 +50,14 @@ MUTATIONS = (
         file="pipelines/source.py",
         old="if reason != NOT_DOWNLOADED) + unread",
         new=") + unread",
-        tests=("tests/pipelines/test_source.py",),
+        tests=("tests/pipelines/test_source_losses.py",),
     ),
     Mutation(
         says="tars that cannot be read count as one image",
         file="pipelines/source.py",
         old="return sum(max(0, mean - planned) for planned in lost)",
         new="return 0",
-        tests=("tests/pipelines/test_source.py",),
+        tests=("tests/pipelines/test_source_losses.py",),
     ),
     Mutation(
         says="a compressed tar may grow for ever",

@@ -4,7 +4,6 @@ import random
 import shutil
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +24,8 @@ from siglino_core.device import choose
 from siglino_core.distillation.training.rank import run_rank
 from siglino_core.errors import WARNING
 from siglino_core.store import Manifest, Run
-from tests.e2e.tiny import MARK, Started, Tiny, kill_marked, leftovers, marked
+from tests.e2e.marked_ray import marked_ray
+from tests.e2e.tiny import Started, Tiny, leftovers, marked
 from tests.pipelines import distilling
 from tests.pipelines.curated import curated
 from tests.pipelines.distilling import STEPS, curve
@@ -83,13 +83,8 @@ def alone(ground: Ground) -> Path:
 @pytest.fixture(scope="module")
 def ray() -> Iterator[str]:
     """A Ray of three CPUs whose processes bear the mark."""
-    mark = uuid.uuid4().hex
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(MARK, mark)
-        module = start_ray(RuntimeConfig(cpus=3, device="cpu"))
-    yield mark
-    module.shutdown()
-    kill_marked(mark)
+    with marked_ray() as mark:
+        yield mark
 
 
 @pytest.fixture(scope="module")

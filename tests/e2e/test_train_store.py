@@ -3,7 +3,6 @@
 import json
 import random
 import threading
-import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +12,12 @@ import pytest
 import s3fs
 
 from pipelines import train
-from pipelines.support.runtime import start_ray
-from siglino_core.config import Config, RuntimeConfig
+from siglino_core.config import Config
 from siglino_core.errors import WARNING, UnreachableStoreError
 from siglino_core.store import Run, s3
 from siglino_core.store.patience import Patience, be_patient
+from tests.e2e.marked_ray import marked_ray
 from tests.e2e.test_train_kills import LOCAL, RAY, Ground, until
-from tests.e2e.tiny import MARK, kill_marked
 from tests.faulty_store import BUSY, CUT, LOST, RESET, Proxy, faulty
 from tests.pipelines import distilling
 from tests.pipelines.curated import curated
@@ -67,14 +65,9 @@ def quick(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def ray(proxy: Proxy) -> Iterator[None]:
-    """A Ray of three CPUs that sees the store through the proxy."""
-    mark = uuid.uuid4().hex
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(MARK, mark)
-        module = start_ray(RuntimeConfig(cpus=3, device="cpu"))
-    yield
-    module.shutdown()
-    kill_marked(mark)
+    """A Ray that sees the store through the proxy."""
+    with marked_ray():
+        yield
 
 
 def sent(ground: Ground, name: str) -> Run:

@@ -1,0 +1,87 @@
+"""Breaks of the curation: near-duplicates, clusters, sampling."""
+
+from scripts.mutations.mutation import Mutation
+
+CURATION, CURATION_TESTS = "siglino_core/curation", "tests/siglino_core/curation"
+
+MUTATIONS = (
+    # Near-duplicates and clusters
+    Mutation(
+        says="what is unlike counts as a near-duplicate",
+        file=f"{CURATION}/dedup/near.py",
+        old="np.where(best_R >= cosine,",
+        new="np.where(best_R < cosine,",
+        tests=(f"{CURATION_TESTS}/dedup/test_near.py",),
+    ),
+    Mutation(
+        says="any neighbour of the block is a near-duplicate",
+        file=f"{CURATION}/dedup/near.py",
+        old="if inner_RR[i, j] >= max(cosine, best_R[i]):",
+        new="if inner_RR[i, j] >= best_R[i]:",
+        tests=(f"{CURATION_TESTS}/dedup/test_near.py",),
+    ),
+    Mutation(
+        says="half of an id makes an exact duplicate",
+        file=f"{CURATION}/dedup/exact.py",
+        old="(ordered[1:] == ordered[:-1]).all(1)",
+        new="(ordered[1:] == ordered[:-1])[:, 0]",
+        tests=(f"{CURATION_TESTS}/dedup/test_exact.py::test_all_128_bits_of_an_id_count",),
+    ),
+    Mutation(
+        says="points go to the seed that is farther",
+        file=f"{CURATION}/clustering/points.py",
+        old="else d2_N < b.d2_N",
+        new="else d2_N > b.d2_N",
+        tests=(f"{CURATION_TESTS}/clustering/test_kmeans.py::test_seeding_by_distance_finds_what_random_misses",),
+    ),
+    Mutation(
+        says="empty clusters stay empty",
+        file=f"{CURATION}/clustering/kmeans.py",
+        old="        means_KD[refill] = lost.points_MD.astype(np.float32)",
+        new="        pass",
+        tests=(f"{CURATION_TESTS}/clustering/test_kmeans.py::test_empty_clusters_get_the_farthest_points",),
+    ),
+    # Sampling
+    Mutation(
+        says="no outlier is trimmed",
+        file="pipelines/sample/__init__.py",
+        old="int(candidates * trim) + 1",
+        new="1",
+        tests=("tests/pipelines/test_sample.py::test_the_trimmed_are_the_loneliest",),
+    ),
+    Mutation(
+        says="the radius keeps one image more",
+        file=f"{CURATION}/sampling/quotas.py",
+        old="left = target - int(above.sum())",
+        new="left = target - int(above.sum()) + 1",
+        tests=(f"{CURATION_TESTS}/sampling/test_quotas.py::test_radius_quotas_keep_the_target_and_the_farthest",),
+    ),
+    Mutation(
+        says="every rest of a quota goes to one cluster too many",
+        file=f"{CURATION}/sampling/quotas.py",
+        old="(room & (rank < short))",
+        new="(room & (rank <= short))",
+        tests=(f"{CURATION_TESTS}/sampling/test_quotas.py::test_exact_within_sizes_and_within_one_of_the_water_level",),
+    ),
+    Mutation(
+        says="a cluster is thinned from its first row, not from the seed's",
+        file="pipelines/sample/cells.py",
+        old="int(start_key[rows].argmin())",
+        new="0",
+        tests=("tests/pipelines/test_sample.py::test_where_a_cluster_is_thinned_from_follows_from_the_seed",),
+    ),
+    Mutation(
+        says="the traversal forgets where it starts",
+        file=f"{CURATION}/sampling/coverage.py",
+        old="at, distance = start, np.float32(np.inf)",
+        new="at, distance = 0, np.float32(np.inf)",
+        tests=(f"{CURATION_TESTS}/sampling/test_coverage.py::test_farthest_first_is_the_traversal",),
+    ),
+    Mutation(
+        says="outliers stay",
+        file="pipelines/sample/cells.py",
+        old='(decided["knn_distance"].to_numpy() <= limit)',
+        new='(decided["knn_distance"].to_numpy() < np.inf)',
+        tests=("tests/pipelines/test_sample.py::test_the_trimmed_are_the_loneliest",),
+    ),
+)
