@@ -6,12 +6,11 @@ from typing import Any
 
 from siglino_core.config import Keep, SourceConfig
 from siglino_core.errors import DataError, UnreadableError
-from siglino_core.images.reasons import too_many_bytes
 from siglino_core.pools import metadata
 from siglino_core.pools.joining import Joined, join
 from siglino_core.pools.labels import folder_label
 from siglino_core.pools.location import Location
-from siglino_core.pools.record import MAX_TEXT, TOO_LONG, Found, Refused, described, object_of, require_keys
+from siglino_core.pools.record import MAX_TEXT, TOO_LONG, Found, Refused, described, object_of, require_keys, too_long
 from siglino_core.store import Shard
 from siglino_core.store.files import reported
 
@@ -42,7 +41,7 @@ def look(location: Location, tables: Sequence[str], joined: Joined, config: Sour
     values = [object_of(_short(data)) for data in location.read_many(names, MAX_TEXT)]
     for name in tables:
         with location.open(name) as f, reported(location.url(name)):
-            values += metadata.first(name, iter(lambda f=f: f.readline(metadata.MAX_ROW + 1), b""), SAMPLED)
+            values += metadata.first(name, metadata.lines_of(f), SAMPLED)
     require_keys(values, config, location.public)
 
 
@@ -57,7 +56,7 @@ def rows(location: Location, names: Sequence[str], joined: Joined) -> tuple[dict
     for name in names:
         read = 0
         with location.open(name) as f, reported(location.url(name)):
-            for image, start, length in metadata.spans(name, iter(lambda f=f: f.readline(metadata.MAX_ROW + 1), b"")):
+            for image, start, length in metadata.spans(name, metadata.lines_of(f)):
                 read += 1
                 if image in joined.images:
                     found[image] = [name, start, length]
@@ -112,7 +111,7 @@ def _window(
     for name, size, texts in window:
         url = location.url(name)
         if size > config.max_bytes:
-            yield _too_long(url, name, size, config)
+            yield too_long(url, name, size, config)
             continue
         data = next(images)
         found = {kind: _short(next(contents)) for kind, *_ in texts if kind != ROW}
@@ -123,7 +122,7 @@ def _window(
         elif isinstance(data, UnreadableError):
             yield Refused(uri=url, key=name, reason="unreadable", error=str(data))
         elif len(data) > config.max_bytes:  # longer than when it was listed
-            yield _too_long(url, name, len(data), config)
+            yield too_long(url, name, len(data), config)
         else:
             caption, label = described(found, row, config)
             label = label or folder_label(name, config)
@@ -139,11 +138,6 @@ def _is_text(name: str) -> bool:
 
 def _short(text: bytes | UnreadableError) -> bytes:
     return text if isinstance(text, bytes) and len(text) <= MAX_TEXT else b""
-
-
-def _too_long(url: str, name: str, size: int, config: SourceConfig) -> Refused:
-    bad = too_many_bytes(size, config.max_bytes)
-    return Refused(uri=url, key=name, reason=bad.reason, error=bad.message)
 
 
 def _values(location: Location, places: list[Any], heads: dict[str, bytes]) -> Iterator[dict[str, Any]]:

@@ -1,12 +1,11 @@
 """Hugging Face's metadata.jsonl and metadata.csv beside images: a row an image, with its caption and label."""
 
 import csv
-import io
 import json
 import posixpath
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, BinaryIO
 
 NAMES = ("metadata.jsonl", "metadata.csv")
 FILE_NAME = "file_name"
@@ -90,6 +89,6 @@ def _csv_rows(lines: Iterable[bytes]) -> Iterator[tuple[dict[str, Any], int, int
             yield dict(zip(names, values, strict=False)), start, read - start
 
 
-def lines_of(data: bytes) -> Iterator[bytes]:
-    """The lines of a file that is in memory."""
-    return iter(io.BytesIO(data))
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file, the longest of them in pieces: a file need not have any end of line."""
+    return iter(lambda: file.readline(MAX_ROW + 1), b"")

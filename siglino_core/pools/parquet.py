@@ -11,11 +11,10 @@ import pyarrow.parquet as pq
 
 from siglino_core.config import LabelFolder, SourceConfig
 from siglino_core.errors import StoreError, UnreadableError
-from siglino_core.images.reasons import too_many_bytes
 from siglino_core.pools.columns import Columns, find_columns
 from siglino_core.pools.labels import folder_label
 from siglino_core.pools.location import Location, damaged
-from siglino_core.pools.record import MAX_TEXT, NOT_DOWNLOADED, TOO_LONG, Found, Passed, Refused, text
+from siglino_core.pools.record import MAX_TEXT, NOT_DOWNLOADED, TOO_LONG, Found, Passed, Refused, text, too_long
 from siglino_core.store import Shard
 from siglino_core.store.files import reported
 
@@ -160,8 +159,7 @@ def _rows(
         key = text(value(columns.key, i)) or str(first + i)
         size = size_of(image)
         if size > config.max_bytes:
-            bad = too_many_bytes(size, config.max_bytes)
-            yield Refused(uri=url, key=key, reason=bad.reason, error=bad.message)
+            yield too_long(url, key, size, config)
             continue
         data, path = image_of(image)
         key, uri, offset = path or key, url, first + i

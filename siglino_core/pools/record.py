@@ -7,6 +7,7 @@ from typing import Any
 
 from siglino_core.config import SourceConfig
 from siglino_core.errors import ConfigError
+from siglino_core.images.reasons import too_many_bytes
 
 CAPTION_NAMES = ("caption", "text", "captions", "sentences", "alt_text", "alt", "description", "txt")
 LABEL_NAMES = ("label", "class", "class_name", "category", "cls", "fine_label", "labels")
@@ -52,6 +53,12 @@ class Passed:
     uri: str
     key: str
     what: str
+
+
+def too_long(uri: str, key: str, size: int, config: SourceConfig) -> Refused:
+    """The reject of an image that is longer than ``max_bytes``, read or not."""
+    bad = too_many_bytes(size, config.max_bytes)
+    return Refused(uri=uri, key=key, reason=bad.reason, error=bad.message)
 
 
 def suffix(name: str) -> str:

@@ -1,6 +1,7 @@
 """Pools that are tars of samples: members of one name and different suffixes belong together, in any order."""
 
 import contextlib
+import io
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,7 +10,6 @@ from typing import Any
 
 from siglino_core.config import Keep, SourceConfig
 from siglino_core.errors import ConfigError, UnreadableError
-from siglino_core.images.reasons import too_many_bytes
 from siglino_core.pools import metadata
 from siglino_core.pools.joining import join, stem
 from siglino_core.pools.labels import folder_label
@@ -26,6 +26,7 @@ from siglino_core.pools.record import (
     object_of,
     require_keys,
     suffix,
+    too_long,
 )
 from siglino_core.pools.tars import BLOCK, Member, TarFault, members, opened
 from siglino_core.store import Shard
@@ -118,8 +119,7 @@ def _images(f: Any, found: list[Member], url: str, config: SourceConfig) -> Iter
         if member.what:
             yield Refused(uri=url, key=key, reason="unreadable", error=f"{name} is {member.what} and no regular file")
         elif member.size > config.max_bytes:
-            bad = too_many_bytes(member.size, config.max_bytes)
-            yield Refused(uri=url, key=key, reason=bad.reason, error=bad.message)
+            yield too_long(url, key, member.size, config)
         elif (data := _data(f, member)) is not None:  # else the tar ends within it
             texts = {kind: _text(f, seen[n]) for kind, n in joined.images[name].items()}
             caption, label = described(texts, rows.get(name, {}), config)
@@ -141,7 +141,7 @@ def _metadata(f: Any, seen: dict[str, Member]) -> dict[str, dict[str, Any]]:
         if metadata.is_metadata(name) and member.size <= MAX_METADATA and not member.what:
             data = _data(f, member) or b""
             head = data.partition(b"\n")[0] + b"\n"
-            for image, start, length in metadata.spans(name, metadata.lines_of(data)):
+            for image, start, length in metadata.spans(name, metadata.lines_of(io.BytesIO(data))):
                 if image in seen:
                     rows[image] = metadata.row(name, head, data[start : start + length])
     return rows

@@ -27,7 +27,7 @@ def test_a_span_holds_its_row_whatever_is_in_it(texts: list[str], end: str) -> N
     writer.writerows(rows)
     lines = "".join(json.dumps(r) + end for r in rows)
     for name, data in (("t/metadata.csv", table.getvalue().encode()), ("t/metadata.jsonl", lines.encode())):
-        found = list(spans(name, lines_of(data)))
+        found = list(spans(name, lines_of(io.BytesIO(data))))
         assert [image for image, _, _ in found] == [f"t/{i}.png" for i in range(len(rows))]
         head = data.partition(b"\n")[0] + b"\n"
         assert [row(name, head, data[start : start + length]) for _, start, length in found] == rows
@@ -36,7 +36,7 @@ def test_a_span_holds_its_row_whatever_is_in_it(texts: list[str], end: str) -> N
 def test_lines_that_are_no_rows_are_passed_over() -> None:
     data = b'{"file_name": "a.png"}\nnot json\n[1]\n{"file_name": 3}\n{"text": "x"}\n' + b'{"a":' * 5000 + b"\n"
     data += b'{"file_name": "sub/../b.png"}'
-    assert [image for image, _, _ in spans("metadata.jsonl", lines_of(data))] == ["a.png", "b.png"]
+    assert [image for image, _, _ in spans("metadata.jsonl", lines_of(io.BytesIO(data)))] == ["a.png", "b.png"]
 
 
 def test_which_files_they_are() -> None:
