@@ -42,8 +42,9 @@ def packed_attention(
         q, k, v: [T, H, D], token-major.
         segments: the images' runs of tokens, or their lengths.
         sink: [H], a logit per head that takes part in the softmax and carries no value.
-        backend: ``loop`` (SDPA image by image: the fastest on CPUs), ``varlen`` (CUDA, half precision), ``flex``
-            (compiled on CUDA; on CPUs the forward pass alone), ``mask`` (all pairs: the reference), or ``auto``.
+        backend: ``loop`` (SDPA image by image: the fastest on CPUs, and for fp32 everywhere), ``varlen`` (CUDA of SM80
+            and later, half precision), ``flex`` (compiled on CUDA anew for each length of a pack; on CPUs the forward
+            pass alone), ``mask`` (all pairs: the reference), or ``auto``.
 
     Returns:
         [T, H, D]; zero for padding.
@@ -58,21 +59,31 @@ def packed_attention(
             f"q, k, v of {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}: [{segments.total}, H, D] each"
         )
     q, k = q.to(v.dtype), k.to(v.dtype)  # norms and rotation may have left them in fp32
-    return BACKENDS[_chosen(backend, q.device, sink is not None)](q, k, v, segments, sink)
+    return BACKENDS[_chosen(backend, v)](q, k, v, segments, sink)
 
 
-def prepare(segments: Segments, backend: Backend = "auto", *, sinks: bool) -> None:
-    """Make what a backend will read of a pack. A compiled block that had to make it would be traced for every pack."""
-    for name in ("used", *READS[_chosen(backend, segments.device, sinks)]):
+def prepare(segments: Segments, like: Tensor, backend: Backend = "auto") -> None:
+    """Make what a backend will read of a pack. A compiled block that had to make it would be traced for every pack.
+
+    Args:
+        like: a tensor of the device and precision of the attention's values.
+    """
+    for name in ("used", *READS[_chosen(backend, like)]):
         getattr(segments, name)
 
 
-def _chosen(backend: Backend, device: torch.device, sinks: bool) -> Backend:
+def _chosen(backend: Backend, like: Tensor) -> Backend:
     if backend == "auto":
-        return "loop" if device.type != "cuda" else "flex" if sinks else "varlen"
+        half = like.dtype in (torch.bfloat16, torch.float16)
+        return "varlen" if half and like.is_cuda and _has_varlen(like.device) else "loop"
     if backend not in BACKENDS:
         raise ValueError(f"backend={backend!r}: one of auto, {', '.join(BACKENDS)}")
     return backend
+
+
+@cache
+def _has_varlen(device: torch.device) -> bool:
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _loop(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, segments: Segments, sink_H: Tensor | None) -> Tensor:

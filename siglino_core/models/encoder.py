@@ -184,7 +184,7 @@ class SigLino(KeepsFp32, nn.Module):
         x_TD = x_TD.index_copy(0, layout.patch_N, patches_ND)
         x_TD = x_TD.index_copy(0, layout.prefix_BP.flatten(), prefix_BPD.flatten(0, 1))
         turn = rotation(layout.positions_T2, self.freqs_cis_golden)
-        prepare(layout.segments, self.backend, sinks=True)
+        prepare(layout.segments, x_TD, self.backend)
         for block in self.layers:
             x_TD = block(x_TD, layout.segments, turn, self.backend)
         return self.norm(x_TD)

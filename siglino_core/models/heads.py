@@ -48,10 +48,11 @@ class PoolingHead(nn.Module):
         q_HD = F.linear(self.probe[0, 0], w_q, b_q).unflatten(-1, (heads, -1))
         k_THD, v_THD = F.linear(x_TC, w_kv, b_kv).unflatten(-1, (2, heads, -1)).unbind(1)
         logits_TH = torch.einsum("thd,hd->th", k_THD, q_HD) * q_HD.shape[-1] ** -0.5
-        weights_TH = segment_softmax(logits_TH, segments).to(v_THD.dtype)
-        pooled_XHD = v_THD.new_zeros(images + 1, *v_THD.shape[1:])  # the last row is the padding's
-        pooled_XHD = pooled_XHD.index_add(0, segments.image_T, weights_TH[..., None] * v_THD)
-        pooled_BC = self.attention.out_proj(pooled_XHD[:images].flatten(1))
+        # Summed in fp32: a GPU's index_add rounds every addition to the precision that it is given.
+        value_THD = segment_softmax(logits_TH, segments)[..., None] * v_THD
+        pooled_XHD = value_THD.new_zeros(images + 1, *v_THD.shape[1:])  # the last row is the padding's
+        pooled_XHD = pooled_XHD.index_add(0, segments.image_T, value_THD)
+        pooled_BC = self.attention.out_proj(pooled_XHD[:images].flatten(1).to(x_TC.dtype))
         return pooled_BC + self.mlp(self.layernorm(pooled_BC))
 
 

@@ -44,7 +44,7 @@ class PackedDinoV3:
         x_TC[layout.prefix_BP] = prefix_PC
         positions = self._positions(shapes, layout)
         x_1TC = x_TC[None]
-        prepare(layout.segments, sinks=False)
+        prepare(layout.segments, x_TC)
         for layer in self.model.model.layer:
             x_1TC = layer(x_1TC, attention_mask=layout.segments, position_embeddings=positions)
         x_TC = self.model.norm(x_1TC[0])

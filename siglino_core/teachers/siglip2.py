@@ -50,7 +50,7 @@ class PackedSigLip2:
         x_NC = x_NC + self._positions(shapes).to(x_NC.dtype)
         segments = Segments.of([h * w for h, w in shapes], device=x_NC.device)
         x_1NC = x_NC[None]
-        prepare(segments, sinks=False)
+        prepare(segments, x_NC)
         for layer in self.model.encoder.layers:
             x_1NC = layer(x_1NC, attention_mask=segments)
         x_NC = self.model.post_layernorm(x_1NC[0])

@@ -1,6 +1,7 @@
 """Training steps on a CUDA device: tokens a second, and where the time goes.
 
     python -m tests.benchmarks.bench_train_gpu [--model siglino-moe-0.3b] [--steps 10] [--not-compiled] [--tiny]
+        [--only TEXT ...]   cases with one of these in their names
 
 The student learns from teachers of the published sizes (SigLIP2 so400m NaFlex, DINOv3 ViT-L/16; transformers' own
 classes, drawn weights) that run beside it, or from synthetic int8 targets of both. bf16; packs of 4,096 tokens by the
@@ -245,6 +246,7 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parser(__doc__, packs=4, steps=10)
     given.add_argument("--model", default="siglino-moe-0.3b", choices=list(PRESETS))
     given.add_argument("--not-compiled", action="store_true")
+    given.add_argument("--only", nargs="*", default=[""], help="cases whose names hold one of these")
     a = given.parse_args(words)
     cuda = torch.cuda.is_available()
     if not cuda and not a.tiny:
@@ -260,24 +262,26 @@ def main(words: Sequence[str] | None = None) -> None:
         _all(
             Bench(Record.of(__file__, a), a.model, a.packs, a.steps, device, tiny=a.tiny),
             compiled=not (a.not_compiled or a.tiny),
+            only=a.only,
         )
 
 
-def _all(bench: Bench, *, compiled: bool) -> None:
+def _all(bench: Bench, *, compiled: bool, only: Sequence[str]) -> None:
     sizes = {"up to 256^2": web(1 << 14, SMALL), "mixed": mixed(1 << 14)}
     if bench.tiny:
         del sizes["mixed"]
     again_or_not = (False,) if bench.tiny else (False, True)
     ways = itertools.product((True, False), again_or_not, (False, True) if compiled else (False,))
     for (kind, mixture), (online, again, compiles) in itertools.product(sizes.items(), list(ways)):
+        name = f"{kind}, {_words(online, again, compiles)}"
+        if not any(text in name for text in only):
+            continue
         try:
             bench.run(
                 kind, bench.given(kind, mixture), online=online, activation_checkpointing=again, compiled=compiles
             )
         except RuntimeError as e:  # out of memory is one
-            print(
-                f"{kind}, {_words(online, again, compiles)}: {type(e).__name__}: {str(e).splitlines()[0]}", flush=True
-            )
+            print(f"{name}: {type(e).__name__}: {str(e).splitlines()[0]}", flush=True)
 
 
 if __name__ == "__main__":

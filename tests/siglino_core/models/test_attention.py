@@ -107,11 +107,13 @@ def test_runs_and_images() -> None:
 
 @pytest.mark.gpu
 @on_gpu
-@pytest.mark.parametrize(("backend", "with_sink"), [("flex", True), ("varlen", True), ("varlen", False)])
-def test_on_a_gpu(backend: Backend, with_sink: bool) -> None:
+@pytest.mark.parametrize("d", [64, 80, 128])
+@pytest.mark.parametrize("with_sink", [True, False])
+@pytest.mark.parametrize("backend", ["auto", "loop", "varlen", "flex"])
+def test_on_a_gpu(backend: Backend, with_sink: bool, d: int) -> None:
     lengths = [261, 70, 70, 400, 130]
     total = 1024
-    leaves = [x.detach().cuda().requires_grad_() for x in inputs(total, dtype=torch.bfloat16, d=64)]
+    leaves = [x.detach().cuda().requires_grad_() for x in inputs(total, dtype=torch.bfloat16, d=d)]
     segments = Segments.of(lengths, total, device="cuda")
     found = []
     for which, dtype in ((backend, torch.bfloat16), ("mask", torch.float32)):
@@ -121,3 +123,12 @@ def test_on_a_gpu(backend: Backend, with_sink: bool) -> None:
         found.append((out, *torch.autograd.grad(out.float().square().sum(), leaves[: 4 if with_sink else 3])))
     for ours, reference in zip(*found, strict=True):
         torch.testing.assert_close(ours.float(), reference.float(), atol=3e-2, rtol=3e-2)
+
+
+@pytest.mark.gpu
+@on_gpu
+def test_full_precision_on_a_gpu() -> None:
+    q, k, v, sink = (x.detach() for x in inputs(sum(LENGTHS), dtype=torch.float32, d=64))
+    wanted = packed_attention(q, k, v, LENGTHS, sink)
+    found = packed_attention(q.cuda(), k.cuda(), v.cuda(), LENGTHS, sink.cuda())
+    torch.testing.assert_close(found.cpu(), wanted, atol=1e-5, rtol=1e-5)
