@@ -74,16 +74,11 @@ def prepare(segments: Segments, like: Tensor, backend: Backend = "auto") -> None
 
 def _chosen(backend: Backend, like: Tensor) -> Backend:
     if backend == "auto":
-        half = like.dtype in (torch.bfloat16, torch.float16)
-        return "varlen" if half and like.is_cuda and _has_varlen(like.device) else "loop"
+        half = like.is_cuda and like.dtype in (torch.bfloat16, torch.float16)
+        return "varlen" if half and torch.cuda.get_device_capability(like.device) >= (8, 0) else "loop"
     if backend not in BACKENDS:
         raise ValueError(f"backend={backend!r}: one of auto, {', '.join(BACKENDS)}")
     return backend
-
-
-@cache
-def _has_varlen(device: torch.device) -> bool:
-    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _loop(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, segments: Segments, sink_H: Tensor | None) -> Tensor:

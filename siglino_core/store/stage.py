@@ -311,7 +311,7 @@ class Stage:
             stage=self.name,
             fingerprint=identity.fingerprint,
             identity=dataclasses.asdict(identity),
-            digest=fingerprint({name: entry[1] for name, entry in files.items()}),
+            digest=fingerprint({name: record[1] for name, record in files.items()}),
             shards=len(shards),
             rows=rows,
             rejects=dict(sorted(rejects.items())),

@@ -1,7 +1,8 @@
 """What a CUDA device adds to the stages around training: parity with the CPU, and rates.
 
-    python -m tests.benchmarks.bench_gpu [--only parity inference teachers encode nearest] [--repeats 5]
+    python -m tests.benchmarks.bench_gpu [--only NAME ...] [--repeats 5]
 
+profile    a forward and backward pass of the release's student over 16,384 tokens: where the device's time goes
 parity     a small student in bf16 and fp32 on the device against fp32 on the CPU, mixture and dense
 inference  the student of the release in bf16 over packs of other lengths, by attention backend: graphs compiled
 teachers   both teachers of published size over packs of 16,384 patches
@@ -51,6 +52,29 @@ class Cases:
         if self.device == "cuda":
             torch.cuda.synchronize()
 
+    def profile(self) -> None:
+        from torch.profiler import ProfilerActivity, profile
+
+        spec = PRESETS["siglino-nano" if self.tiny else "siglino-moe-0.3b"]
+        model = SigLino(spec).to(self.device, torch.bfloat16).train()
+        layout = model.layout(shapes(self.kind, 1200 if self.tiny else 16384))
+        given = torch.randn(len(layout.patch_N), spec.patch_values, device=self.device)
+
+        def step() -> None:
+            out = model.features(given, layout)
+            sum(x.float().square().mean() for x in (*out.patches.values(), *out.summaries.values())).backward()  # type: ignore[union-attr]
+
+        taken = statistics.median(self.seconds(step))
+        with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
+            step()
+            self._wait()
+        averages = found.key_averages()
+        kernels = [(e.self_device_time_total / 1e3, e.count, e.key) for e in averages if e.self_device_time_total]
+        busy = sum(ms for ms, _, key in kernels)
+        print(f"profile: {taken * 1e3:.0f} ms a pass, {busy:.0f} ms of kernels (operators and kernels both counted)")
+        for ms, count, key in sorted(kernels, reverse=True)[:40]:
+            print(f"  {ms:8.2f} ms {count:6d} x {key[:110]}", flush=True)
+
     @torch.no_grad()
     def parity(self) -> None:
         sizes = [(16, 16), (3, 7), (24, 12), (1, 1), (16, 16), (16, 16)]
@@ -89,7 +113,7 @@ class Cases:
             graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
             print(
                 f"inference, {backend}: {statistics.median(rates):,.0f} tokens/s over packs of {len(packs)} lengths "
-                f"({min(rates):,.0f} to {max(rates):,.0f}), {graphs} graphs, {time.perf_counter() - began:.1f} s in all",
+                f"({min(rates):,.0f} to {max(rates):,.0f}), {graphs} graphs, {time.perf_counter() - began:.1f} s",
                 flush=True,
             )
 
@@ -122,10 +146,8 @@ class Cases:
         for size in (32,) if self.tiny else (224, 256):
             name = "test_vit" if self.tiny else "vit_base_patch16_224"
             net = timm.create_model(name, num_classes=0, img_size=size)
-            encoder = Encoder(
-                net, Card(name="drawn", dim=net.num_features, identity="drawn"), mean=(0.5,) * 3, std=(0.5,) * 3, device=self.device,
-                precision="bf16",
-            )  # fmt: skip
+            card, half = Card(name="drawn", dim=net.num_features, identity="drawn"), (0.5,) * 3
+            encoder = Encoder(net, card, mean=half, std=half, device=self.device, precision="bf16")
             batch = np.random.default_rng(0).integers(0, 256, (4 if self.tiny else 512, size, size, 3), np.uint8)
             on_device = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2).float()
             eager = self.seconds(lambda e=encoder, b=batch: e.encode(b))  # type: ignore[misc]
@@ -158,7 +180,7 @@ class Cases:
             )
 
 
-NAMES = ("parity", "inference", "teachers", "encode", "nearest")
+NAMES = ("profile", "parity", "inference", "teachers", "encode", "nearest")
 
 
 def main(words: Sequence[str] | None = None) -> None:

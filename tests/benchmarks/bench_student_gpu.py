@@ -80,8 +80,10 @@ def grouped(record: Record, tokens: int, repeats: int) -> None:
     cuts = torch.randint(0, rows, (27,), device="cuda", generator=generator).sort().values
     offsets = torch.cat([cuts, cuts.new_tensor([rows])]).int()
 
+    grad = torch.randn(rows, 384, device="cuda", generator=generator).bfloat16()
+
     def work(backend: str) -> Callable[[], None]:
-        return lambda: grouped_linear(x, w, offsets, backend).sum().backward()  # type: ignore[arg-type]
+        return lambda: grouped_linear(x, w, offsets, backend).backward(grad)  # type: ignore[arg-type]
 
     for backend in ("torch", "triton", "loop"):
         timed(work(backend))

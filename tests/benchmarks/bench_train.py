@@ -34,7 +34,7 @@ from torch import Tensor
 
 import flows.demo
 from siglino_core.config import LossConfig, OptimConfig, Relation
-from siglino_core.distillation.optim import build
+from siglino_core.distillation.optim import build, clip_grad_norm
 from siglino_core.distillation.packing.bestfit import best_fit
 from siglino_core.distillation.targets.statistics import Statistics, TeacherMoments
 from siglino_core.distillation.training.objective import Objective
@@ -143,7 +143,7 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         loss = self.gradients(images)
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+        clip_grad_norm(self.model.parameters(), self.clip)
         for optimizer in self.optimizers:
             optimizer.step()
         return loss

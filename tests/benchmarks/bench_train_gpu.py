@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import DINOv3ViTConfig, DINOv3ViTModel, Siglip2VisionConfig, Siglip2VisionModel
 
 from siglino_core.config import LossConfig, OptimConfig, PackConfig, Stored
-from siglino_core.distillation.optim import build
+from siglino_core.distillation.optim import build, clip_grad_norm
 from siglino_core.distillation.packing import Cost, Mixture, Plan
 from siglino_core.distillation.targets.codec import Codec, Quantised
 from siglino_core.distillation.targets.phi_s import PhiS
@@ -193,7 +193,7 @@ class Bench:
             clock("losses")
             loss.total.backward()
             clock("backward")
-            torch.nn.utils.clip_grad_norm_(model.parameters(), optim.clip)
+            clip_grad_norm(model.parameters(), optim.clip)
             for optimizer in optimizers:
                 optimizer.step()
             rebalance(model)

@@ -17,11 +17,11 @@ part() { # name, most seconds, command ...
     tail -n "${LINES_EACH:-25}" "$out/$name.log"
 }
 export PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=false
-part kernels 180 "$python" -m pytest -q -p no:cacheprovider -n0 -m gpu tests/siglino_core
-part parity 120 "$python" -m tests.benchmarks.bench_gpu --no-record --only parity
-part student 180 "$python" -m tests.benchmarks.bench_student_gpu --no-record --tokens 16384 --repeats 5
-part inference 120 "$python" -m tests.benchmarks.bench_gpu --no-record --only inference --repeats 3
-part train 150 "$python" -m tests.benchmarks.bench_train_gpu --no-record --steps 3 --not-compiled
-part training 150 "$python" -m pytest -q -p no:cacheprovider -n0 tests/pipelines/test_train.py -k "not ray"
-part compiled 150 "$python" -m tests.benchmarks.bench_train_gpu --no-record --steps 3 --only compiled
+part kernels 150 "$python" -m pytest -q -p no:cacheprovider -n0 -m gpu tests/siglino_core/models
+part profile 60 "$python" -m tests.benchmarks.bench_gpu --no-record --only profile
+part train 60 "$python" -m tests.benchmarks.bench_train_gpu --no-record --steps 5 --not-compiled --only "up to 256^2"
+part training 150 "$python" -m pytest -q -p no:cacheprovider -n0 tests/pipelines/test_train.py
 part rest 150 "$python" -m tests.benchmarks.bench_gpu --no-record --only teachers encode nearest
+part student 120 "$python" -m tests.benchmarks.bench_student_gpu --no-record --tokens 16384 --repeats 5
+part inference 120 "$python" -m tests.benchmarks.bench_gpu --no-record --only parity inference --repeats 3
+part compiled 150 "$python" -m tests.benchmarks.bench_train_gpu --no-record --steps 3 --only "int8 targets, compiled"

@@ -3,6 +3,7 @@
 from siglino_core.config import Method, OptimConfig, Schedule
 from siglino_core.distillation.optim.build import build
 from siglino_core.distillation.optim.groups import Group, group_of, parameter_groups
+from siglino_core.distillation.optim.local import clip_grad_norm
 from siglino_core.distillation.optim.muon import Muon, orthogonalize
 from siglino_core.distillation.optim.schedule import lr_factor
 
@@ -13,6 +14,7 @@ __all__ = [
     "OptimConfig",
     "Schedule",
     "build",
+    "clip_grad_norm",
     "group_of",
     "lr_factor",
     "orthogonalize",

@@ -9,6 +9,8 @@ Source: Polyak and Juditsky 1992, "Acceleration of stochastic approximation by a
 import torch
 from torch import Tensor, nn
 
+from siglino_core.distillation.optim.local import local
+
 
 class Ema:
     """``average = decay * average + (1 - decay) * weight`` at every update, in fp32, from the weights at the start.
@@ -42,10 +44,11 @@ class Ema:
         """Take in the weights after an optimiser step; buffers are copied as they are."""
         averaged = _parameters(model)
         for name, tensor in model.state_dict().items():
+            kept, now = local(self.weights[name]), local(tensor)
             if name in averaged:
-                self.weights[name].lerp_(tensor.to(self.weights[name].dtype), 1 - self.decay)
+                kept.lerp_(now.to(kept.dtype), 1 - self.decay)
             else:
-                self.weights[name].copy_(tensor)
+                kept.copy_(now)
         self.updates += 1
 
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor, Replicate
+from torch.distributed.tensor import DTensor
 from torch.optim._muon import _adjust_lr
 from torch.optim.optimizer import ParamsT
+
+from siglino_core.distillation.optim.local import local, part_of
 
 
 class Muon(torch.optim.Muon):
@@ -86,17 +88,21 @@ class Muon(torch.optim.Muon):
             self._init_group(group, weights, grads, momenta)
             lr, momentum = float(group["lr"]), group["momentum"]
             for weight, grad, average in zip(weights, grads, momenta, strict=True):
-                average.lerp_(grad, 1 - momentum)
-                update = grad.lerp(average, momentum) if group["nesterov"] else average
+                part, own = local(grad), local(average)
+                own.lerp_(part, 1 - momentum)
+                update = part.lerp(own, momentum) if group["nesterov"] else own
                 update = orthogonalize(
-                    _whole(update.to(group["ns_dtype"])),
+                    _whole(update.to(group["ns_dtype"]), grad),
                     coefficients=group["ns_coefficients"],
                     steps=group["ns_steps"],
                     eps=group["eps"],
                     dtype=group["ns_dtype"],
                 )
-                weight.mul_(1 - lr * group["weight_decay"])
-                weight.add_(update, alpha=-_adjust_lr(lr, group["adjust_lr_fn"], weight.shape[-2:]))
+                if update.ndim == 2:
+                    update = part_of(update, weight)
+                changed = local(weight)
+                changed.mul_(1 - lr * group["weight_decay"])
+                changed.add_(update, alpha=-_adjust_lr(lr, group["adjust_lr_fn"], weight.shape[-2:]))
         return loss
 
 
@@ -132,8 +138,11 @@ def orthogonalize(
     return x_MN.mT if tall else x_MN
 
 
-def _whole(matrix: Tensor) -> Tensor:
+def _whole(part: Tensor, like: Tensor) -> Tensor:
     """A sharded matrix gathered once, since every product of the iteration would gather; experts stay as they are."""
-    if isinstance(matrix, DTensor) and matrix.ndim == 2:
-        return matrix.redistribute(placements=[Replicate()] * matrix.device_mesh.ndim)
-    return matrix
+    if not isinstance(like, DTensor) or like.ndim != 2:
+        return part
+    sharded = DTensor.from_local(
+        part, like.device_mesh, like.placements, run_check=False, shape=like.shape, stride=like.stride()
+    )
+    return sharded.full_tensor()

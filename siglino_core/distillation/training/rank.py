@@ -17,12 +17,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from siglino_core.config import Config, Stored
 from siglino_core.device import Device, single_thread
 from siglino_core.distillation.curated.sets import CuratedSets
-from siglino_core.distillation.optim import build, lr_factor
+from siglino_core.distillation.optim import build, clip_grad_norm, lr_factor
 from siglino_core.distillation.optim.ema import Ema
 from siglino_core.distillation.packing import Cost, Cursor, Plan
 from siglino_core.distillation.targets.statistics import Statistics, unpack
@@ -240,9 +239,9 @@ class _Rank:
             for name, term in loss.terms.items():
                 terms[name] = terms[name] + term if name in terms else term
             seen.append((batch, loss.per_image_B))
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.train.optim.clip)
+        norm = clip_grad_norm(self.model.parameters(), self.train.optim.clip)
         numbers = self._gathered(terms)
-        numbers["grad_norm"] = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+        numbers["grad_norm"] = float(norm)
         good = math.isfinite(numbers["loss"]) and math.isfinite(numbers["grad_norm"])
         if good:
             for optimizer in self.optimizers:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from siglino_core.config import LossConfig, Relation
-from siglino_core.distillation.optim import OptimConfig, build
+from siglino_core.distillation.optim import OptimConfig, build, clip_grad_norm
 from siglino_core.distillation.targets.phi_s import PhiS
 from siglino_core.distillation.targets.statistics import Statistics
 from siglino_core.distillation.training.objective import Objective
@@ -58,7 +58,7 @@ def trained(shard: int, world: int = 1, rank: int = 0, **options: Any) -> dict[s
     for step in range(STEPS):
         for pack in range(rank, len(SHAPES), world):
             one_pass(model, pack, step, sum(map(len, SHAPES)) / world).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        clip_grad_norm(model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
