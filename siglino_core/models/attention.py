@@ -5,7 +5,8 @@ Legend: T tokens, H heads, D channels of a head, R images of equal length N.
 A head's sink s multiplies its output by sigmoid(log-sum-exp - s), which equals a softmax with one more key of logit s
 and value zero. Only FlexAttention differentiates its log-sum-exp; SDPA and the variable-length kernel drop that
 gradient in silence. So these two get the key itself: eight more channels (kernels want multiples of eight), of which a
-query holds 1, a real key 0, and the extra key sink / scale.
+query holds 1, a real key 0, and the extra key sink / scale. Flash attention with its own backward pass (`flash.py`)
+needs neither.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,12 +17,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .flash import flash_with_sink
 from .segments import Segments
 
-Backend = Literal["auto", "loop", "varlen", "flex", "mask"]
+Backend = Literal["auto", "loop", "flash", "varlen", "flex", "mask"]
 EXTRA = 8
 READS: dict[str, tuple[str, ...]] = {  # of the segments, by backend, beside their runs
     "loop": (),
+    "flash": ("longest", "offsets"),
     "varlen": ("images", "longest", "ends_B", "offsets", "image_T"),
     "flex": ("block_mask",),
     "mask": ("image_T",),
@@ -42,9 +45,10 @@ def packed_attention(
         q, k, v: [T, H, D], token-major.
         segments: the images' runs of tokens, or their lengths.
         sink: [H], a logit per head that takes part in the softmax and carries no value.
-        backend: ``loop`` (SDPA image by image: the fastest on CPUs, and for fp32 everywhere), ``varlen`` (CUDA of SM80
-            and later, half precision), ``flex`` (compiled on CUDA anew for each length of a pack; on CPUs the forward
-            pass alone), ``mask`` (all pairs: the reference), or ``auto``.
+        backend: ``loop`` (SDPA image by image: the fastest on CPUs, and for fp32 everywhere), ``flash`` (CUDA of SM80
+            and later, half precision), ``varlen`` (the same by torch's public function, slower with sinks), ``flex``
+            (compiled on CUDA anew for each length of a pack; on CPUs the forward pass alone), ``mask`` (all pairs: the
+            reference), or ``auto``.
 
     Returns:
         [T, H, D]; zero for padding.
@@ -75,7 +79,7 @@ def prepare(segments: Segments, like: Tensor, backend: Backend = "auto") -> None
 def _chosen(backend: Backend, like: Tensor) -> Backend:
     if backend == "auto":
         half = like.is_cuda and like.dtype in (torch.bfloat16, torch.float16)
-        return "varlen" if half and torch.cuda.get_device_capability(like.device) >= (8, 0) else "loop"
+        return "flash" if half and torch.cuda.get_device_capability(like.device) >= (8, 0) else "loop"
     if backend not in BACKENDS:
         raise ValueError(f"backend={backend!r}: one of auto, {', '.join(BACKENDS)}")
     return backend
@@ -101,6 +105,14 @@ def _sdpa(q_RHND: Tensor, k_RHND: Tensor, v_RHND: Tensor, sink_H: Tensor | None)
     k_RHME = torch.cat([F.pad(k_RHND, (0, EXTRA)), key_R1E], dim=2)
     v_RHME = F.pad(v_RHND, (0, EXTRA, 0, 1))
     return F.scaled_dot_product_attention(_with_one(q_RHND), k_RHME, v_RHME, scale=scale)[..., : q_RHND.shape[-1]]
+
+
+def _flash(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, segments: Segments, sink_H: Tensor | None) -> Tensor:
+    if sink_H is None:
+        return _varlen(q_THD, k_THD, v_THD, segments, None)
+    used = segments.used
+    out = flash_with_sink(q_THD[:used], k_THD[:used], v_THD[:used], segments.offsets, segments.longest, sink_H)
+    return _with_padding([out], v_THD, segments)
 
 
 def _varlen(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, segments: Segments, sink_H: Tensor | None) -> Tensor:
@@ -165,6 +177,7 @@ def _mask(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, segments: Segments, sink_
 
 BACKENDS: dict[str, Callable[[Tensor, Tensor, Tensor, Segments, Tensor | None], Tensor]] = {
     "loop": _loop,
+    "flash": _flash,
     "varlen": _varlen,
     "flex": _flex,
     "mask": _mask,

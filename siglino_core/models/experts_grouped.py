@@ -21,8 +21,7 @@ def experts_grouped(
     x_ND = _Dispatch.apply(x_TD, order_N, back_Tk)
     hidden_NF = F.silu(grouped_linear(x_ND, w1_EFD, offsets_E)) * grouped_linear(x_ND, w3_EFD, offsets_E)
     out_ND = grouped_linear(hidden_NF, w2_EDF, offsets_E)
-    # The weighted sum of a token's rows, without the [T, k, D] that it sums over.
-    return F.embedding_bag(back_Tk, out_ND.to(gates_Tk.dtype), mode="sum", per_sample_weights=gates_Tk)
+    return _Combine.apply(out_ND, gates_Tk, order_N, back_Tk)  # type: ignore[no-any-return]
 
 
 class _Dispatch(torch.autograd.Function):
@@ -39,3 +38,23 @@ class _Dispatch(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         return F.embedding_bag(ctx.saved_tensors[0], grad_ND, mode="sum"), None, None
+
+
+class _Combine(torch.autograd.Function):
+    """The weighted sum of each token's rows, [T, D] in the gates' precision, without the [T, k, D] that it sums over.
+
+    Its gradients gather too: every row belongs to one token, which the sum's own backward pass would sort to find out.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, out_ND: Tensor, gates_Tk: Tensor, order_N: Tensor, back_Tk: Tensor) -> Tensor:
+        ctx.save_for_backward(out_ND, gates_Tk, order_N, back_Tk)
+        return F.embedding_bag(back_Tk, out_ND.to(gates_Tk.dtype), mode="sum", per_sample_weights=gates_Tk)
+
+    @staticmethod
+    def backward(ctx: Any, grad_TD: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        out_ND, gates_Tk, order_N, back_Tk = ctx.saved_tensors
+        grad_ND = grad_TD.index_select(0, order_N // back_Tk.shape[1])
+        dgates_N = torch.linalg.vecdot(grad_ND, out_ND.to(grad_ND.dtype))
+        dout_ND = grad_ND * gates_Tk.flatten().index_select(0, order_N)[:, None]
+        return dout_ND.to(out_ND.dtype), dgates_N.index_select(0, back_Tk.flatten()).view_as(gates_Tk), None, None

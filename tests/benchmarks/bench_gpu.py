@@ -96,7 +96,7 @@ class Cases:
     @torch.no_grad()
     def inference(self) -> None:
         spec = PRESETS["siglino-nano" if self.tiny else "siglino-moe-0.3b"]
-        backends: tuple[Backend, ...] = ("varlen", "loop", "flex") if self.device == "cuda" else ("loop",)
+        backends: tuple[Backend, ...] = ("flash", "varlen", "loop") if self.device == "cuda" else ("loop",)
         packs = [shapes(self.kind, n) for n in ((900, 1200) if self.tiny else range(8192, 16384, 1024))]
         for backend in backends:
             torch._dynamo.reset()

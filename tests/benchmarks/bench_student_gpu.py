@@ -105,7 +105,7 @@ def main(words: Sequence[str] | None = None) -> None:
     print(f"torch {torch.__version__}, {device}")
     peak = next((flops for name, flops in PEAK.items() if name in device), None)
     for kind in ("256", "mixed"):
-        for backend in ("flex", "varlen"):
+        for backend in ("flash", "varlen", "flex"):
             student(a.model, kind, backend, a.tokens, a.repeats, peak)
     grouped(Record.of(__file__, a), a.tokens, a.repeats)
 

@@ -82,7 +82,7 @@ def test_padding_alone() -> None:
 
 def test_refusals() -> None:
     q, k, v, sink = inputs(6)
-    with pytest.raises(ValueError, match="backend='fast': one of auto, loop, varlen, flex, mask"):
+    with pytest.raises(ValueError, match="backend='fast': one of auto, loop, flash, varlen, flex, mask"):
         packed_attention(q, k, v, [6], sink, "fast")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="backend='varlen': CUDA alone"):
         packed_attention(q, k, v, [6], sink, "varlen")
@@ -109,7 +109,7 @@ def test_runs_and_images() -> None:
 @on_gpu
 @pytest.mark.parametrize("d", [64, 80, 128])
 @pytest.mark.parametrize("with_sink", [True, False])
-@pytest.mark.parametrize("backend", ["auto", "loop", "varlen", "flex"])
+@pytest.mark.parametrize("backend", ["auto", "loop", "flash", "varlen", "flex"])
 def test_on_a_gpu(backend: Backend, with_sink: bool, d: int) -> None:
     lengths = [261, 70, 70, 400, 130]
     total = 1024
