@@ -155,9 +155,10 @@ class Cases:
                 alone = self.seconds(lambda e=encoder, x=on_device: e.features(e.normal(x)))  # type: ignore[misc]
             print(
                 f"encode, ViT-B at {size}: {len(batch) / statistics.median(eager):,.0f} images/s from numpy, "
-                f"{len(batch) / statistics.median(alone):,.0f} of the network alone",
-                flush=True,
+                f"{len(batch) / statistics.median(alone):,.0f} of the network alone"
             )
+            ratios = [a / b for a, b in zip(alone, eager, strict=True)]
+            self.record.ratio(f"images a second from numpy, {size} px", "the network alone", ratios, "higher")
 
     def nearest(self) -> None:
         from siglino_core.curation.clustering.assign import nearest
