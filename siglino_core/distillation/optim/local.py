@@ -36,13 +36,14 @@ def clip_grad_norm(parameters: Iterable[Tensor], most: float) -> Tensor:
     if not grads:
         return torch.zeros(())
     parts = [local(grad) for grad in grads]
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(parts, 2.0)))
+    norms = torch._foreach_norm(parts, 2.0)  # type: ignore[reportPrivateImportUsage]
+    norm = torch.linalg.vector_norm(torch.stack(norms))
     for group in _shard_groups(grads):
         norm = norm.square()
         dist.all_reduce(norm, group=group)
         norm = norm.sqrt()
     factor = (most / (norm + 1e-6)).clamp(max=1.0)
-    torch._foreach_mul_(parts, factor)
+    torch._foreach_mul_(parts, factor)  # type: ignore[reportPrivateImportUsage]
     return norm
 
 
