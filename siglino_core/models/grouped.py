@@ -43,10 +43,13 @@ def grouped_linear(x: Tensor, w: Tensor, offsets: Tensor, backend: Backend = "au
         return grouped_linear_triton(x, w, offsets)
     if backend == "loop":
         sizes = offsets.diff(prepend=offsets.new_zeros(1)).tolist()
-        for size in sizes:  # a trace knows no more of them
-            torch._check(size >= 0)
         return torch.cat([F.linear(part, w_MK) for part, w_MK in zip(x.split(sizes), w, strict=True)])
     raise ValueError(f"backend={backend!r}: one of auto, torch, triton, loop")
+
+
+def grouped_in_traces(x_NK: Tensor, w_EMK: Tensor) -> bool:
+    """Whether a trace, if one is being made, has a product for groups on this device and in this precision."""
+    return not torch.compiler.is_compiling() or _best(x_NK, w_EMK) != "loop"
 
 
 def _best(x_NK: Tensor, w_EMK: Tensor) -> Backend:

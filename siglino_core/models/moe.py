@@ -3,15 +3,24 @@
 Legend: T tokens, D width, E experts, k experts per token, N = T * k rows sorted by expert.
 """
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .experts_dense import experts_dense
 from .experts_grouped import experts_grouped
 from .experts_loop import experts_loop
+from .grouped import grouped_in_traces
 from .precision import KeepsFp32
+
+
+class Fp32Linear(nn.Linear):
+    """A linear layer that computes in fp32 at least, whatever its weights are cast to."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        dtype = torch.promote_types(input.dtype, torch.float32)
+        with torch.autocast(input.device.type, enabled=False):
+            return F.linear(input.to(dtype), self.weight.to(dtype))
 
 
 class Router(nn.Module):
@@ -19,22 +28,38 @@ class Router(nn.Module):
 
     def __init__(self, width: int, experts: int) -> None:
         super().__init__()
-        self.gate = nn.Linear(width, experts, bias=False)
+        self.gate = Fp32Linear(width, experts, bias=False)
 
     def forward(self, x_TD: Tensor) -> Tensor:
-        dtype = torch.promote_types(x_TD.dtype, torch.float32)
-        with torch.autocast(x_TD.device.type, enabled=False):
-            return F.linear(x_TD.to(dtype), self.gate.weight.to(dtype)).sigmoid()
+        # A quantised gate, which is another's module, answers in its own precision.
+        return self.gate(x_TD).to(torch.promote_types(x_TD.dtype, torch.float32)).sigmoid()
 
 
 class Experts(nn.Module):
-    """The weights of SwiGLU networks, one per expert: w2(silu(w1 x) * w3 x)."""
+    """SwiGLU networks, one per expert: w2(silu(w1 x) * w3 x)."""
 
     def __init__(self, width: int, hidden: int, experts: int) -> None:
         super().__init__()
         self.w1 = nn.Parameter(torch.empty(experts, hidden, width))
         self.w2 = nn.Parameter(torch.empty(experts, width, hidden))
         self.w3 = nn.Parameter(torch.empty(experts, hidden, width))
+
+    def forward(self, x_TD: Tensor, gates_Tk: Tensor, chosen_Tk: Tensor) -> Tensor:
+        """The sum over each token's experts of gate x output, [T, D] in the gates' precision.
+
+        One expert after the other on CPUs, in grouped products elsewhere; in traces that have no product for groups,
+        every token through every expert.
+        """
+        w1, w2, w3 = self.w1, self.w2, self.w3
+        if not grouped_in_traces(x_TD, w1):
+            return experts_dense(x_TD, w1, w2, w3, gates_Tk, chosen_Tk)
+        # Sorted by expert, and stable, so that a row's place depends on nothing but the router's choice.
+        sorted_N, order_N = chosen_Tk.flatten().sort(stable=True)
+        experts_E = torch.arange(len(w1), device=x_TD.device)
+        offsets_E = torch.searchsorted(sorted_N, experts_E, right=True).int()
+        looped = x_TD.device.type == "cpu" and not torch.compiler.is_compiling()
+        path = experts_loop if looped else experts_grouped
+        return path(x_TD, w1, w2, w3, gates_Tk, order_N, offsets_E)
 
 
 class MixtureOfExperts(KeepsFp32, nn.Module):
@@ -59,22 +84,15 @@ class MixtureOfExperts(KeepsFp32, nn.Module):
 
     def forward(self, x_TD: Tensor, used: int | None = None) -> Tensor:
         """[T, D] to [T, D]; ``used``: how many first tokens are no padding, all of them if left out."""
+        if torch.jit.is_tracing():
+            raise RuntimeError(
+                "torch.jit.trace would keep this example's routing for all images. Use torch.export, or "
+                "`siglino export --program`."
+            )
         scores_TE = self.router(x_TD)
         chosen_Tk = (scores_TE + self.expert_bias).topk(self.top_k, dim=-1).indices
         gates_Tk = scores_TE.gather(1, chosen_Tk)
         if self.training:
             given_N = chosen_Tk[:used].flatten()  # bincount would make a GPU wait, and a compiled block break in two
             self.load.scatter_add_(0, given_N, torch.ones_like(given_N, dtype=self.load.dtype))
-        # Sorted by expert, and stable, so that a row's place depends on nothing but the router's choice.
-        sorted_N, order_N = chosen_Tk.flatten().sort(stable=True)
-        experts_E = torch.arange(len(self.expert_bias), device=x_TD.device)
-        offsets_E = torch.searchsorted(sorted_N, experts_E, right=True).int()
-        e = self.experts
-        out_TD = path(x_TD)(x_TD, e.w1, e.w2, e.w3, gates_Tk, order_N, offsets_E)
-        return out_TD.to(x_TD.dtype)
-
-
-def path(x_TD: Tensor) -> Callable[..., Tensor]:
-    """Through the experts: one after the other on CPUs, in grouped products elsewhere and in traces."""
-    looped = x_TD.device.type == "cpu" and not torch.compiler.is_compiling()
-    return experts_loop if looped else experts_grouped
+        return self.experts(x_TD, gates_Tk, chosen_Tk).to(x_TD.dtype)

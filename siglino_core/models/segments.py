@@ -52,6 +52,16 @@ class Segments:
         """Equal images; the numbers may be symbols of a trace."""
         return cls(((0, images, length),), images * length, torch.device(device or "cpu"))
 
+    @property
+    def traced(self) -> bool:
+        """Whether a trace is being made of equal images, which must know no pack in particular."""
+        return len(self.runs) == 1 and self.used == self.total and torch.compiler.is_compiling()
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Of equal images: their number, and the tokens of each."""
+        return self.runs[0][1], self.runs[0][2]
+
     @cached_property
     def images(self) -> int:
         return sum(count for _, count, _ in self.runs)
