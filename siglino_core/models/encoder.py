@@ -7,6 +7,7 @@ Source: the SigLino release (arXiv 2512.20157).
 """
 
 import math
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import torch
@@ -98,6 +99,8 @@ class SigLino(KeepsFp32, nn.Module):
 
     keeps_fp32 = ("freqs_cis_golden",)
     freqs_cis_golden: Tensor
+    gradient_checkpointing = False  # as transformers sets it, with the function that recomputes
+    _gradient_checkpointing_func: Callable[..., Tensor]
 
     def __init__(self, config: SigLinoConfig, backend: Backend = "auto") -> None:
         super().__init__()
@@ -172,21 +175,39 @@ class SigLino(KeepsFp32, nn.Module):
         """Where images of these (height, width), in patches, lie in a pack of ``total`` tokens."""
         return Layout.of(shapes, prefix=self.spec.prefix, total=total, device=self.cls_token.device)
 
-    def encode(self, patches_NV: Tensor, layout: Layout) -> Tensor:
-        """Patches of all images, [N, V], to tokens after the last norm, [T, D].
+    def embed(self, patches_NV: Tensor, layout: Layout) -> Tensor:
+        """Patches of all images, [N, V], to the first block's tokens, [T, D]; zero where there is padding.
 
         A patch's values come in the order (row in patch, column in patch, channel).
         """
         prefix_PD = torch.cat([self.cls_token[0], self.storage_tokens[0]])
-        patches_ND = self.img_projector(patches_NV.to(self.img_projector.weight.dtype))
+        patches_ND = self.img_projector(patches_NV.to(self.cls_token.dtype))  # a quantised weight has another dtype
         prefix_BPD = prefix_PD.to(patches_ND.dtype).expand(layout.prefix_BP.shape[0], -1, -1)
+        if layout.segments.traced:
+            patches_BND = patches_ND.unflatten(0, (layout.segments.images, -1))
+            return torch.cat([prefix_BPD, patches_BND], dim=1).flatten(0, 1)
         x_TD = patches_ND.new_zeros(layout.segments.total, patches_ND.shape[-1])
         x_TD = x_TD.index_copy(0, layout.patch_N, patches_ND)
-        x_TD = x_TD.index_copy(0, layout.prefix_BP.flatten(), prefix_BPD.flatten(0, 1))
+        return x_TD.index_copy(0, layout.prefix_BP.flatten(), prefix_BPD.flatten(0, 1))
+
+    def encode(self, patches_NV: Tensor, layout: Layout, states: list[Tensor] | None = None) -> Tensor:
+        """Patches of all images, [N, V], to tokens after the last norm, [T, D].
+
+        Args:
+            states: filled with the tokens before the first block and after each, before the last norm.
+        """
+        x_TD = self.embed(patches_NV, layout)
         turn = rotation(layout.positions_T2, self.freqs_cis_golden)
         prepare(layout.segments, x_TD, self.backend)
         for block in self.layers:
-            x_TD = block(x_TD, layout.segments, turn, self.backend)
+            if states is not None:
+                states.append(x_TD)
+            if self.gradient_checkpointing and self.training:
+                x_TD = self._gradient_checkpointing_func(block, x_TD, layout.segments, turn, self.backend)
+            else:
+                x_TD = block(x_TD, layout.segments, turn, self.backend)
+        if states is not None:
+            states.append(x_TD)
         return self.norm(x_TD)
 
     def forward(self, patches: Tensor, layout: Layout) -> Features:
@@ -203,18 +224,30 @@ class SigLino(KeepsFp32, nn.Module):
         Raises:
             ValueError: patches that don't fit the layout.
         """
+        self.require_fits(patches, layout)
+        return self.predicted(self.encode(patches, layout), layout)
+
+    def require_fits(self, patches: Tensor, layout: Layout) -> None:
+        """Refuse patches that don't fit the layout.
+
+        Raises:
+            ValueError: another number of patches, or of values in each.
+        """
         if patches.shape != (layout.patch_N.shape[0], self.spec.patch_values):
             raise ValueError(
                 f"patches of {tuple(patches.shape)}: the layout has {layout.patch_N.shape[0]} of "
                 f"{self.spec.patch_values} values"
             )
-        x_TD = self.encode(patches, layout)
-        prefix_BPD = x_TD[layout.prefix_BP]
-        out = Features({STUDENT: x_TD[layout.patch_N]}, {STUDENT: prefix_BPD[:, 0]}, {STUDENT: prefix_BPD[:, 1:]})
+
+    def predicted(self, x_TD: Tensor, layout: Layout, teachers: Collection[str] | None = None) -> Features:
+        """What the heads make of the tokens after the last norm: of all teachers, or of those named."""
+        prefix_BPD, patches_ND = layout.parted(x_TD)
+        out = Features({STUDENT: patches_ND}, {STUDENT: prefix_BPD[:, 0]}, {STUDENT: prefix_BPD[:, 1:]})
         for t in self.spec.teachers:
+            if teachers is not None and t.name not in teachers:
+                continue
             predicted_TC = self.get_submodule(f"{t.name}_adapter")(x_TD)
-            prefix_BPC = predicted_TC[layout.prefix_BP]
-            out.patches[t.name] = predicted_TC[layout.patch_N]
+            prefix_BPC, out.patches[t.name] = layout.parted(predicted_TC)
             out.registers[t.name] = prefix_BPC[:, 1:]
             if t.pooled:
                 pool = self.get_submodule(f"{t.name}_multihead_attention_pooling_head")
@@ -228,6 +261,8 @@ def _check_frequencies(model: SigLino, state: dict[str, Tensor], prefix: str, *_
     frequencies = state.get(f"{prefix}freqs_cis_golden")
     if frequencies is not None:
         model.check_frequencies(frequencies)
+        if frequencies.device.type != "meta":
+            state[f"{prefix}freqs_cis_golden"] = model.golden()  # a checkpoint in half precision has rounded them
 
 
 def _norm(config: SigLinoConfig) -> nn.RMSNorm:

@@ -14,11 +14,7 @@ from torch import Tensor
 def experts_dense(
     x_TD: Tensor, w1_EFD: Tensor, w2_EDF: Tensor, w3_EFD: Tensor, gates_Tk: Tensor, chosen_Tk: Tensor
 ) -> Tensor:
-    """The sum over each token's experts of gate x w2(silu(w1 x) * w3 x), [T, D] in the gates' precision.
-
-    Args:
-        chosen_Tk: each token's experts.
-    """
+    """As :func:`siglino_core.models.experts_loop.experts_loop`."""
     experts, hidden, width = w1_EFD.shape
     gates_TE = torch.zeros_like(gates_Tk[:, :1]).expand(-1, experts).scatter(1, chosen_Tk, gates_Tk)
     up_TX, lift_TX = (F.linear(x_TD, w.reshape(experts * hidden, width)) for w in (w1_EFD, w3_EFD))

@@ -9,13 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .dispatch import by_expert
 from .grouped import grouped_linear
 
 
 def experts_grouped(
-    x_TD: Tensor, w1_EFD: Tensor, w2_EDF: Tensor, w3_EFD: Tensor, gates_Tk: Tensor, order_N: Tensor, offsets_E: Tensor
+    x_TD: Tensor, w1_EFD: Tensor, w2_EDF: Tensor, w3_EFD: Tensor, gates_Tk: Tensor, chosen_Tk: Tensor
 ) -> Tensor:
     """As :func:`siglino_core.models.experts_loop.experts_loop`."""
+    order_N, offsets_E = by_expert(chosen_Tk, len(w1_EFD))
     back_Tk = torch.empty_like(order_N).scatter_(0, order_N, torch.arange(order_N.shape[0], device=x_TD.device))
     back_Tk = back_Tk.view_as(gates_Tk)
     x_ND = _Dispatch.apply(x_TD, order_N, back_Tk)

@@ -13,16 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .dispatch import by_expert
+
 
 def experts_loop(
-    x_TD: Tensor, w1_EFD: Tensor, w2_EDF: Tensor, w3_EFD: Tensor, gates_Tk: Tensor, order_N: Tensor, offsets_E: Tensor
+    x_TD: Tensor, w1_EFD: Tensor, w2_EDF: Tensor, w3_EFD: Tensor, gates_Tk: Tensor, chosen_Tk: Tensor
 ) -> Tensor:
     """The sum over each token's experts of gate x w2(silu(w1 x) * w3 x), [T, D] in the gates' precision.
 
     Args:
-        order_N: the (token, choice) pairs, numbered token by token, in the experts' order.
-        offsets_E: where each expert's rows end in it.
+        chosen_Tk: each token's experts, whose gates these are.
     """
+    order_N, offsets_E = by_expert(chosen_Tk, len(w1_EFD))
     return _ExpertsLoop.apply(x_TD, w1_EFD, w2_EDF, w3_EFD, gates_Tk, order_N, offsets_E.tolist())  # type: ignore[no-any-return]
 
 

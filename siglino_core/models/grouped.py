@@ -47,9 +47,9 @@ def grouped_linear(x: Tensor, w: Tensor, offsets: Tensor, backend: Backend = "au
     raise ValueError(f"backend={backend!r}: one of auto, torch, triton, loop")
 
 
-def grouped_in_traces(x_NK: Tensor, w_EMK: Tensor) -> bool:
-    """Whether a trace, if one is being made, has a product for groups on this device and in this precision."""
-    return not torch.compiler.is_compiling() or _best(x_NK, w_EMK) != "loop"
+def traceable(x_NK: Tensor, w_EMK: Tensor) -> bool:
+    """Whether a trace has a product for groups on this device and in this precision."""
+    return _best(x_NK, w_EMK) != "loop"
 
 
 def _best(x_NK: Tensor, w_EMK: Tensor) -> Backend:

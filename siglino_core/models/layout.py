@@ -80,6 +80,14 @@ class Layout:
             positions_T2=torch.cat([positions_N2.new_zeros(prefix, 2), positions_N2]).repeat(images, 1),
         )
 
+    def parted(self, x_TC: Tensor) -> tuple[Tensor, Tensor]:
+        """The pack's tokens as CLS and registers, [B, P, C], and the patches of all images, [N, C]."""
+        if self.segments.traced:
+            prefix = self.prefix_BP.shape[1]
+            prefix_BPC, patches_BNC = x_TC.unflatten(0, self.segments.grid).tensor_split([prefix], dim=1)
+            return prefix_BPC, patches_BNC.flatten(0, 1)
+        return x_TC[self.prefix_BP], x_TC[self.patch_N]
+
     @property
     def patches(self) -> list[int]:
         """Patches of each image, in order."""

@@ -3,6 +3,8 @@
 Legend: T tokens, D width, E experts, k experts per token, N = T * k rows sorted by expert.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from .experts_dense import experts_dense
 from .experts_grouped import experts_grouped
 from .experts_loop import experts_loop
-from .grouped import grouped_in_traces
+from .grouped import traceable
 from .precision import KeepsFp32
 
 
@@ -45,21 +47,8 @@ class Experts(nn.Module):
         self.w3 = nn.Parameter(torch.empty(experts, hidden, width))
 
     def forward(self, x_TD: Tensor, gates_Tk: Tensor, chosen_Tk: Tensor) -> Tensor:
-        """The sum over each token's experts of gate x output, [T, D] in the gates' precision.
-
-        One expert after the other on CPUs, in grouped products elsewhere; in traces that have no product for groups,
-        every token through every expert.
-        """
-        w1, w2, w3 = self.w1, self.w2, self.w3
-        if not grouped_in_traces(x_TD, w1):
-            return experts_dense(x_TD, w1, w2, w3, gates_Tk, chosen_Tk)
-        # Sorted by expert, and stable, so that a row's place depends on nothing but the router's choice.
-        sorted_N, order_N = chosen_Tk.flatten().sort(stable=True)
-        experts_E = torch.arange(len(w1), device=x_TD.device)
-        offsets_E = torch.searchsorted(sorted_N, experts_E, right=True).int()
-        looped = x_TD.device.type == "cpu" and not torch.compiler.is_compiling()
-        path = experts_loop if looped else experts_grouped
-        return path(x_TD, w1, w2, w3, gates_Tk, order_N, offsets_E)
+        """The sum over each token's experts of gate x output, [T, D] in the gates' precision."""
+        return path(x_TD, self.w1)(x_TD, self.w1, self.w2, self.w3, gates_Tk, chosen_Tk)
 
 
 class MixtureOfExperts(KeepsFp32, nn.Module):
@@ -96,3 +85,13 @@ class MixtureOfExperts(KeepsFp32, nn.Module):
             given_N = chosen_Tk[:used].flatten()  # bincount would make a GPU wait, and a compiled block break in two
             self.load.scatter_add_(0, given_N, torch.ones_like(given_N, dtype=self.load.dtype))
         return self.experts(x_TD, gates_Tk, chosen_Tk).to(x_TD.dtype)
+
+
+def path(x_TD: Tensor, w1_EFD: Tensor) -> Callable[..., Tensor]:
+    """Through the experts: one after the other on CPUs, in grouped products elsewhere and in traces.
+
+    In a trace that has no product for groups, every token goes through every expert.
+    """
+    if not torch.compiler.is_compiling():
+        return experts_loop if x_TD.device.type == "cpu" else experts_grouped
+    return experts_grouped if traceable(x_TD, w1_EFD) else experts_dense

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from siglino_core.models.experts_dense import experts_dense
 from siglino_core.models.experts_grouped import experts_grouped
 from siglino_core.models.experts_loop import experts_loop
 from siglino_core.models.moe import MixtureOfExperts
@@ -25,9 +26,9 @@ def all_experts_on_all_tokens(moe: MixtureOfExperts, x: Tensor) -> Tensor:
     return torch.einsum("tef,edf,te->td", hidden, e.w2, gates)
 
 
-@pytest.fixture(params=[experts_loop, experts_grouped], ids=["loop", "grouped"], autouse=True)
+@pytest.fixture(params=[experts_loop, experts_grouped, experts_dense], ids=["loop", "grouped", "dense"], autouse=True)
 def _each_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("siglino_core.models.moe.path", lambda _: request.param)
+    monkeypatch.setattr("siglino_core.models.moe.path", lambda *_: request.param)
 
 
 def test_equals_all_experts_on_all_tokens() -> None:
