@@ -68,14 +68,14 @@ MUTATIONS = (
     ),
     Mutation(
         says="a TIFF's camera has 16 bits",
-        file="siglino_core/images/rgb.py",
+        file="siglino_core/models/rgb.py",
         old='if im.format == "TIFF":',
         new='if im.format == "NONE":',
         tests=("tests/siglino_core/images/test_decode.py",),
     ),
     Mutation(
         says="XMP does not turn",
-        file="siglino_core/images/rgb.py",
+        file="siglino_core/models/rgb.py",
         old='_CARRIES_ORIENTATION = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")',
         new='_CARRIES_ORIENTATION = ("exif",)',
         tests=("tests/siglino_core/images/test_decode.py",),
