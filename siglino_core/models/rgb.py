@@ -77,8 +77,8 @@ def _layer(im: Image.Image) -> Image.Image:
 
 def _brightened(im: Image.Image) -> Image.Image:
     """A copy of an RGB image; colours of a camera's range in a TIFF of 16 bits over all of the 8 bits."""
-    if im.format == "TIFF" and set(getattr(im, "tag_v2", {}).get(_BITS, ())) == {16}:
-        highest = max(high for _, high in im.getextrema())
+    if im.format == "TIFF" and getattr(im, "tag_v2", {}).get(_BITS) == (16, 16, 16):
+        highest = np.asarray(im).max()
         top = next(r >> 8 for r in _CAMERA_RANGES if highest <= r >> 8)
         return im.point([min(255, round(level * 255 / top)) for level in range(256)] * 3)
     return im.copy()
@@ -93,7 +93,9 @@ def _grey(im: Image.Image) -> Image.Image:
         levels = np.nan_to_num(stored.astype(np.float64))
         scaled = ((levels - low) * (255.0 / (high - low))).clip(0, 255).round().astype(np.uint8)
         shown = 255 - scaled if _white_is_zero(im) else scaled
-        grey.paste(Image.fromarray(shown if clear is None else np.where(stored == clear, np.uint8(255), shown)), box[:2])
+        if clear is not None:
+            shown = np.where(stored == clear, np.uint8(255), shown)
+        grey.paste(Image.fromarray(shown), box[:2])
     return grey
 
 

@@ -27,14 +27,14 @@ PROCESSOR = SigLinoImageProcessor()
     ],
 )
 def test_sizes(height: int, width: int, wanted: tuple[int, int]) -> None:
-    assert PROCESSOR.size(height, width) == wanted
+    assert PROCESSOR.target_size(height, width) == wanted
 
 
 @given(st.integers(16, 4000), st.integers(16, 4000))
 def test_sizes_are_whole_patches_within_bounds(height: int, width: int) -> None:
     if max(height, width) > 200 * min(height, width):
         return
-    h, w = PROCESSOR.size(height, width)
+    h, w = PROCESSOR.target_size(height, width)
     assert h % 16 == w % 16 == 0
     assert min(h, w) >= 16
     if max(height, width) < 10 * min(height, width):
@@ -66,6 +66,6 @@ def test_refusals() -> None:
     with pytest.raises(ValueError, match="an image of 200 x 15 pixels: each side at least 16"):
         PROCESSOR(Image.new("RGB", (200, 15)))
     with pytest.raises(ValueError, match="an aspect of at most 200"):
-        PROCESSOR.size(16, 3300)
+        PROCESSOR.target_size(16, 3300)
     with pytest.raises(ValueError, match="min_pixels=400: above 0, at most max_pixels=300"):
         SigLinoImageProcessor(min_pixels=400, max_pixels=300)
