@@ -68,7 +68,7 @@ class Student:
         """Features of an RGB image's patches by space, fp32 [N, C] on the CPU, and its (height, width) in patches.
 
         Raises:
-            Unusable: the image is too small or too narrow, or its features aren't finite.
+            Unusable: the image is too narrow, or its features aren't finite.
         """
         try:
             patches_NV, grid = self.processor.patches(picture)

@@ -53,8 +53,8 @@ def decode(data: bytes, *, max_pixels: int, max_bytes: int, draft: int | None = 
     """The first frame as an RGB image: upright by its EXIF orientation, transparency over white, 8 bits.
 
     Args:
-        draft: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, but its short side keeps this many pixels. Left out,
-            the pixels are those that a student's image processor sees.
+        draft: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, but its short side keeps this many pixels. Left
+            out, the pixels are those that a student's image processor sees.
 
     Raises:
         BadImage: it cannot be used.

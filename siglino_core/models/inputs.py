@@ -43,10 +43,9 @@ def picture(image: Any, *, as_given: bool = False) -> Image.Image | np.ndarray:
     """
     if isinstance(image, Image.Image):
         return to_rgb(image)
-    if isinstance(image, str | os.PathLike):
-        return _opened(_source(os.fspath(image)))
-    if isinstance(image, bytes):
-        return _opened(io.BytesIO(image))
+    if isinstance(image, str | os.PathLike | bytes):
+        with Image.open(_file(image)) as im:
+            return to_rgb(im)
     if not _is_array(image):
         raise ValueError(f"{type(image).__name__} is no image: give {_KINDS}, one or a list")
     pixels_HWC = _channels_last(image)
@@ -59,13 +58,11 @@ def picture(image: Any, *, as_given: bool = False) -> Image.Image | np.ndarray:
     return to_rgb(Image.fromarray(levels_HWC[..., 0] if channels == 1 else levels_HWC))
 
 
-def _opened(source: str | io.BytesIO) -> Image.Image:
-    with Image.open(source) as im:
-        return to_rgb(im)
-
-
-def _source(name: str) -> str | io.BytesIO:
-    """A path, or what a URL holds."""
+def _file(image: Any) -> str | io.BytesIO:
+    """A path, or the bytes themselves."""
+    if isinstance(image, bytes):
+        return io.BytesIO(image)
+    name = os.fspath(image)
     scheme = urlsplit(name).scheme
     if scheme == "file":
         return urllib.request.url2pathname(urlsplit(name).path)

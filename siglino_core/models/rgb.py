@@ -34,7 +34,7 @@ def to_rgb(im: Image.Image) -> Image.Image:
     or 16 bits), real numbers by 1, 255 or 65535, and grey that fits none of these by the image's own range. Of 16 bits
     of colour Pillow keeps the upper 8, so that a TIFF's colours of 12 bits become bright and remain coarse.
     """
-    im.load()  # first: a PNG may say at its end how it is turned
+    _load(im)  # first: a PNG may say at its end how it is turned
     turn = _TRANSPOSED.get(orientation(im))
     if im.mode.startswith("I") or im.mode == "F":
         rgb = _grey(im).convert("RGB")
@@ -46,7 +46,9 @@ def to_rgb(im: Image.Image) -> Image.Image:
             rgb.paste(Image.alpha_composite(white, layer).convert("RGB"), box[:2])
     else:
         rgb = im.convert("RGB") if im.mode != "RGB" else _brightened(im)
-    return rgb if turn is None else rgb.transpose(turn)
+    rgb = rgb if turn is None else rgb.transpose(turn)
+    rgb.info = {}  # what it said has been done, and is not done again
+    return rgb
 
 
 def orientation(im: Image.Image) -> int:
@@ -57,6 +59,19 @@ def orientation(im: Image.Image) -> int:
         return int(im.getexif().get(_ORIENTATION, 1))
     except Exception:  # damaged EXIF is no reason to drop an image
         return 1
+
+
+def _load(im: Image.Image) -> None:
+    """Load, and map no TIFF's file: Pillow would map it by the size that it has when it is turned."""
+    name = getattr(im, "filename", "")
+    if im.format != "TIFF" or not name:
+        im.load()
+        return
+    im.filename = ""  # type: ignore[attr-defined]
+    try:
+        im.load()
+    finally:
+        im.filename = name  # type: ignore[attr-defined]
 
 
 def _bands(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:

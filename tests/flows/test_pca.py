@@ -104,13 +104,13 @@ def test_an_image_that_cannot_be_read_is_named_and_has_no_part(
     bad = broken()
     for name, (data, _) in bad.items():
         (pool / f"{name}.png").write_bytes(data)
-    (pool / "small.png").write_bytes(picture(5, "png", (15, 40)))
+    (pool / "thin.png").write_bytes(picture(5, "png", (16, 3300)))
     (pool / "two\nlines.png").write_bytes(b"")
     assert main([*command, str(tmp_path / "after")]) == 0
     said = capsys.readouterr().out.splitlines()
     for name, (_, reason) in bad.items():
         assert any(line.startswith(f"{pool}/{name}.png: no map: {reason}: ") for line in said)
-    assert f"{pool}/small.png: no map: an image of 15 x 40 pixels: each side at least 16" in said
+    assert f"{pool}/thin.png: no map: an image of 16 x 3300 pixels: an aspect of at most 200" in said
     assert f"{pool}/two\\nlines.png: no map: zero_size: the file is empty" in said
     assert said[-1] == f"Maps of 3 of 13 images  {tmp_path}/after"
     for name in "abc":
