@@ -129,6 +129,13 @@ def test_no_image_can_be_read(pool: Path, model: Path, tmp_path: Path, capsys: p
     assert not out.exists()
 
 
+def test_a_bound_leaves_the_processors_other_settings(model: Path, tmp_path: Path) -> None:
+    shutil.copytree(model, tmp_path / "m")
+    SigLinoImageProcessor(image_std=0.25).save_pretrained(tmp_path / "m")
+    processor = maps.load(str(tmp_path / "m"), 4096).processor
+    assert (processor.min_pixels, processor.max_pixels, processor.image_std) == (4096, 4096, [0.25] * 3)
+
+
 @pytest.mark.parametrize(("max_pixels", "grid", "side"), [(256, (1, 1), 384), (4096, (3, 4), 96), (512, (1, 1), 384)])
 def test_the_bound_on_the_area(
     pool: Path, model: Path, tmp_path: Path, max_pixels: int, grid: tuple[int, int], side: int
