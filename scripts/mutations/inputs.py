@@ -97,8 +97,8 @@ MUTATIONS = (
     Mutation(
         says="settings that there are not are swallowed",
         file="siglino_core/models/processor.py",
-        old='raise ValueError(f"{\', \'.join(unknown)}',
-        new='print(f"{\', \'.join(unknown)}',
+        old="raise ValueError(f\"{', '.join(unknown)}",
+        new="print(f\"{', '.join(unknown)}",
         tests=("tests/siglino_core/models/test_processor.py",),
     ),
     Mutation(

@@ -28,8 +28,10 @@ HELD = {  # the modes that each format's files hold, as Pillow writes them
     "bmp": ("1", "L", "P", "RGB", "RGBA"),
     "avif": ("L", "LA", "RGB", "RGBA", "RGBa"),
     "jp2": ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16"),
+    "heic": ("L", "RGB", "RGBA"),
+    "jxl": ("L", "RGB", "RGBA"),
 }
-TURNED = ("png", "jpeg", "webp", "tiff", "avif")  # that carry EXIF
+TURNED = ("png", "jpeg", "webp", "tiff", "avif", "heic", "jxl")  # that carry EXIF
 CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # of a PNG's colour types
 
 
@@ -107,7 +109,7 @@ def some_file(seed: int) -> bytes:
     if kind in TURNED:
         exif = Image.Exif()
         exif[0x0112] = int(rng.integers(1, 9))
-        options["exif"] = exif
+        options["exif"] = exif.tobytes()
     if kind in ("png", "gif") and mode in ("L", "RGB", "P", "I;16") and rng.random() < 0.6:
         drawn = of_mode(image, alpha, mode, levels)
         first = drawn.getpixel((0, 0))
@@ -154,13 +156,15 @@ def test_500_files_look_to_users_as_they_do_in_training(part: int, model: SigLin
             torch.testing.assert_close(out.summary_features[name], summary, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("kind", TURNED)
+@pytest.mark.parametrize("kind", TURNED[:-1])  # JPEG XL's plugin turns, and says so to nobody: its user turns twice
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_what_was_turned_is_not_turned_again(kind: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     xmp = f'<x:xmpmeta><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'.encode()
-    data = encode(pixels(orientation, (60, 40)), kind, exif=exif, **({"xmp": xmp} if kind in ("jpeg", "webp") else {}))
+    data = encode(
+        pixels(orientation, (60, 40)), kind, exif=exif.tobytes(), **({"xmp": xmp} if kind in ("jpeg", "webp") else {})
+    )
     upright = np.asarray(to_rgb(Image.open(io.BytesIO(data))))
     by_user = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     in_place = Image.open(io.BytesIO(data))
