@@ -14,6 +14,7 @@ from .inputs import each, picture
 from .patches import pad, patchify
 from .resolution import MAX_ASPECT, Resolution
 
+_UNREADABLE = (ValueError, OSError, SyntaxError, Image.DecompressionBombError)  # whatever Pillow says of a file
 _OF_FILES = ("image_processor_type", "processor_class", "feature_extractor_type", "auto_map")  # what is beside settings
 
 
@@ -136,7 +137,7 @@ class SigLinoImageProcessor(BaseImageProcessor):
         for number, image in enumerate(each(images)):
             try:
                 found.append(processor.patches(image))
-            except (ValueError, OSError, SyntaxError) as e:  # the last is how Pillow finds a PNG broken
+            except _UNREADABLE as e:
                 raise ValueError(f"image {number}: {e}") from e
         if not found:
             raise ValueError("no images")

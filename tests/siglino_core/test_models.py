@@ -15,5 +15,5 @@ def test_decoding_images_imports_no_torch() -> None:
 
 def test_every_name_is_there() -> None:
     assert all(hasattr(models, name) for name in models.__all__)
-    with pytest.raises(AttributeError, match="module 'siglino_core.models' has no attribute 'Sig'"):
+    with pytest.raises(AttributeError, match=r"module 'siglino_core\.models' has no attribute 'Sig'"):
         _ = models.Sig  # type: ignore[attr-defined]

@@ -17,7 +17,7 @@ from transformers.image_utils import load_image
 import siglino_core.models.hf  # noqa: F401 - what AutoImageProcessor finds it by
 from siglino_core.models.patches import unpatchify
 from siglino_core.models.processor import SigLinoImageProcessor
-from tests.pictures import encode, pixels
+from tests.pictures import encode, pixels, png_of
 
 PROCESSOR = SigLinoImageProcessor()
 
@@ -261,3 +261,5 @@ def test_refusals() -> None:
         PROCESSOR([pixels(1), "no.jpg"])
     with pytest.raises(ValueError, match="image 0: cannot identify image file"):
         PROCESSOR(b"<html>")
+    with pytest.raises(ValueError, match="image 0: Image size .* exceeds limit"):
+        PROCESSOR(png_of(20_000, 20_000))
