@@ -261,5 +261,5 @@ def test_refusals() -> None:
         PROCESSOR([pixels(1), "no.jpg"])
     with pytest.raises(ValueError, match="image 0: cannot identify image file"):
         PROCESSOR(b"<html>")
-    with pytest.raises(ValueError, match="image 0: Image size .* exceeds limit"):
+    with pytest.raises(ValueError, match=r"image 0: Image size .* exceeds limit"):
         PROCESSOR(png_of(20_000, 20_000))
