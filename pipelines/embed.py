@@ -47,7 +47,7 @@ from siglino_core.report.numbers import short
 from siglino_core.store import Identity, Run, Stage
 from siglino_core.store.vectors import to_column
 
-VERSION = 2
+VERSION = 3
 LENGTH_TOLERANCE = 0.01  # of an embedding; float16 of any width is within 0.001
 WORKER_MEMORY = 1 << 30  # bytes of an embedding worker beside its images: the network and what it computes
 DECODED_PIXEL = 12  # bytes that an image takes for a pixel while it becomes RGB

@@ -21,7 +21,7 @@ from siglino_core.store import Identity, Run, Shard, Stage, of_kind
 
 __all__ = ["choices", "plan", "run"]
 
-VERSION = 1
+VERSION = 2
 SCRATCH = "state/"
 ARTIFACT = ("statistics", "part")  # kinds of shards that stay; the others are swept
 

@@ -18,7 +18,7 @@ from siglino_core.errors import ConfigError
 from siglino_core.networks import describe
 from siglino_core.store import Identity, Manifest, Run
 
-VERSION = 1
+VERSION = 2
 
 
 def require_same_targets(config: Config, run: Run, sample: Manifest, targets: Manifest) -> None:

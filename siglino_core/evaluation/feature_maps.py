@@ -68,7 +68,7 @@ class Student:
         """Features of an RGB image's patches by space, fp32 [N, C] on the CPU, and its (height, width) in patches.
 
         Raises:
-            Unusable: the image is too small or too narrow, or its features aren't finite.
+            Unusable: the image is too narrow, or its features aren't finite.
         """
         try:
             patches_NV, grid = self.processor.patches(picture)
@@ -104,8 +104,7 @@ def load(name: str, max_pixels: int | None = None) -> Student:
     if max_pixels is not None:
         if not patch**2 <= max_pixels <= LARGEST:
             raise ConfigError(f"--max-pixels {max_pixels}: from {patch**2} (one patch) to {LARGEST}")
-        lowest = min(processor.min_pixels, max_pixels)
-        processor = SigLinoImageProcessor(patch_size=patch, min_pixels=lowest, max_pixels=max_pixels)
+        processor = SigLinoImageProcessor.from_dict(processor.to_dict(), max_pixels=max_pixels)
     where = device.choose().device
     return Student(model=model.to(where), processor=processor, device=where)  # type: ignore[arg-type]
 

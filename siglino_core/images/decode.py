@@ -14,7 +14,7 @@ from siglino_core.config import Verify
 from siglino_core.images.formats import FORMATS, name_of, plugin_of
 from siglino_core.images.png import picture_alone
 from siglino_core.images.reasons import BadImage, broken, too_many_bytes
-from siglino_core.images.rgb import orientation, to_rgb
+from siglino_core.models.rgb import orientation, to_rgb
 
 __all__ = ["FORMATS", "BadImage", "ImageInfo", "decode", "probe"]
 
@@ -53,7 +53,8 @@ def decode(data: bytes, *, max_pixels: int, max_bytes: int, draft: int | None = 
     """The first frame as an RGB image: upright by its EXIF orientation, transparency over white, 8 bits.
 
     Args:
-        draft: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, but its short side keeps this many pixels.
+        draft: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, but its short side keeps this many pixels. Left
+            out, the pixels are those that a student's image processor sees.
 
     Raises:
         BadImage: it cannot be used.
@@ -62,7 +63,6 @@ def decode(data: bytes, *, max_pixels: int, max_bytes: int, draft: int | None = 
     def pixels(im: Image.Image) -> Image.Image:
         if draft:
             im.draft("RGB", (draft, draft))
-        im.load()
         return to_rgb(im)
 
     return _opened(data, max_pixels, max_bytes, pixels)

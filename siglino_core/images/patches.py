@@ -16,6 +16,9 @@ MAX_PIXELS, MAX_BYTES = 1 << 28, 1 << 28  # curation had narrower bounds: these 
 def to_patches(data: bytes, grid: tuple[int, int], patch_size: int = 16, *, flip: bool = False) -> Tensor:
     """The image scaled (bicubic) to a grid of patches: uint8 [N, V], a quarter of the floats' bytes between processes.
 
+    They are the pixels that the exported image processor makes of the same file. So a JPEG is decoded whole: whoever
+    gives the processor a loaded image has no smaller one to give.
+
     Args:
         data: as it lies in a training shard.
         grid: (height, width) in patches.
@@ -25,7 +28,7 @@ def to_patches(data: bytes, grid: tuple[int, int], patch_size: int = 16, *, flip
         BadImage: it cannot be decoded.
     """
     height, width = grid[0] * patch_size, grid[1] * patch_size
-    image = decode(data, max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES, draft=min(height, width))
+    image = decode(data, max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES)
     image = image.resize((width, height), Image.Resampling.BICUBIC)
     pixels_HW3 = np.asarray(image)[:, ::-1] if flip else np.asarray(image)
     patches = pixels_HW3.reshape(grid[0], patch_size, grid[1], patch_size, 3).swapaxes(1, 2)

@@ -47,8 +47,8 @@ def export(
         raise ConfigError(f"--out {out} is there already. Take another name, or remove it.")
     if max_pixels < model.spec.patch_size**2:
         raise ConfigError(f"--max-pixels {max_pixels}: from {model.spec.patch_size**2} (one patch)")
-    bounds = {"min_pixels": min(SMALLEST, max_pixels), "max_pixels": max_pixels}
-    processor = SigLinoImageProcessor(patch_size=model.spec.patch_size, **bounds)
+    lowest = min(SMALLEST, max_pixels)
+    processor = SigLinoImageProcessor(patch_size=model.spec.patch_size, min_pixels=lowest, max_pixels=max_pixels)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = target.parent / f".{target.name}-{uuid.uuid4().hex[:8]}"

@@ -104,13 +104,13 @@ def test_an_image_that_cannot_be_read_is_named_and_has_no_part(
     bad = broken()
     for name, (data, _) in bad.items():
         (pool / f"{name}.png").write_bytes(data)
-    (pool / "small.png").write_bytes(picture(5, "png", (15, 40)))
+    (pool / "thin.png").write_bytes(picture(5, "png", (16, 3300)))
     (pool / "two\nlines.png").write_bytes(b"")
     assert main([*command, str(tmp_path / "after")]) == 0
     said = capsys.readouterr().out.splitlines()
     for name, (_, reason) in bad.items():
         assert any(line.startswith(f"{pool}/{name}.png: no map: {reason}: ") for line in said)
-    assert f"{pool}/small.png: no map: an image of 15 x 40 pixels: each side at least 16" in said
+    assert f"{pool}/thin.png: no map: an image of 16 x 3300 pixels: an aspect of at most 200" in said
     assert f"{pool}/two\\nlines.png: no map: zero_size: the file is empty" in said
     assert said[-1] == f"Maps of 3 of 13 images  {tmp_path}/after"
     for name in "abc":
@@ -127,6 +127,13 @@ def test_no_image_can_be_read(pool: Path, model: Path, tmp_path: Path, capsys: p
     assert said.endswith("\nNo image could be drawn.\n")
     assert err == ""
     assert not out.exists()
+
+
+def test_a_bound_leaves_the_processors_other_settings(model: Path, tmp_path: Path) -> None:
+    shutil.copytree(model, tmp_path / "m")
+    SigLinoImageProcessor(image_std=0.25).save_pretrained(tmp_path / "m")
+    processor = maps.load(str(tmp_path / "m"), 4096).processor
+    assert (processor.min_pixels, processor.max_pixels, processor.image_std) == (4096, 4096, [0.25] * 3)
 
 
 @pytest.mark.parametrize(("max_pixels", "grid", "side"), [(256, (1, 1), 384), (4096, (3, 4), 96), (512, (1, 1), 384)])

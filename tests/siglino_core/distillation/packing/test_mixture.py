@@ -84,7 +84,7 @@ def test_rows_and_grids_of_an_epoch() -> None:
     assert np.array_equal(got[parts == 1], grids(heights, widths, rule)[rows[parts == 1]])
     processor = SigLinoImageProcessor(max_pixels=768**2)
     for row, grid in zip(rows[parts == 0], got[parts == 0], strict=True):
-        assert processor.size(int(heights[row]), int(widths[row])) == tuple((16 * grid.astype(int)).tolist())
+        assert processor.target_size(int(heights[row]), int(widths[row])) == tuple((16 * grid.astype(int)).tolist())
 
 
 def test_native_between_has_both_bounds() -> None:

@@ -1,4 +1,8 @@
-"""From an opened image of any mode to RGB as a viewer shows it: upright, over white, 8 bits."""
+"""From an opened image of any mode to RGB as a viewer shows it: upright, over white, 8 bits.
+
+Training and the exported image processor see pictures through this one function. Whatever it goes by outlives loading:
+an image that was loaded before it came here, and whose file is closed, gives the same pixels.
+"""
 
 from collections.abc import Iterator
 
@@ -17,30 +21,34 @@ _TRANSPOSED = {
 _TURNED_BY_DECODER = ("TIFF", "HEIF", "JXL")
 _CARRIES_ORIENTATION = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 _ORIENTATION = 0x0112
-_PHOTOMETRIC = 0x0106  # a TIFF's tag
+_PHOTOMETRIC, _BITS = 0x0106, 0x0102  # a TIFF's tags
 _BAND_PIXELS = 1 << 20  # converted at once, so that a large image needs little beside itself
 _CAMERA_RANGES = (1023, 4095, 16383, 65535)  # of 10, 12, 14 and 16 bits
 _REAL_RANGES = (1.0, 255.0, 65535.0)  # that real numbers are written in; an image fills a quarter of its own at least
 
 
 def to_rgb(im: Image.Image) -> Image.Image:
-    """The image, loaded, as RGB: turned as its EXIF or XMP asks, transparency over white, 8 bits a channel.
+    """The image as RGB: turned as its EXIF or XMP asks, transparency over white, 8 bits a channel. Loads it.
 
-    Grey levels of more than 8 bits are scaled: PNG's by 16 bits, a TIFF's by the camera's range that they lie in (10,
-    12, 14 or 16 bits), real numbers by 1, 255 or 65535, and what fits none of these by the image's own range.
+    Levels of more than 8 bits are scaled: PNG's by 16 bits, a TIFF's by the camera's range that they lie in (10, 12, 14
+    or 16 bits), real numbers by 1, 255 or 65535, and grey that fits none of these by the image's own range. Of 16 bits
+    of colour Pillow keeps the upper 8, so that a TIFF's colours of 12 bits become bright and remain coarse.
     """
+    _load(im)  # first: a PNG may say at its end how it is turned
     turn = _TRANSPOSED.get(orientation(im))
     if im.mode.startswith("I") or im.mode == "F":
         rgb = _grey(im).convert("RGB")
     elif im.has_transparency_data:
         rgb = Image.new("RGB", im.size)
         for box in _bands(im.size):
-            layer = im.crop(box).convert("RGBA")
+            layer = _layer(im.crop(box))
             white = Image.new("RGBA", layer.size, "white")
             rgb.paste(Image.alpha_composite(white, layer).convert("RGB"), box[:2])
     else:
-        rgb = im.convert("RGB") if im.mode != "RGB" else im.copy()
-    return rgb if turn is None else rgb.transpose(turn)
+        rgb = im.convert("RGB") if im.mode != "RGB" else _brightened(im)
+    rgb = rgb if turn is None else rgb.transpose(turn)
+    rgb.info = {}  # what it said has been done, and is not done again
+    return rgb
 
 
 def orientation(im: Image.Image) -> int:
@@ -53,6 +61,19 @@ def orientation(im: Image.Image) -> int:
         return 1
 
 
+def _load(im: Image.Image) -> None:
+    """Load, and map no TIFF's file: Pillow would map it by the size that it has when it is turned."""
+    name = getattr(im, "filename", "")
+    if im.format != "TIFF" or not name:
+        im.load()
+        return
+    im.filename = ""  # type: ignore[attr-defined]
+    try:
+        im.load()
+    finally:
+        im.filename = name  # type: ignore[attr-defined]
+
+
 def _bands(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
     """Boxes of whole rows that cover an image, from the top."""
     width, height = size
@@ -61,13 +82,35 @@ def _bands(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
         yield 0, top, width, min(height, top + rows)
 
 
+def _layer(im: Image.Image) -> Image.Image:
+    """An image with transparency as RGBA."""
+    clear = im.info.get("transparency")
+    if im.mode == "RGB" and isinstance(clear, tuple) and max(clear) > 255:  # a PNG's of 16 bits, read as its upper 8
+        im.info["transparency"] = tuple(level >> 8 for level in clear)
+    return (im.convert("LA") if im.mode == "La" else im).convert("RGBA")
+
+
+def _brightened(im: Image.Image) -> Image.Image:
+    """A copy of an RGB image; colours of a camera's range in a TIFF of 16 bits over all of the 8 bits."""
+    if im.format == "TIFF" and getattr(im, "tag_v2", {}).get(_BITS) == (16, 16, 16):
+        highest = np.asarray(im).max()
+        top = next(r >> 8 for r in _CAMERA_RANGES if highest <= r >> 8)
+        return im.point([min(255, round(level * 255 / top)) for level in range(256)] * 3)
+    return im.copy()
+
+
 def _grey(im: Image.Image) -> Image.Image:
     low, high = _range(im)
+    clear = im.info.get("transparency")
     grey = Image.new("L", im.size)
     for box in _bands(im.size):
-        levels = np.nan_to_num(np.asarray(im.crop(box)).astype(np.float64))
+        stored = np.asarray(im.crop(box))
+        levels = np.nan_to_num(stored.astype(np.float64))
         scaled = ((levels - low) * (255.0 / (high - low))).clip(0, 255).round().astype(np.uint8)
-        grey.paste(Image.fromarray(255 - scaled if _white_is_zero(im) else scaled), box[:2])
+        shown = 255 - scaled if _white_is_zero(im) else scaled
+        if clear is not None:
+            shown = np.where(stored == clear, np.uint8(255), shown)
+        grey.paste(Image.fromarray(shown), box[:2])
     return grey
 
 
