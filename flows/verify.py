@@ -12,6 +12,7 @@ from siglino_core.errors import ConfigError, DamagedError, StoreError
 from siglino_core.report.numbers import size
 from siglino_core.store import Files, Run, Stage
 from siglino_core.store.intact import damaged
+from siglino_core.store.records import is_own
 from siglino_core.store.sealed import opened
 from siglino_core.store.successor import MANIFEST, PLAN
 from siglino_core.weights.marks import MARK
@@ -76,9 +77,9 @@ def _inputs(stage: Stage) -> list[str]:
 
 
 def _is_misplaced(note: str, record: dict[str, Any]) -> bool:
-    """Whether a note is another command's."""
-    command = record.get("command", "").split()
-    return len(command) > 1 and command[1] in COMMANDS and not set(COMMANDS[command[1]]) & set(NOTES[note])
+    """Whether a note is another command's, or is none."""
+    stages = COMMANDS.get(str(record.get("command", "")).removeprefix("siglino ").partition(" ")[0], ())
+    return not set(stages) & set(NOTES[note])
 
 
 def _verdict(stage: Stage, *, finished: bool) -> Verdict:
@@ -119,13 +120,14 @@ def _verdict(stage: Stage, *, finished: bool) -> Verdict:
 
 def _of_others(stage: str, good: dict[str, dict[str, Any]]) -> list[str]:
     """The records that are whole, and another stage's or another shard's."""
-    plan, manifest = good.get(PLAN), good.get(MANIFEST)
-    others = [PLAN] if plan is not None and plan.get("identity", {}).get("stage", stage) != stage else []
-    others += [MANIFEST] if manifest is not None and manifest["stage"] != stage else []
+    plan = good.get(PLAN)
+    others = [name for name in RECORDS if name in good and not is_own(name, good[name], stage)]
     for name, record in good.items():
         if name.startswith(COMMITS):
-            of_plan = plan is None or PLAN in others or record["fingerprint"] == plan["fingerprint"]
-            others += [] if of_plan and name == f"{COMMITS}{record['shard']}.json" else [name]
+            of_plan = plan is None or PLAN in others or record.get("fingerprint") == plan["fingerprint"]
+            others += [] if of_plan and name == f"{COMMITS}{record.get('shard')}.json" else [name]
+        elif _is_mark(name) and "step" not in record:
+            others.append(name)
     return others
 
 

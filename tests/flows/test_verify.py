@@ -153,6 +153,9 @@ def test_a_stage_that_is_gone_is_named(made: Path, run: Path, capsys: pytest.Cap
         ("embed/commits/part-00000.json", "embed/commits/part-00001.json"),
         ("cluster/plan.json", "embed/plan.json"),
         ("cluster/manifest.json", "embed/manifest.json"),
+        ("embed/plan.json", "embed/manifest.json"),
+        ("embed/manifest.json", "embed/plan.json"),
+        ("embed/manifest.json", "embed/commits/part-00000.json"),
     ],
 )
 def test_a_record_of_another_is_no_record(
@@ -161,6 +164,7 @@ def test_a_record_of_another_is_no_record(
     shutil.copyfile(run / theirs, run / ours)
     assert main(["verify", str(run)]) == 1
     assert f"{run}/{ours}: the record is damaged, or another's" in capsys.readouterr().out
+    assert main(["inspect", str(run)]) in (0, 1)
     assert main(["verify", str(run), "--mend"]) == 0
     assert (digests(run), contents(run)) == (digests(made), contents(made))
 
@@ -168,7 +172,7 @@ def test_a_record_of_another_is_no_record(
 def test_a_training_under_way(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its checkpoints are known by their marks alone, and none of them can be made again."""
     stage = Run(str(run)).stage("train")
-    stage.files.put("plan.json", sealed({"shards": []}))
+    stage.files.put("plan.json", sealed({"shards": [], "identity": {"stage": "train", "inputs": {}}}))
     Run(str(run)).note({"command": "siglino distill"}, "train")
     for step in (1, 2):
         folder = stage.files.sub(f"checkpoints/step_0000000{step}")
