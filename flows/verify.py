@@ -48,25 +48,25 @@ class Verdict:
 
 
 def verdicts(run: Run, stages: Sequence[str]) -> Iterator[Verdict]:
-    """Every stage that has begun or was used, in the path's order, and the notes of the run first.
+    """Every stage that has begun, was used or was finished, in the path's order, and the notes of the run first.
 
     Raises:
         StoreError: there is no run, or the store cannot be reached.
     """
     begun = [name for name in PATH if run.stage(name).files.sizes()]
-    used = {name for stage in begun for name in _inputs(run.stage(stage))}
-    looked_at = [name for name in PATH if name in stages and (name in begun or name in used)]
-    if not looked_at:
-        raise StoreError(f"{run.url}: nothing of {', '.join(stages)} is here to verify.")
     files = Files(run.url)
-    notes = [note for note, of in NOTES.items() if set(begun) & set(of)]
-    there = [note for note in notes if files.exists(note)]
+    there = [note for note in NOTES if files.exists(note)]
     good, bad = _records(files, there)
     bad += [note for note, record in good.items() if _is_misplaced(note, record)]
-    gone = [note for note in notes if note not in there]
-    yield Verdict(name="notes", checked=len(notes), bytes=0, records=bad, files={}, gone=gone)
+    finished = {name for stage in begun for name in _inputs(run.stage(stage))}  # others were made from them
+    finished |= {name for note, record in good.items() if note not in bad for name in record.get("made", [])}
+    looked_at = [name for name in PATH if name in stages and (name in begun or name in finished)]
+    if not looked_at:
+        raise StoreError(f"{run.url}: nothing of {', '.join(stages)} is here to verify.")
+    gone = [note for note, of in NOTES.items() if note not in there and set(begun) & set(of)]
+    yield Verdict(name="notes", checked=len(there) + len(gone), bytes=0, records=bad, files={}, gone=gone)
     for name in looked_at:
-        yield _verdict(run.stage(name), finished=name in used)
+        yield _verdict(run.stage(name), finished=name in finished)
 
 
 def _inputs(stage: Stage) -> list[str]:
@@ -86,7 +86,7 @@ def _verdict(stage: Stage, *, finished: bool) -> Verdict:
     """What is found of a stage.
 
     Args:
-        finished: another stage was made from it.
+        finished: another stage was made from it, or the run's notes say so.
     """
     sizes = stage.files.sizes()
     names = [n for n in sizes if n in RECORDS or n.startswith(COMMITS) or _is_mark(n)]
@@ -156,7 +156,8 @@ def show(verdict: Verdict, run: Run, console: Console) -> None:
     for name in verdict.records:
         say(console, f"  {folder}/{name}: the record is damaged, or another's")
     for name in verdict.gone:
-        say(console, f"  {folder}/{name}: the record is gone")
+        once = ", and the stage was finished" if name == MANIFEST else ""
+        say(console, f"  {folder}/{name}: the record is gone{once}")
     for name, shard in verdict.files.items():
         of = f" (shard {shard})" if shard else ""
         say(console, f"  {folder}/{name}{of}: gone, or not the bytes that were written")

@@ -147,6 +147,31 @@ def test_a_stage_that_is_gone_is_named(made: Path, run: Path, capsys: pytest.Cap
     assert f"{run}/curate.json: the record is gone" in said
 
 
+@pytest.mark.parametrize("lost", ["report", "report/manifest.json"])
+def test_a_finished_stage_that_no_other_needs_is_missed(
+    run: Path, lost: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shutil.rmtree if lost == "report" else Path.unlink)(run / lost)
+    for words in (["verify", str(run)], ["verify", str(run), "report"]):
+        assert main(words) == 1
+        said = capsys.readouterr().out
+        assert f"{run}/report/manifest.json: the record is gone, and the stage was finished" in said
+    assert main(["verify", str(run), "--mend"]) == 0
+    assert (run / "report/curation.html").exists()
+
+
+def test_what_a_stage_was_is_kept_while_others_are_made_and_old_notes_are_read(run: Path) -> None:
+    about = Run(str(run)).about()
+    assert about["made"] == list(CURATE)
+    shutil.rmtree(run / "report")
+    assert main(["curate", f"run={run}", "--only", "sample", "--redo", "sample", "runtime.runner=local"]) == 0
+    assert Run(str(run)).about()["made"] == list(CURATE)
+    Run(str(run)).note({key: value for key, value in about.items() if key != "made"})
+    assert main(["verify", str(run)]) == 0, "nothing tells that there was one"
+    assert main(["curate", f"run={run}", "--only", "sample", "--redo", "sample", "runtime.runner=local"]) == 0
+    assert Run(str(run)).about()["made"] == list(CURATE[:-1])
+
+
 @pytest.mark.parametrize(
     ("theirs", "ours"),
     [
