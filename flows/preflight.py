@@ -78,7 +78,7 @@ def _require_there(setting: str, path: str) -> None:
 
 
 def _pool(config: Config, missing: Sequence[str]) -> None:
-    """Judge what is asked of the pool by how many images it has, as far as that is known or quickly found."""
+    """Judge what is asked of the pool by how many images it has, as far as that is sure; a guess is for prices alone."""
     asked = [s for s in ("cluster", "sample") if s in missing]
     if not asked:
         sample = Run(config.run).stage("sample").manifest()
@@ -87,12 +87,19 @@ def _pool(config: Config, missing: Sequence[str]) -> None:
         return
     source = Run(config.run).stage("source").manifest() if "source" not in missing else None
     if source is not None:
-        images = source.rows - source.facts["duplicates"]
+        most = about = source.rows - source.facts["duplicates"]
     else:
         enough = max(config.sample.target_size, round(config.cluster.num_clusters[0] / config.cluster.fit_fraction))
-        images = import_module("pipelines.source").count(config.source, enough)
-    refuse_too_small(config, images, stages=asked)
-    refuse_unaffordable(config, estimates(config, missing, images))
+        found = import_module("pipelines.source").count(config.source, enough)
+        most, about = found.most, found.about
+    if most is not None:
+        refuse_too_small(config, most, stages=asked)
+        if source is None and config.source.pool_size > most:
+            raise ConfigError(
+                f"source.pool_size={config.source.pool_size} is larger than the pool ({most} images). Set it to 0, or "
+                "give the pool that was meant."
+            )
+    refuse_unaffordable(config, estimates(config, missing, about))
 
 
 def estimates(config: Config, stages: Sequence[str], images: int) -> list[Estimate]:

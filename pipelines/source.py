@@ -17,6 +17,7 @@ from siglino_core import schema
 from siglino_core.config import Config, Format, Keep, SourceConfig, Verify, shaping
 from siglino_core.curation.dedup import exact as duplicates
 from siglino_core.errors import DataError
+from siglino_core.pools import webdataset
 from siglino_core.pools.location import Location
 from siglino_core.pools.record import NOT_DOWNLOADED
 from siglino_core.pools.rows import SourceRows
@@ -115,24 +116,38 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
     )
 
 
-def count(config: SourceConfig, enough: int) -> int:
-    """How many images the pool has at most, before any is read; no more are counted when there are ``enough``.
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """How many images a pool has, before any is read.
 
-    Tars tell no number: theirs is twice what their length lets one guess.
+    Attributes:
+        most: there are surely no more distinct ones; None: as many as were asked about, or nothing is known.
+        about: for prices; of a pool with more than enough, not all.
+    """
+
+    most: int | None
+    about: int
+
+
+def count(config: SourceConfig, enough: int) -> Count:
+    """Count the pool's images by its listing and the footers of its Parquet files, until there are ``enough``.
 
     Raises:
         ConfigError, DataError, StoreError: as :func:`run`.
     """
-    if config.pool_size:
-        return config.pool_size
     pool, found = open_pool(config), 0
     if pool.format is Format.IMAGEFOLDER:
-        return len(pool.joined.images)
-    for part in pool.plan(config):
-        found += part["rows"] * (2 if pool.format is Format.WEBDATASET else 1)
-        if found >= enough:
-            break
-    return found
+        images = len(pool.joined.images)
+        return Count(most=images, about=config.pool_size or images)
+    most = webdataset.most(pool.location, pool.files, enough) if pool.format is Format.WEBDATASET else None
+    if not config.pool_size or pool.format is Format.PARQUET:
+        for part in pool.plan(config):
+            found += part["rows"]
+            if found >= enough:
+                break
+        else:
+            most = found if pool.format is Format.PARQUET else most
+    return Count(most=most, about=config.pool_size or found)
 
 
 def _identity(config: SourceConfig, pool: Pool) -> Identity:

@@ -28,7 +28,7 @@ from siglino_core.pools.record import (
     suffix,
     too_long,
 )
-from siglino_core.pools.tars import BLOCK, Member, TarFault, members, opened
+from siglino_core.pools.tars import BLOCK, Member, TarFault, compression, members, opened
 from siglino_core.store import Shard
 from siglino_core.store.files import reported
 
@@ -43,6 +43,25 @@ def plan(files: dict[str, int], bytes_per_image: float) -> Iterator[Shard]:
     """A shard a tar; ``rows`` is a guess from its length."""
     for name, size in files.items():
         yield {"file": name, "rows": max(1, round(size / bytes_per_image))}
+
+
+def most(location: Location, files: dict[str, int], enough: int) -> int | None:
+    """How many distinct images tars hold at most, by their lengths; None: no fewer than ``enough``, or nothing is known.
+
+    A member takes a block for its header and one for its bytes; a link takes less, and is a duplicate. What a
+    compressed tar holds, its length does not bound. Tars are opened only where ``enough`` is more than the bound.
+
+    Raises:
+        StoreError: a tar has gone or cannot be fetched.
+    """
+    bound = sum(files.values()) // (2 * BLOCK)
+    if enough <= bound:
+        return None
+    for name in files:
+        with contextlib.suppress(UnreadableError), reported(location.url(name)), location.open(name) as f:
+            if compression(f.read(8)):
+                return None
+    return bound
 
 
 def look(location: Location, files: dict[str, int], config: SourceConfig) -> float:
@@ -103,6 +122,8 @@ def read(location: Location, shard: Shard, config: SourceConfig) -> Iterator[Fou
 
 
 def _images(f: Any, found: list[Member], url: str, config: SourceConfig) -> Iterator[Found | Refused | Passed]:
+    regular = {m.name for m in found if not m.what}
+    found = [m for m in found if m.link != m.name or m.name not in regular]  # as tars have what was given to tar twice
     seen = {m.name: m for m in found}  # of two of one name the last, as tar itself has it
     for m in found:
         if m is not seen[m.name] and is_image(m.name):

@@ -236,6 +236,31 @@ def test_a_link_to_a_link(tmp_path: Path) -> None:
     assert [i.key for i in items if isinstance(i, Refused)] == ["loop"]
 
 
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_link_to_its_own_name_replaces_nothing(tmp_path: Path, kind: bytes, first: bool) -> None:
+    image, link = tarfile.TarInfo("a/1.png"), tarfile.TarInfo("a/1.png")
+    image.size, link.type = 1, kind
+    link.linkname = "1.png" if kind == tarfile.SYMTYPE else "a/1.png"
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for info in (link, image) if first else (image, link):
+            tar.addfile(info, io.BytesIO(b"x") if info is image else None)
+    (only,) = everything(tmp_path, buffer.getvalue())
+    assert described([only]) == [("a/1", b"x", None, "a")]
+
+
+def test_a_bound_is_sure_or_there_is_none(tmp_path: Path) -> None:
+    tar = tar_bytes([(f"{i}.jpg", b"%d" % i) for i in range(100)])
+    location, listing = find(str(write_files(tmp_path, {"a.tar": tar, "b.tar": tar})))
+    bound = webdataset.most(location, listing.sizes, 10**9)
+    assert bound is not None
+    assert 200 <= bound == 2 * len(tar) // 1024
+    assert webdataset.most(location, listing.sizes, bound) is None, "there may be enough"
+    location, listing = find(str(write_files(tmp_path, {"c.tar": gzip.compress(tar)})))
+    assert webdataset.most(location, listing.sizes, 10**9) is None
+
+
 def test_a_key_that_no_member_has_is_refused(tmp_path: Path) -> None:
     write_files(tmp_path, {"a.tar": tar_bytes([("1.png", b"1"), ("1.json", b'{"caption": "c", "id": 3}')])})
     config = SourceConfig(uri=str(tmp_path), caption_column="zzz")
