@@ -218,7 +218,14 @@ def test_what_lies_before_a_cut_in_a_compressed_tar(tmp_path: Path) -> None:
     rng = random.Random(0)
     data = gzip.compress(tar_bytes([(f"{i:02d}.jpg", rng.randbytes(100_000)) for i in range(20)]))
     *found, last = everything(tmp_path, data[: len(data) * 3 // 4])
-    assert (len(found), isinstance(last, Refused) and last.reason) == (14, "truncated_tar")
+    assert (len(found), isinstance(last, Refused) and last.reason) == (15, "truncated_tar")
+
+
+def test_what_stands_behind_a_compressed_tar_is_one_reject(tmp_path: Path) -> None:
+    *found, last = everything(tmp_path, gzip.compress(WHOLE) + b"garbage")
+    assert [i.data[0] for i in found if isinstance(i, Found)] == list(range(5))
+    assert isinstance(last, Refused)
+    assert (last.reason, last.images) == ("truncated_tar", 1)
 
 
 def test_a_link_to_a_link(tmp_path: Path) -> None:
