@@ -48,11 +48,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passed:
-    """Something of the pool that is no image and was not asked for; counted by ``what`` it is."""
+    """Something of the pool that is no image and was not asked for; counted by ``what`` it is, so many ``times``."""
 
     uri: str
     key: str
     what: str
+    times: int = 1
 
 
 def too_long(uri: str, key: str, size: int, config: SourceConfig) -> Refused:

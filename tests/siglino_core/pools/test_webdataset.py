@@ -164,9 +164,15 @@ def test_members_in_any_order(tmp_path: Path) -> None:
 
 
 def test_metadata_inside_a_tar(tmp_path: Path) -> None:
-    lines = b'{"file_name": "1.png", "text": "one", "label": "a"}\n{"file_name": "9.png", "text": "of none"}\n'
+    lines = b'{"file_name": "1.png", "text": "old"}\n{"file_name": "1.png", "text": "one", "label": "a"}\nno row\n'
+    lines += b'{"file_name": "9.png", "text": "of none"}\n'
     items = everything(tmp_path, tar_bytes([("x/1.png", b"1"), ("x/2.png", b"2"), ("x/metadata.jsonl", lines)]))
     assert described(items) == [("x/1", b"1", "one", "a"), ("x/2", b"2", None, "x")]
+    assert {i.what: i.times for i in items if isinstance(i, Passed)} == {
+        "metadata_row_not_read": 1,
+        "metadata_row_replaced_by_another_of_its_image": 1,
+        "text_without_image": 1,
+    }
 
 
 def test_a_long_caption_is_counted(tmp_path: Path) -> None:
