@@ -26,7 +26,7 @@ from siglino_core.pools.tars import FAULTS as TAR_FAULTS
 from siglino_core.store import Identity, Manifest, Run, Shard, Todo, of_kind
 
 STAGE = "source"
-VERSION = 4
+VERSION = 5
 
 ROWS_MEMORY = 256 << 20  # bytes a part shard may need beside its largest image: a row group, and what is read ahead
 DECODED_PIXEL = 8  # bytes that decoding takes for a pixel: four of an image, and as many of a decoder's own copy

@@ -9,7 +9,7 @@ from siglino_core.config import Keep, SourceConfig
 from siglino_core.errors import DataError, UnreadableError
 from siglino_core.pools import metadata
 from siglino_core.pools.joining import NO_IMAGE, Joined, join
-from siglino_core.pools.labels import folder_label
+from siglino_core.pools.labels import folder_label, shared_folders
 from siglino_core.pools.location import Location
 from siglino_core.pools.record import (
     MAX_TEXT,
@@ -93,14 +93,14 @@ def plan(
     Args:
         passed: what was left out of the metadata files, by what it is: the first shard counts it.
     """
-    images = iter(joined.images.items())
+    images, shared = iter(joined.images.items()), shared_folders(joined.images)
     while chunk := list(islice(images, rows_per_shard)):
         entries = []
         for name, texts in chunk:
             beside = [[kind, text, 0, files[text]] for kind, text in sorted(texts.items())]
             beside += [[ROW, *metadata_rows[name]]] if name in metadata_rows else []
             entries.append([name, files[name], beside])
-        yield {"files": entries, "rows": len(entries)} | ({"passed": dict(passed)} if passed else {})
+        yield {"files": entries, "rows": len(entries), "shared": shared, "passed": dict(passed or {})}
         passed = None
 
 
@@ -110,20 +110,20 @@ def read(location: Location, shard: Shard, config: SourceConfig) -> Iterator[Fou
     Raises:
         StoreError: a file has gone, or the store does not answer.
     """
-    for what, times in shard.get("passed", {}).items():
+    for what, times in shard["passed"].items():
         yield Passed(uri=location.public, key="", what=what, times=times)
     window: list[Any] = []
     heads: dict[str, bytes] = {}
     for entry in shard["files"]:
         if len(window) == WINDOW_FILES or sum(e[1] for e in window) > WINDOW_BYTES:
-            yield from _window(location, window, heads, config)
+            yield from _window(location, window, heads, config, shard["shared"])
             window = []
         window.append(entry)
-    yield from _window(location, window, heads, config)
+    yield from _window(location, window, heads, config, shard["shared"])
 
 
 def _window(
-    location: Location, window: list[Any], heads: dict[str, bytes], config: SourceConfig
+    location: Location, window: list[Any], heads: dict[str, bytes], config: SourceConfig, shared: str
 ) -> Iterator[Found | Refused]:
     fit = [entry for entry in window if entry[1] <= config.max_bytes]
     beside = [text for _, _, texts in fit for text in texts]
@@ -147,7 +147,7 @@ def _window(
             yield too_long(url, name, len(data), config)
         else:
             caption, label = described(found, row, config)
-            label = label or folder_label(name, config)
+            label = label or folder_label(name, config, shared)
             yield Found(uri=url, key=name, data=data, caption=caption, label=label)
 
 
