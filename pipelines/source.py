@@ -16,14 +16,14 @@ from pipelines.support.work import Work
 from siglino_core import schema
 from siglino_core.config import Config, Format, Keep, SourceConfig, Verify, shaping
 from siglino_core.curation.dedup import exact as duplicates
-from siglino_core.errors import DataError
+from siglino_core.errors import DataError, StoreError
 from siglino_core.pools import webdataset
 from siglino_core.pools.location import Location
 from siglino_core.pools.record import NOT_DOWNLOADED
 from siglino_core.pools.rows import SourceRows
 from siglino_core.pools.sniff import Pool, open_pool, read
 from siglino_core.pools.tars import FAULTS as TAR_FAULTS
-from siglino_core.store import Identity, Manifest, Run, Shard, Todo, of_kind
+from siglino_core.store import Identity, Manifest, Run, Shard, Stage, Todo, of_kind
 
 STAGE = "source"
 VERSION = 5
@@ -54,8 +54,13 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         DataError: the pool is empty or no pool, or too many of its images cannot be used.
         StoreError: a file of the pool has gone or cannot be read, or the run's store failed.
     """
-    pool = open_pool(config.source)
     stage = run.stage(STAGE)
+    try:
+        pool = open_pool(config.source)
+    except (DataError, StoreError) as e:
+        if redo != "always" and _has_the_images(stage):
+            e.args = (*e.args, f"{stage.files.url} is finished and holds the images: --from embed goes on without the pool.")
+        raise
     identity = _identity(config.source, pool)
     todo = stage.begin(identity, lambda: _shards(config.source, pool), redo=redo)
     if todo.manifest is not None:
@@ -82,6 +87,12 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
             progress(STAGE, done, total, f"{record['shard']}: {record['facts']['says']}")
     manifest = _finish(work, pool, identity, todo)
     return Result(state=todo.state, manifest=manifest)
+
+
+def _has_the_images(stage: Stage) -> bool:
+    """Whether the stage is finished, and what follows needs no pool any more."""
+    manifest = stage.manifest()
+    return manifest is not None and manifest.identity["config"]["keep"] == Keep.BYTES.value
 
 
 def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -103,3 +104,13 @@ def test_rows_of_a_metadata_file_that_came_to_nothing_are_counted_after_a_resume
     assert "4 passed over (1 metadata_row_not_read, 1 metadata_row_" in summary(result)
     run.stage("source").files.delete(["manifest.json"])
     assert read(tmp_path, pool)[1].manifest.facts["passed_over"] == lost
+
+
+@pytest.mark.parametrize("keep", list(Keep))
+def test_without_the_pool_a_finished_stage_says_how_to_go_on(tmp_path: Path, keep: Keep) -> None:
+    pool = write_files(tmp_path / "p", {f"{i}.jpg": d for i, d in enumerate(pictures(5))})
+    read(tmp_path, pool, keep=keep)
+    shutil.rmtree(pool)
+    with pytest.raises(DataError, match="nothing is there") as caught:
+        read(tmp_path, pool, keep=keep)
+    assert ("--from embed goes on without the pool" in str(caught.value)) == (keep is Keep.BYTES)
