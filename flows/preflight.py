@@ -80,7 +80,7 @@ def _require_there(setting: str, source: str) -> None:
 
 
 def _pool(config: Config, missing: Sequence[str]) -> None:
-    """Judge what is asked of the pool by how many images it has, as far as that is sure; a guess is for prices alone."""
+    """Judge what is asked of the pool by how many images it surely has; a guess is for prices alone."""
     asked = [s for s in ("cluster", "sample") if s in missing]
     if not asked:
         sample = Run(config.run).stage("sample").manifest()

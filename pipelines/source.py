@@ -59,7 +59,8 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         pool = open_pool(config.source)
     except (DataError, StoreError) as e:
         if redo != "always" and _has_the_images(stage):
-            e.args = (*e.args, f"{stage.files.url} is finished and holds the images: --from embed goes on without the pool.")
+            whole = f"{stage.files.url} is finished and holds the images"
+            e.args = (*e.args, f"{whole}: --from embed goes on without the pool.")
         raise
     identity = _identity(config.source, pool)
     todo = stage.begin(identity, lambda: _shards(config.source, pool), redo=redo)

@@ -89,10 +89,11 @@ def find_columns(schema: pa.Schema, config: SourceConfig, name: str, url: str) -
     others = [f.name for f in schema if f.name != image and _holds_text(f.type)]
     label = pick(config.label_column, others, LABEL_NAMES)
     partition = pick(config.label_column, partitions, LABEL_NAMES) if label is None else None
+    texts = [n for n in others if n != label or config.caption_column]
     has_status = STATUS in others
     return Columns(
         image=image,
-        captions=picks(config.caption_column, [n for n in others if n != label or config.caption_column], CAPTION_NAMES),
+        captions=picks(config.caption_column, texts, CAPTION_NAMES),
         label=label,
         key=pick("", others, KEY_NAMES),
         status=STATUS if has_status else None,

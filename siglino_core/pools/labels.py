@@ -1,6 +1,6 @@
 """Labels that folders give: the class is a folder on the way to the image, but not every folder is a class."""
 
-import os
+import posixpath
 import re
 from collections.abc import Collection
 
@@ -17,8 +17,8 @@ _SHARD = re.compile(r"\d{5,}")  # img2dataset's folders: 00000, 00001, ...
 
 def shared_folders(names: Collection[str]) -> str:
     """The leading folders that all of these files are in, with a slash after each; they tell no class from another."""
-    prefix = os.path.commonprefix([min(names), max(names)])  # of these two is of all
-    return prefix[: prefix.rfind("/") + 1]
+    folders = [name.rpartition("/")[0] for name in (min(names), max(names))]  # what these two share, all share
+    return f"{shared}/" if (shared := posixpath.commonpath(folders)) else ""
 
 
 def folder_label(name: str, config: SourceConfig, shared: str = "") -> str | None:

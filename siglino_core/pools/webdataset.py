@@ -46,7 +46,7 @@ def plan(files: dict[str, int], bytes_per_image: float) -> Iterator[Shard]:
 
 
 def most(location: Location, files: dict[str, int], enough: int) -> int | None:
-    """How many distinct images tars hold at most, by their lengths; None: no fewer than ``enough``, or nothing is known.
+    """How many distinct images tars hold at most, by their lengths; None: ``enough`` or more, or nothing is known.
 
     A member takes a block for its header and one for its bytes; a link takes less, and is a duplicate. What a
     compressed tar holds, its length does not bound. Tars are opened only where ``enough`` is more than the bound.

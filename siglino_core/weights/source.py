@@ -38,7 +38,7 @@ def local(source: str) -> Iterator[Path]:
 
 
 def may_be_there(source: str) -> bool:
-    """Whether weights may be had: there is such a path, or it is a URL or has the form of a hub id, which a file's lacks.
+    """Whether weights may be had: there is such a path, or it is a URL or has the form of a hub id and is no file's.
 
     Nothing is asked of a store or a hub.
     """

@@ -103,6 +103,7 @@ def _on_a_full_disk(tiny: Tiny, run: Path, stage: str, rng: random.Random, log: 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
+    tiny.run(run, "--redo=source")  # a redo by other settings may have come to its end before it was killed
     before = whole(run)
     with tiny.start("curate", "--redo", stage, *tiny.words(run), log=log, preexec_fn=small_files) as started:
         code, text = started.wait()

@@ -49,7 +49,7 @@ def test_curate(
         (("targets.teachers=[lite]", "train.checkpoint=/nonexist"), "train.checkpoint=/nonexist: there is nothing"),
         (("targets.teachers=[lite]", "train.checkpoint=nothere/x.safetensors"), "train.checkpoint=nothere/x.safet"),
         (("targets.teachers=[lite]", "train.checkpoint=not/here/step_1"), "train.checkpoint=not/here/step_1: there is"),
-        (("targets.teachers=[lite]", "embed.encoder=timm:resnet18", "embed.weights=x.pth"), "embed.weights=x.pth: there"),
+        (("targets.teachers=[lite]", "embed.encoder=timm:resnet18", "embed.weights=x.pth"), "embed.weights=x.pth:"),
         (("targets.teachers=[lite]", "export.max_pixels=1"), "export.max_pixels=1: a patch has"),
         (("targets.teachers=[lite]", "embed.weights=/nonexist"), "embed.weights=/nonexist"),
         (("targets.teachers=[lite]", "train.optim.steps=1000000000000"), "train would take"),

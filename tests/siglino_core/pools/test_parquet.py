@@ -246,7 +246,7 @@ def test_a_warehouses_folder(tmp_path: Path) -> None:
 
 
 def test_a_caption_column_without_a_value_hides_no_other(tmp_path: Path) -> None:
-    columns = {"image": [b"1", b"2", b"3"], "text": ["a", None, ""], "caption": [None, " ", "c"], "alt": ["x", "y", "z"]}
+    columns = {"image": [b"1", b"2", b"3"], "text": ["a", None, ""], "caption": [None, " ", "c"], "alt": list("xyz")}
     path = parquet_file(tmp_path / "a.parquet", columns)
     assert [caption for *_, caption, _ in described(everything(path))] == ["a", "y", "c"]
     assert [caption for *_, caption, _ in described(everything(path, caption_column="text"))] == ["a", None, None]
