@@ -13,7 +13,7 @@ MODULES = "SIGLINO_MODULES"  # in the environment: whose networks of one's own m
 
 
 def refuse_too_small(config: Config, images: int, *, stages: Sequence[str] = ("cluster", "sample")) -> None:
-    """Refuse what a pool with this many distinct images cannot give, before anything is computed for it.
+    """Refuse what a pool with at most this many distinct images cannot give, before anything is computed for it.
 
     Args:
         stages: those that are to run; what the others would need is not asked.

@@ -12,6 +12,7 @@ from siglino_core.config import Config, Runner
 from siglino_core.errors import ConfigError, SiglinoError
 from siglino_core.report.numbers import size
 from siglino_core.store import Run
+from siglino_core.weights.source import may_be_there
 
 MOST_DEVICES = {A100: 128, CPU_CORE: 4096}  # that a stage is thought to have where `runtime.workers` does not say
 YEAR = 8760  # hours
@@ -49,7 +50,8 @@ def _encoder(config: Config) -> None:
     spec, weights = Spec.of(config.embed), config.embed.weights
     if weights and spec.kind not in ("timm", "open_clip"):
         raise ConfigError(f"embed.weights={weights}: {config.embed.encoder} takes none; timm and open_clip do.")
-    _require_there("embed.weights", weights)
+    if weights and not os.path.exists(weights):
+        raise ConfigError(f"embed.weights={weights}: there is nothing there.")
     describe(spec)
 
 
@@ -71,14 +73,14 @@ def _training(config: Config) -> None:
         _require_there("train.loss.gram_checkpoint", train.loss.gram_checkpoint)
 
 
-def _require_there(setting: str, path: str) -> None:
+def _require_there(setting: str, source: str) -> None:
     """Refuse a path of this machine where nothing is; names of hubs and addresses are for whoever fetches them."""
-    if os.path.isabs(path) and not os.path.exists(path):
-        raise ConfigError(f"{setting}={path}: there is nothing there.")
+    if source and not may_be_there(source):
+        raise ConfigError(f"{setting}={source}: there is nothing there, and it is no URL and no hub id (owner/model).")
 
 
 def _pool(config: Config, missing: Sequence[str]) -> None:
-    """Judge what is asked of the pool by how many images it has, as far as that is known or quickly found."""
+    """Judge what is asked of the pool by how many images it surely has; a guess is for prices alone."""
     asked = [s for s in ("cluster", "sample") if s in missing]
     if not asked:
         sample = Run(config.run).stage("sample").manifest()
@@ -87,12 +89,19 @@ def _pool(config: Config, missing: Sequence[str]) -> None:
         return
     source = Run(config.run).stage("source").manifest() if "source" not in missing else None
     if source is not None:
-        images = source.rows - source.facts["duplicates"]
+        most = about = source.rows - source.facts["duplicates"]
     else:
         enough = max(config.sample.target_size, round(config.cluster.num_clusters[0] / config.cluster.fit_fraction))
-        images = import_module("pipelines.source").count(config.source, enough)
-    refuse_too_small(config, images, stages=asked)
-    refuse_unaffordable(config, estimates(config, missing, images))
+        found = import_module("pipelines.source").count(config.source, enough)
+        most, about = found.most, found.about
+    if most is not None:
+        refuse_too_small(config, most, stages=asked)
+        if source is None and config.source.pool_size > most:
+            raise ConfigError(
+                f"source.pool_size={config.source.pool_size} is larger than the pool ({most} images). Set it to 0, or "
+                "give the pool that was meant."
+            )
+    refuse_unaffordable(config, estimates(config, missing, about))
 
 
 def estimates(config: Config, stages: Sequence[str], images: int) -> list[Estimate]:

@@ -17,6 +17,7 @@ from siglino_core.errors import ConfigError, DamagedError
 from siglino_core.foreign import word
 from siglino_core.store import Run
 from siglino_core.store.lease import release_mine, require_free
+from siglino_core.store.records import MANIFEST
 
 CurateStage = Literal["source", "embed", "cluster", "sample", "report"]  # spelt out: Prefect's forms list the choices
 DistillStage = Literal["targets", "train", "export"]
@@ -145,14 +146,20 @@ def run_stage(choice: Choice, config: Config, asked: Asked, progress: Progress) 
 
 
 def _note(stage: str, config: Config, asked: Asked) -> None:
-    """Write down in the run what made a stage, for whoever finds the folder: `curate.json` or `distill.json`."""
+    """Write down in the run what made a stage, for whoever finds the folder: `curate.json` or `distill.json`.
+
+    The note also has which stages came to be finished (``made``): one whose folder is lost leaves no other trace.
+    """
     run, values = Run(config.run), to_dict(config)
     try:
-        before = run.about(stage).get("config", values)
+        before = run.about(stage)
     except (DamagedError, ConfigError):
-        before = values
+        before = {}
     shared = {key: values[key] for key in ("run", "seed", "runtime")}
-    run.note({**asdict(asked), "config": {**before, **shared, stage: values[stage]}}, stage)
+    settings = {**before.get("config", values), **shared, stage: values[stage]}
+    once = before.get("made", [])  # not there in notes of an earlier version
+    made = [s for s in (DISTILL if stage in DISTILL else CURATE) if s in once or run.stage(s).files.exists(MANIFEST)]
+    run.note({**asdict(asked), "config": settings, "made": made}, stage)
 
 
 def outcome(result: Result) -> dict[str, Any]:

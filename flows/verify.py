@@ -12,6 +12,7 @@ from siglino_core.errors import ConfigError, DamagedError, StoreError
 from siglino_core.report.numbers import size
 from siglino_core.store import Files, Run, Stage
 from siglino_core.store.intact import damaged
+from siglino_core.store.records import is_own
 from siglino_core.store.sealed import opened
 from siglino_core.store.successor import MANIFEST, PLAN
 from siglino_core.weights.marks import MARK
@@ -47,25 +48,25 @@ class Verdict:
 
 
 def verdicts(run: Run, stages: Sequence[str]) -> Iterator[Verdict]:
-    """Every stage that has begun or was used, in the path's order, and the notes of the run first.
+    """Every stage that has begun, was used or was finished, in the path's order, and the notes of the run first.
 
     Raises:
         StoreError: there is no run, or the store cannot be reached.
     """
     begun = [name for name in PATH if run.stage(name).files.sizes()]
-    used = {name for stage in begun for name in _inputs(run.stage(stage))}
-    looked_at = [name for name in PATH if name in stages and (name in begun or name in used)]
-    if not looked_at:
-        raise StoreError(f"{run.url}: nothing of {', '.join(stages)} is here to verify.")
     files = Files(run.url)
-    notes = [note for note, of in NOTES.items() if set(begun) & set(of)]
-    there = [note for note in notes if files.exists(note)]
+    there = [note for note in NOTES if files.exists(note)]
     good, bad = _records(files, there)
     bad += [note for note, record in good.items() if _is_misplaced(note, record)]
-    gone = [note for note in notes if note not in there]
-    yield Verdict(name="notes", checked=len(notes), bytes=0, records=bad, files={}, gone=gone)
+    finished = {name for stage in begun for name in _inputs(run.stage(stage))}  # others were made from them
+    finished |= {name for note, record in good.items() if note not in bad for name in record.get("made", [])}
+    looked_at = [name for name in PATH if name in stages and (name in begun or name in finished)]
+    if not looked_at:
+        raise StoreError(f"{run.url}: nothing of {', '.join(stages)} is here to verify.")
+    gone = [note for note, of in NOTES.items() if note not in there and set(begun) & set(of)]
+    yield Verdict(name="notes", checked=len(there) + len(gone), bytes=0, records=bad, files={}, gone=gone)
     for name in looked_at:
-        yield _verdict(run.stage(name), finished=name in used)
+        yield _verdict(run.stage(name), finished=name in finished)
 
 
 def _inputs(stage: Stage) -> list[str]:
@@ -76,16 +77,16 @@ def _inputs(stage: Stage) -> list[str]:
 
 
 def _is_misplaced(note: str, record: dict[str, Any]) -> bool:
-    """Whether a note is another command's."""
-    command = record.get("command", "").split()
-    return len(command) > 1 and command[1] in COMMANDS and not set(COMMANDS[command[1]]) & set(NOTES[note])
+    """Whether a note is another command's, or is none."""
+    stages = COMMANDS.get(str(record.get("command", "")).removeprefix("siglino ").partition(" ")[0], ())
+    return not set(stages) & set(NOTES[note])
 
 
 def _verdict(stage: Stage, *, finished: bool) -> Verdict:
     """What is found of a stage.
 
     Args:
-        finished: another stage was made from it.
+        finished: another stage was made from it, or the run's notes say so.
     """
     sizes = stage.files.sizes()
     names = [n for n in sizes if n in RECORDS or n.startswith(COMMITS) or _is_mark(n)]
@@ -119,13 +120,14 @@ def _verdict(stage: Stage, *, finished: bool) -> Verdict:
 
 def _of_others(stage: str, good: dict[str, dict[str, Any]]) -> list[str]:
     """The records that are whole, and another stage's or another shard's."""
-    plan, manifest = good.get(PLAN), good.get(MANIFEST)
-    others = [PLAN] if plan is not None and plan.get("identity", {}).get("stage", stage) != stage else []
-    others += [MANIFEST] if manifest is not None and manifest["stage"] != stage else []
+    plan = good.get(PLAN)
+    others = [name for name in RECORDS if name in good and not is_own(name, good[name], stage)]
     for name, record in good.items():
         if name.startswith(COMMITS):
-            of_plan = plan is None or PLAN in others or record["fingerprint"] == plan["fingerprint"]
-            others += [] if of_plan and name == f"{COMMITS}{record['shard']}.json" else [name]
+            of_plan = plan is None or PLAN in others or record.get("fingerprint") == plan["fingerprint"]
+            others += [] if of_plan and name == f"{COMMITS}{record.get('shard')}.json" else [name]
+        elif _is_mark(name) and "step" not in record:
+            others.append(name)
     return others
 
 
@@ -154,7 +156,8 @@ def show(verdict: Verdict, run: Run, console: Console) -> None:
     for name in verdict.records:
         say(console, f"  {folder}/{name}: the record is damaged, or another's")
     for name in verdict.gone:
-        say(console, f"  {folder}/{name}: the record is gone")
+        once = ", and the stage was finished" if name == MANIFEST else ""
+        say(console, f"  {folder}/{name}: the record is gone{once}")
     for name, shard in verdict.files.items():
         of = f" (shard {shard})" if shard else ""
         say(console, f"  {folder}/{name}{of}: gone, or not the bytes that were written")

@@ -16,16 +16,17 @@ from pipelines.support.work import Work
 from siglino_core import schema
 from siglino_core.config import Config, Format, Keep, SourceConfig, Verify, shaping
 from siglino_core.curation.dedup import exact as duplicates
-from siglino_core.errors import DataError
+from siglino_core.errors import DataError, StoreError
+from siglino_core.pools import webdataset
 from siglino_core.pools.location import Location
 from siglino_core.pools.record import NOT_DOWNLOADED
 from siglino_core.pools.rows import SourceRows
 from siglino_core.pools.sniff import Pool, open_pool, read
 from siglino_core.pools.tars import FAULTS as TAR_FAULTS
-from siglino_core.store import Identity, Manifest, Run, Shard, Todo, of_kind
+from siglino_core.store import Identity, Manifest, Run, Shard, Stage, Todo, of_kind
 
 STAGE = "source"
-VERSION = 4
+VERSION = 5
 
 ROWS_MEMORY = 256 << 20  # bytes a part shard may need beside its largest image: a row group, and what is read ahead
 DECODED_PIXEL = 8  # bytes that decoding takes for a pixel: four of an image, and as many of a decoder's own copy
@@ -53,8 +54,14 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         DataError: the pool is empty or no pool, or too many of its images cannot be used.
         StoreError: a file of the pool has gone or cannot be read, or the run's store failed.
     """
-    pool = open_pool(config.source)
     stage = run.stage(STAGE)
+    try:
+        pool = open_pool(config.source)
+    except (DataError, StoreError) as e:
+        if redo != "always" and _has_the_images(stage):
+            whole = f"{stage.files.url} is finished and holds the images"
+            e.args = (*e.args, f"{whole}: --from embed goes on without the pool.")
+        raise
     identity = _identity(config.source, pool)
     todo = stage.begin(identity, lambda: _shards(config.source, pool), redo=redo)
     if todo.manifest is not None:
@@ -81,6 +88,12 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
             progress(STAGE, done, total, f"{record['shard']}: {record['facts']['says']}")
     manifest = _finish(work, pool, identity, todo)
     return Result(state=todo.state, manifest=manifest)
+
+
+def _has_the_images(stage: Stage) -> bool:
+    """Whether the stage is finished, and what follows needs no pool any more."""
+    manifest = stage.manifest()
+    return manifest is not None and manifest.identity["config"]["keep"] == Keep.BYTES.value
 
 
 def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
@@ -115,24 +128,38 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
     )
 
 
-def count(config: SourceConfig, enough: int) -> int:
-    """How many images the pool has at most, before any is read; no more are counted when there are ``enough``.
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """How many images a pool has, before any is read.
 
-    Tars tell no number: theirs is twice what their length lets one guess.
+    Attributes:
+        most: there are surely no more distinct ones; None: as many as were asked about, or nothing is known.
+        about: for prices; of a pool with more than enough, not all.
+    """
+
+    most: int | None
+    about: int
+
+
+def count(config: SourceConfig, enough: int) -> Count:
+    """Count the pool's images by its listing and the footers of its Parquet files, until there are ``enough``.
 
     Raises:
         ConfigError, DataError, StoreError: as :func:`run`.
     """
-    if config.pool_size:
-        return config.pool_size
     pool, found = open_pool(config), 0
     if pool.format is Format.IMAGEFOLDER:
-        return len(pool.joined.images)
-    for part in pool.plan(config):
-        found += part["rows"] * (2 if pool.format is Format.WEBDATASET else 1)
-        if found >= enough:
-            break
-    return found
+        images = len(pool.joined.images)
+        return Count(most=images, about=config.pool_size or images)
+    most = webdataset.most(pool.location, pool.files, enough) if pool.format is Format.WEBDATASET else None
+    if not config.pool_size or pool.format is Format.PARQUET:
+        for part in pool.plan(config):
+            found += part["rows"]
+            if found >= enough:
+                break
+        else:
+            most = found if pool.format is Format.PARQUET else most
+    return Count(most=most, about=config.pool_size or found)
 
 
 def _identity(config: SourceConfig, pool: Pool) -> Identity:

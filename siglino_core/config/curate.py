@@ -89,7 +89,7 @@ class SourceConfig:
     label_folder: LabelFolder = setting(
         LabelFolder.AUTO,
         "which folder of an image's name is its label: none, the first, the parent, or auto: the first that is "
-        "no split (train, val) and no numbered shard",
+        "no split (train, val), no numbered shard and not shared by all",
     )
     max_pixels: int = setting(89_478_485, "images with more pixels are rejected; the default is Pillow's limit", ge=1)
     min_side: int = setting(

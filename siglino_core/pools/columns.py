@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from siglino_core.config import SourceConfig
 from siglino_core.errors import DataError
-from siglino_core.pools.record import CAPTION_NAMES, LABEL_NAMES, pick, text
+from siglino_core.pools.record import CAPTION_NAMES, LABEL_NAMES, pick, picks, text
 
 IMAGE_NAMES = (
     "image",
@@ -36,12 +36,13 @@ class Columns:
     """The columns to read; None where there is none.
 
     Attributes:
+        captions: the first of them that has a value in a row is its caption.
         status, error: img2dataset's columns of what became of a download.
         folder_label: the label of all the file's rows, by a folder such as ``label=cat``.
     """
 
     image: str
-    caption: str | None
+    captions: list[str]
     label: str | None
     key: str | None
     status: str | None = None
@@ -50,7 +51,7 @@ class Columns:
     folder_label: str | None = None
 
     def names(self) -> list[str]:
-        wanted = (self.image, self.caption, self.label, self.key, self.status, self.error)
+        wanted = (self.image, *self.captions, self.label, self.key, self.status, self.error)
         return [n for n in dict.fromkeys(wanted) if n]
 
     def label_text(self, value: Any) -> str | None:
@@ -88,10 +89,11 @@ def find_columns(schema: pa.Schema, config: SourceConfig, name: str, url: str) -
     others = [f.name for f in schema if f.name != image and _holds_text(f.type)]
     label = pick(config.label_column, others, LABEL_NAMES)
     partition = pick(config.label_column, partitions, LABEL_NAMES) if label is None else None
+    texts = [n for n in others if n != label or config.caption_column]
     has_status = STATUS in others
     return Columns(
         image=image,
-        caption=pick(config.caption_column, [n for n in others if n != label or config.caption_column], CAPTION_NAMES),
+        captions=picks(config.caption_column, texts, CAPTION_NAMES),
         label=label,
         key=pick("", others, KEY_NAMES),
         status=STATUS if has_status else None,

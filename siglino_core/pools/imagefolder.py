@@ -1,16 +1,27 @@
 """Pools that are folders of images, with captions and labels in files beside them, in metadata files, or in folders."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Any
 
 from siglino_core.config import Keep, SourceConfig
 from siglino_core.errors import DataError, UnreadableError
 from siglino_core.pools import metadata
-from siglino_core.pools.joining import Joined, join
-from siglino_core.pools.labels import folder_label
+from siglino_core.pools.joining import NO_IMAGE, Joined, join
+from siglino_core.pools.labels import folder_label, shared_folders
 from siglino_core.pools.location import Location
-from siglino_core.pools.record import MAX_TEXT, TOO_LONG, Found, Refused, described, object_of, require_keys, too_long
+from siglino_core.pools.record import (
+    MAX_TEXT,
+    TOO_LONG,
+    Found,
+    Passed,
+    Refused,
+    described,
+    object_of,
+    require_keys,
+    too_long,
+)
 from siglino_core.store import Shard
 from siglino_core.store.files import reported
 
@@ -45,63 +56,74 @@ def look(location: Location, tables: Sequence[str], joined: Joined, config: Sour
     require_keys(values, config, location.public)
 
 
-def rows(location: Location, names: Sequence[str], joined: Joined) -> tuple[dict[str, list[Any]], int]:
-    """Where the metadata files ``names`` tell of the images: [file, first byte, length] by image; rows of no image.
+def rows(location: Location, names: Sequence[str], joined: Joined) -> tuple[dict[str, list[Any]], Counter[str]]:
+    """Where the metadata files ``names`` tell of the images: [file, first byte, length] by image; and other rows.
 
     Raises:
         DataError: a file cannot be read, or tells of no image at all.
     """
     found: dict[str, list[Any]] = {}
-    strangers = 0
+    passed: Counter[str] = Counter()
     for name in names:
+        others: Counter[str] = Counter()
         read = 0
         with location.open(name) as f, reported(location.url(name)):
-            for image, start, length in metadata.spans(name, metadata.lines_of(f)):
+            for image, start, length in metadata.spans(name, metadata.lines_of(f), joined.images, others):
                 read += 1
-                if image in joined.images:
-                    found[image] = [name, start, length]
-                else:
-                    strangers += 1
-        if not read:
+                others[metadata.REPEATED] += image in found
+                found[image] = [name, start, length]
+        if not read + others[NO_IMAGE]:
             raise DataError(
                 f"{location.url(name)} names no image. Its rows need a {metadata.FILE_NAME}, in UTF-8, and in a CSV "
                 "commas between values. Mend it, or move it away."
             )
-    return found, strangers
+        passed.update(others)
+    return found, +passed
 
 
 def plan(
-    files: dict[str, int], joined: Joined, metadata_rows: dict[str, list[Any]], rows_per_shard: int
+    files: dict[str, int],
+    joined: Joined,
+    metadata_rows: dict[str, list[Any]],
+    rows_per_shard: int,
+    passed: Mapping[str, int] | None = None,
 ) -> Iterator[Shard]:
-    """Shards of whole images; ``files`` holds [name, bytes, texts], and a text is [kind, file, first byte, length]."""
-    images = iter(joined.images.items())
+    """Shards of whole images; ``files`` holds [name, bytes, texts], and a text is [kind, file, first byte, length].
+
+    Args:
+        passed: what was left out of the metadata files, by what it is: the first shard counts it.
+    """
+    images, shared = iter(joined.images.items()), shared_folders(joined.images)
     while chunk := list(islice(images, rows_per_shard)):
         entries = []
         for name, texts in chunk:
             beside = [[kind, text, 0, files[text]] for kind, text in sorted(texts.items())]
             beside += [[ROW, *metadata_rows[name]]] if name in metadata_rows else []
             entries.append([name, files[name], beside])
-        yield {"files": entries, "rows": len(entries)}
+        yield {"files": entries, "rows": len(entries), "shared": shared, "passed": dict(passed or {})}
+        passed = None
 
 
-def read(location: Location, shard: Shard, config: SourceConfig) -> Iterator[Found | Refused]:
+def read(location: Location, shard: Shard, config: SourceConfig) -> Iterator[Found | Refused | Passed]:
     """The images of a shard.
 
     Raises:
         StoreError: a file has gone, or the store does not answer.
     """
+    for what, times in shard["passed"].items():
+        yield Passed(uri=location.public, key="", what=what, times=times)
     window: list[Any] = []
     heads: dict[str, bytes] = {}
     for entry in shard["files"]:
         if len(window) == WINDOW_FILES or sum(e[1] for e in window) > WINDOW_BYTES:
-            yield from _window(location, window, heads, config)
+            yield from _window(location, window, heads, config, shard["shared"])
             window = []
         window.append(entry)
-    yield from _window(location, window, heads, config)
+    yield from _window(location, window, heads, config, shard["shared"])
 
 
 def _window(
-    location: Location, window: list[Any], heads: dict[str, bytes], config: SourceConfig
+    location: Location, window: list[Any], heads: dict[str, bytes], config: SourceConfig, shared: str
 ) -> Iterator[Found | Refused]:
     fit = [entry for entry in window if entry[1] <= config.max_bytes]
     beside = [text for _, _, texts in fit for text in texts]
@@ -125,7 +147,7 @@ def _window(
             yield too_long(url, name, len(data), config)
         else:
             caption, label = described(found, row, config)
-            label = label or folder_label(name, config)
+            label = label or folder_label(name, config, shared)
             yield Found(uri=url, key=name, data=data, caption=caption, label=label)
 
 

@@ -171,7 +171,8 @@ def _rows(
                 status = text(value(columns.status, i))
                 yield _without(url, key, first + i, status, text(value(columns.error, i)), found)
                 continue
-        caption, label = text(value(columns.caption, i)), columns.label_text(value(columns.label, i))
+        caption = text([value(column, i) for column in columns.captions])  # of several the first with a value
+        label = columns.label_text(value(columns.label, i))
         if caption is not None and len(caption) > MAX_TEXT:
             yield Passed(uri=url, key=key, what=TOO_LONG)
             caption = None

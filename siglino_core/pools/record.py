@@ -48,11 +48,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passed:
-    """Something of the pool that is no image and was not asked for; counted by ``what`` it is."""
+    """Something of the pool that is no image and was not asked for; counted by ``what`` it is, so many ``times``."""
 
     uri: str
     key: str
     what: str
+    times: int = 1
 
 
 def too_long(uri: str, key: str, size: int, config: SourceConfig) -> Refused:
@@ -70,12 +71,17 @@ def is_image(name: str) -> bool:
     return suffix(name) in IMAGE_SUFFIXES or suffix(name) in OTHER_SUFFIXES
 
 
-def pick(wanted: str, names: Iterable[str], known: Iterable[str]) -> str | None:
-    """The column or key that ``wanted`` names, or else the first of ``known`` there is, in any case."""
+def picks(wanted: str, names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """The column or key that ``wanted`` names, or else all of ``known`` there are, in any case and their order."""
     if wanted:
-        return wanted if wanted in set(names) else None
+        return [wanted] if wanted in set(names) else []
     by_lower = {n.lower(): n for n in reversed(list(names))}
-    return next((by_lower[k] for k in known if k in by_lower), None)
+    return [by_lower[k] for k in known if k in by_lower]
+
+
+def pick(wanted: str, names: Iterable[str], known: Iterable[str]) -> str | None:
+    """The first of :func:`picks`, if there is one."""
+    return next(iter(picks(wanted, names, known)), None)
 
 
 def text(value: Any) -> str | None:

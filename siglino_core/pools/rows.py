@@ -50,7 +50,7 @@ class SourceRows:
 
     def add(self, item: Found | Refused | Passed) -> None:
         if isinstance(item, Passed):
-            self.passed[item.what] += 1
+            self.passed[item.what] += item.times
             return
         if isinstance(item, Found):
             limits = {"max_pixels": self._config.max_pixels, "max_bytes": self._config.max_bytes}

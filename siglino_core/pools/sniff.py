@@ -9,7 +9,7 @@ from siglino_core.errors import ConfigError, DataError
 from siglino_core.hashing import fingerprint
 from siglino_core.pools import imagefolder, parquet, webdataset
 from siglino_core.pools.columns import find_columns
-from siglino_core.pools.joining import NO_IMAGE, Joined
+from siglino_core.pools.joining import Joined
 from siglino_core.pools.location import Location, find, public_url
 from siglino_core.pools.metadata import is_metadata
 from siglino_core.pools.record import Found, Passed, Refused, is_image, suffix
@@ -59,9 +59,8 @@ class Pool:
                 tables = [n for n in self.files if is_metadata(n)]
                 _readable(self, tables, config)
                 imagefolder.look(self.location, tables, self.joined, config)
-                rows, strangers = imagefolder.rows(self.location, tables, self.joined)
-                self.passed[NO_IMAGE] += strangers
-                yield from imagefolder.plan(self.files, self.joined, rows, config.rows_per_shard)
+                rows, others = imagefolder.rows(self.location, tables, self.joined)
+                yield from imagefolder.plan(self.files, self.joined, rows, config.rows_per_shard, others)
 
 
 def _readable(pool: Pool, tables: list[str], config: SourceConfig) -> None:

@@ -25,14 +25,14 @@ BLOCK = 512  # bytes; a tar's unit
 MAX_HEADER = 1 << 20  # bytes of a member's name and attributes
 FETCHED = 8 << 30  # bytes; a longer tar of an object store is not copied here, but read twice
 GROWTH, SPARE = 100, 1 << 30  # a compressed tar becomes no longer than so many times its length, and a gigabyte
-COPIED = 64 << 10  # bytes at once: what is damaged costs no more of what lies before it
+COPIED = 64 << 10  # bytes at once
 SUFFIX = re.compile(r"\.(tar(\.(gz|bz2|xz|zst))?|tgz|tbz2?|txz|tzst)$", re.IGNORECASE)
 
 _COMPRESSIONS: tuple[tuple[bytes, str, Callable[[Any], Any]], ...] = (
     (b"\x1f\x8b", "gzip", gzip.open),
     (b"BZh", "bzip2", bz2.open),
     (b"\xfd7zXZ\0", "xz", lzma.open),
-    (b"\x28\xb5\x2f\xfd", "zstd", lambda f: pa.CompressedInputStream(f, "zstd")),
+    (b"\x28\xb5\x2f\xfd", "zstd", lambda f: _Zstd(pa.CompressedInputStream(f, "zstd"))),
 )
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError, pa.ArrowException, ValueError, OSError)
 
@@ -109,7 +109,8 @@ def _copied(unpack: Callable[[Any], Any], packed: Any, copy: Any, limit: int, ur
     length = 0
     try:
         stream = unpack(packed)
-        while block := stream.read(COPIED):
+        read = getattr(stream, "read1", stream.read)  # what was unpacked before the damage is not lost with it
+        while block := read(COPIED):
             length += len(block)
             if length > limit:
                 return TarFault("corrupt_tar", f"it unpacks to more than {limit / 1e9:.3g} GB")
@@ -130,6 +131,27 @@ def _write(copy: Any, block: bytes, url: str) -> None:
             raise
         where = tempfile.gettempdir()
         raise StoreError(f"{where} has no room to unpack {url}. Free some, or set TMPDIR to another folder.") from e
+
+
+class _Zstd:
+    """Arrow's stream loses what it has unpacked for a read when that fails: it is asked for a tar's unit at a time."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._fault: Exception | None = None
+
+    def read(self, size: int) -> bytes:
+        if self._fault is not None:
+            raise self._fault
+        blocks: list[bytes] = []
+        try:
+            while len(blocks) * BLOCK < size and (block := self._stream.read(BLOCK)):
+                blocks.append(block)
+        except (pa.ArrowException, OSError) as e:
+            if not blocks:
+                raise
+            self._fault = e
+        return b"".join(blocks)
 
 
 def members(f: Any) -> Iterator[Member]:

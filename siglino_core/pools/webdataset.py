@@ -3,7 +3,7 @@
 import contextlib
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -28,7 +28,7 @@ from siglino_core.pools.record import (
     suffix,
     too_long,
 )
-from siglino_core.pools.tars import BLOCK, Member, TarFault, members, opened
+from siglino_core.pools.tars import BLOCK, Member, TarFault, compression, members, opened
 from siglino_core.store import Shard
 from siglino_core.store.files import reported
 
@@ -43,6 +43,25 @@ def plan(files: dict[str, int], bytes_per_image: float) -> Iterator[Shard]:
     """A shard a tar; ``rows`` is a guess from its length."""
     for name, size in files.items():
         yield {"file": name, "rows": max(1, round(size / bytes_per_image))}
+
+
+def most(location: Location, files: dict[str, int], enough: int) -> int | None:
+    """How many distinct images tars hold at most, by their lengths; None: ``enough`` or more, or nothing is known.
+
+    A member takes a block for its header and one for its bytes; a link takes less, and is a duplicate. What a
+    compressed tar holds, its length does not bound. Tars are opened only where ``enough`` is more than the bound.
+
+    Raises:
+        StoreError: a tar has gone or cannot be fetched.
+    """
+    bound = sum(files.values()) // (2 * BLOCK)
+    if enough <= bound:
+        return None
+    for name in files:
+        with contextlib.suppress(UnreadableError), reported(location.url(name)), location.open(name) as f:
+            if compression(f.read(8)):
+                return None
+    return bound
 
 
 def look(location: Location, files: dict[str, int], config: SourceConfig) -> float:
@@ -103,6 +122,8 @@ def read(location: Location, shard: Shard, config: SourceConfig) -> Iterator[Fou
 
 
 def _images(f: Any, found: list[Member], url: str, config: SourceConfig) -> Iterator[Found | Refused | Passed]:
+    regular = {m.name for m in found if not m.what}
+    found = [m for m in found if m.link != m.name or m.name not in regular]  # as tars have what was given to tar twice
     seen = {m.name: m for m in found}  # of two of one name the last, as tar itself has it
     for m in found:
         if m is not seen[m.name] and is_image(m.name):
@@ -112,7 +133,7 @@ def _images(f: Any, found: list[Member], url: str, config: SourceConfig) -> Iter
         seen |= {n: replace(regular[m.link], name=n) for n, m in seen.items() if m.what and m.link in regular}
     hidden = {n: IS_HIDDEN for n in seen if HIDDEN.search(n)}
     joined = join([n for n in seen if n not in hidden and not metadata.is_metadata(n)], config.image_column)
-    rows = _metadata(f, seen)
+    rows, others = _metadata(f, seen, joined.images)
     stems = Counter(stem(n) for n in joined.images)
     for name in sorted(joined.images, key=lambda n: seen[n].offset):
         member, key = seen[name], stem(name) if stems[stem(name)] == 1 else name
@@ -128,23 +149,30 @@ def _images(f: Any, found: list[Member], url: str, config: SourceConfig) -> Iter
     for name, what in {**joined.passed, **hidden}.items():
         if is_image(name) or what != IS_HIDDEN:
             yield Passed(uri=url, key=name, what=what)
+    for what, times in others.items():
+        yield Passed(uri=url, key="", what=what, times=times)
     for texts in joined.images.values():
         for name in texts.values():
             if seen[name].size > MAX_TEXT:
                 yield Passed(uri=url, key=name, what=TOO_LONG)
 
 
-def _metadata(f: Any, seen: dict[str, Member]) -> dict[str, dict[str, Any]]:
-    """The rows of the tar's metadata files, by image."""
+def _metadata(
+    f: Any, seen: dict[str, Member], images: Container[str]
+) -> tuple[dict[str, dict[str, Any]], Counter[str]]:
+    """The rows of the tar's metadata files, by image; and how many rows or files were passed over, by what they are."""
     rows: dict[str, dict[str, Any]] = {}
+    passed: Counter[str] = Counter()
     for name, member in seen.items():
-        if metadata.is_metadata(name) and member.size <= MAX_METADATA and not member.what:
+        if metadata.is_metadata(name) and member.size > MAX_METADATA:
+            passed[TOO_LONG] += 1
+        elif metadata.is_metadata(name) and not member.what:
             data = _data(f, member) or b""
             head = data.partition(b"\n")[0] + b"\n"
-            for image, start, length in metadata.spans(name, metadata.lines_of(io.BytesIO(data))):
-                if image in seen:
-                    rows[image] = metadata.row(name, head, data[start : start + length])
-    return rows
+            for image, start, length in metadata.spans(name, metadata.lines_of(io.BytesIO(data)), images, passed):
+                passed[metadata.REPEATED] += image in rows
+                rows[image] = metadata.row(name, head, data[start : start + length])
+    return rows, +passed
 
 
 def _text(f: Any, member: Member) -> bytes:

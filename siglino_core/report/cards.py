@@ -31,6 +31,11 @@ PICKS = {
     Pick.CLOSEST: "those closest to its centroid are kept",
     Pick.COVERAGE: "those farthest from one another are kept first",
 }
+AGAIN = (
+    "Save these settings of all stages as `again.yaml`, and say `siglino curate experiment=again.yaml run=FOLDER` with "
+    "another folder:"
+)
+COMMAND = "It was last asked for by this command, which takes from its run what it does not say itself:"
 SAME_DIGESTS = "The same pool, config, seed, software and kind of device give the same digests:"
 
 
@@ -184,10 +189,10 @@ def _limits(report: CurationReport) -> str:
 
 def _again(report: CurationReport) -> str:
     parts = []
-    if report.command:
-        parts.append(fenced(block(report.command, 2000), "sh"))
     if report.config_yaml:
-        parts.append(fenced(block(report.config_yaml, 20_000), "yaml"))
+        parts += [AGAIN, fenced(block(report.config_yaml, 20_000), "yaml")]
+    if report.command:
+        parts += [COMMAND, fenced(block(report.command, 2000), "sh")]
     rows = [[f"`{code(s.name)}`", f"`{code(s.fingerprint)}`", f"`{code(s.digest)}`"] for s in report.stages]
     if rows:
         digests = table(["stage", "fingerprint (config, code, inputs)", "digest (bytes)"], rows, left=3)

@@ -174,7 +174,7 @@ class CurationReport:
     reject_counts: Mapping[str, int] = field(default_factory=dict)
     rejects: tuple[Reject, ...] = ()  # examples, at most 40 are shown
     stages: tuple[StageRecord, ...] = ()
-    command: str = ""  # what makes this run again
+    command: str = ""  # that last asked for this run; what it does not say is in ``config_yaml``
     config_yaml: str = ""
     software: Mapping[str, str] = field(default_factory=dict)  # name: version
     queries: tuple[Query, ...] = ()  # none: one over sample/part-*.parquet

@@ -7,6 +7,7 @@ from typing import Any
 import siglino_core
 from siglino_core.hashing import fingerprint
 
+MANIFEST, PLAN = "manifest.json", "plan.json"
 Shard = dict[str, Any]  # {"name": ..., "kind": ..., and whatever its stage needs to do it}
 
 
@@ -55,6 +56,14 @@ class Manifest:
     facts: dict[str, Any] = field(default_factory=dict)
     extras: dict[str, list[Any]] = field(default_factory=dict)  # files that are no part of the digest, like ``files``
     software: str = f"siglino {siglino_core.__version__}"
+
+
+def is_own(name: str, record: dict[str, Any], stage: str) -> bool:
+    """Whether a whole record is what its name says, a stage's plan or its manifest, and this stage's."""
+    if name == MANIFEST:
+        return record.get("stage") == stage and isinstance(record.get("files"), dict)
+    identity = record.get("identity")
+    return isinstance(record.get("shards"), list) and isinstance(identity, dict) and identity.get("stage") == stage
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:

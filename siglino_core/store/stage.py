@@ -15,9 +15,9 @@ from siglino_core.store.files import Files
 from siglino_core.store.intact import entry, is_intact
 from siglino_core.store.lease import Lease
 from siglino_core.store.lease import folder as lease_folder
-from siglino_core.store.records import Identity, Manifest, Shard
+from siglino_core.store.records import MANIFEST, PLAN, Identity, Manifest, Shard, is_own
 from siglino_core.store.sealed import MEND, opened, sealed
-from siglino_core.store.successor import FOLDER, MANIFEST, PLAN, generation, is_settled, settle
+from siglino_core.store.successor import FOLDER, generation, is_settled, settle
 from siglino_core.store.writer import ShardWriter
 
 STAGES = ("source", "embed", "cluster", "sample", "report", "targets", "train", "export")
@@ -90,13 +90,26 @@ class Stage:
         assert not self._beside, "a successor has none"
         return Stage(self.run, self.name, True)
 
+    def _record(self, name: str) -> dict[str, Any] | None:
+        """The plan or the manifest, or None if there is none; no stage reads them in another way.
+
+        Raises:
+            DamagedError: it is not what was written, or it is another record under this name.
+        """
+        stored = self.files.read_record(name)
+        if stored is not None and not is_own(name, stored, self.name):
+            raise DamagedError(f"{self.files.url}/{name} is another record than that of {self.name}. {MEND}")
+        return stored
+
     def manifest(self) -> Manifest | None:
-        """The manifest, or None while the stage is not done."""
-        stored = self.files.read_record(MANIFEST)
+        """The manifest, or None while the stage is not done.
+
+        Raises:
+            DamagedError: it is not what was written.
+        """
+        stored = self._record(MANIFEST)
         if stored is None:
             return None
-        if stored.get("stage", self.name) != self.name:
-            raise DamagedError(f"{self.files.url}/{MANIFEST} is that of {stored['stage']}. {MEND}")
         known = {f.name for f in dataclasses.fields(Manifest)}
         required = {f.name for f in dataclasses.fields(Manifest) if f.default_factory is dataclasses.MISSING}
         if lacking := required - {"software"} - stored.keys():
@@ -138,7 +151,7 @@ class Stage:
         Args:
             kinds: those that are wanted; all, if none is named.
         """
-        plan = self.files.read_record(PLAN)
+        plan = self._record(PLAN)
         if not plan:
             return []
         return of_kind(plan["shards"], *kinds) if kinds else plan["shards"]
@@ -192,7 +205,7 @@ class Stage:
                 "shards": list(plan()),
             }
             place.files.create(PLAN, sealed(body))
-            stored = place.files.read_record(PLAN)
+            stored = place._record(PLAN)
             if stored is None or stored["fingerprint"] != identity.fingerprint:
                 raise StoreError(f"{place.files.url}/{PLAN}: another process began this stage with another config.")
         return place._todo(stored["shards"], identity)
@@ -200,7 +213,7 @@ class Stage:
     def _place(self, identity: Identity, redo: str) -> tuple["Stage", dict[str, Any] | None]:
         """Where the stage is made, and the plan that lies there, if it is one of ``identity``."""
         try:
-            stored = self.files.read_record(PLAN)
+            stored = self._record(PLAN)
         except (DamagedError, ConfigError):  # an earlier version's
             if redo == "no":
                 raise
@@ -213,7 +226,7 @@ class Stage:
             return self, None
         successor = self.successor
         successor.drop_damaged()
-        begun = successor.files.read_record(PLAN)
+        begun = successor._record(PLAN)
         if begun is not None and begun["fingerprint"] == identity.fingerprint:
             return successor, begun
         if redo == "no" and stored is not None:
@@ -229,7 +242,7 @@ class Stage:
         """Delete a damaged manifest or plan: the next run writes it again, from what is committed."""
         for name in (MANIFEST, PLAN):
             try:
-                self.files.read_record(name)
+                self._record(name)
             except DamagedError:
                 self.files.delete([name])
 
@@ -253,7 +266,7 @@ class Stage:
         return {
             record["shard"]: record
             for name, record in ((name, _opened(text)) for name, text in texts.items())
-            if record and name == f"commits/{record['shard']}.json"
+            if record and name == f"commits/{record.get('shard')}.json"
             if not whole or all(sizes.get(n) == e[0] for n, e in record["files"].items())
         }
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from siglino_core.errors import ConfigError, DamagedError, StoreError
 from siglino_core.store.files import Files, reported
+from siglino_core.store.records import MANIFEST, PLAN
 
 FOLDER = ".redo"
-MANIFEST, PLAN = "manifest.json", "plan.json"
 REPLACED = ".replaced"  # after a folder's name: on its way out
 
 

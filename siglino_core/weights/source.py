@@ -10,6 +10,7 @@ from siglino_core.hashing import files_hash
 from siglino_core.store.fetched import fetched
 from siglino_core.store.files import Files, is_local
 
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 HELD = (".safetensors", ".distcp", ".metadata", ".pt", ".pth", ".bin")  # ends of files that hold tensors
 
 
@@ -36,6 +37,16 @@ def local(source: str) -> Iterator[Path]:
         yield path / name
 
 
+def may_be_there(source: str) -> bool:
+    """Whether weights may be had: there is such a path, or it is a URL or has the form of a hub id and is no file's.
+
+    Nothing is asked of a store or a hub.
+    """
+    if not is_local(source) or Path(source.removeprefix("file://")).exists():
+        return True
+    return bool(_HUB_ID.fullmatch(source)) and not source.endswith(HELD)
+
+
 def identity(source: str) -> str:
     """A hash of the weights' bytes, and of the config.json beside them; raises as :func:`local`."""
     with local(source) as path:
@@ -48,7 +59,7 @@ def identity(source: str) -> str:
 def _local(source: str) -> Path:
     if Path(source).exists():
         return Path(source)
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source):
+    if not may_be_there(source):
         raise ConfigError(f"{source}: there is nothing there, and a hub id has the form owner/model")
     from huggingface_hub import snapshot_download
 

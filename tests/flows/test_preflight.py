@@ -1,5 +1,6 @@
 """What a command would run into hours later is said before its first stage."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from flows.cli import main
 from flows.preflight import memory
 from siglino_core.store import Run
+from tests.pictures import picture
 from tests.pools import parquet_file, pictures, tar_bytes, write_files
 
 
@@ -45,6 +47,9 @@ def test_curate(
         (("targets.teachers=[dinov3:/no/such/folder]",), "/no/such/folder"),
         (("targets.teachers=[lite,timm:no_such_network]",), "no_such_network"),
         (("targets.teachers=[lite]", "train.checkpoint=/nonexist"), "train.checkpoint=/nonexist: there is nothing"),
+        (("targets.teachers=[lite]", "train.checkpoint=nothere/x.safetensors"), "train.checkpoint=nothere/x.safet"),
+        (("targets.teachers=[lite]", "train.checkpoint=not/here/step_1"), "train.checkpoint=not/here/step_1: there is"),
+        (("targets.teachers=[lite]", "embed.encoder=timm:resnet18", "embed.weights=x.pth"), "embed.weights=x.pth:"),
         (("targets.teachers=[lite]", "export.max_pixels=1"), "export.max_pixels=1: a patch has"),
         (("targets.teachers=[lite]", "embed.weights=/nonexist"), "embed.weights=/nonexist"),
         (("targets.teachers=[lite]", "train.optim.steps=1000000000000"), "train would take"),
@@ -58,19 +63,44 @@ def test_the_whole_path(
     assert says in refused(capsys, tmp_path / "run", f"source.uri={pool}", *few, *words, command="run")
 
 
-@pytest.mark.parametrize("kind", ["tars", "parquet"])
-def test_pools_of_every_kind_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+@pytest.mark.parametrize(("kind", "asked"), [("tars", 500), ("parquet", 13)])
+@pytest.mark.parametrize("pool_size", [0, 10**9])
+def test_pools_of_every_kind_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, asked: int, pool_size: int
+) -> None:
     if kind == "tars":
         write_files(tmp_path / "p", {"0.tar": tar_bytes([(f"{i}.jpg", d) for i, d in enumerate(pictures(12))])})
     else:
         parquet_file(tmp_path / "p/0.parquet", {"image": pictures(12)})
     words = (
         f"source.uri={tmp_path / 'p'}",
+        f"source.pool_size={pool_size}",
         "embed.encoder=lite",
-        "sample.target_size=50",
+        f"sample.target_size={asked}",
         "cluster.num_clusters=[4,2]",
     )
-    assert "sample.target_size=50 is larger than the pool" in refused(capsys, tmp_path / "run", *words)
+    assert f"sample.target_size={asked} is larger than the pool" in refused(capsys, tmp_path / "run", *words)
+
+
+def test_a_size_that_the_pool_does_not_have_is_refused(
+    tmp_path: Path, pool: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("source.pool_size=13", "sample.target_size=5", "cluster.num_clusters=[4,2]", "embed.encoder=lite")
+    assert "source.pool_size=13 is larger than the pool (12 images)" in refused(
+        capsys, tmp_path / "run", f"source.uri={pool}", *words
+    )
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_guess_refuses_nothing(tmp_path: Path, packed: bool) -> None:
+    """The first tar holds a large image, from which one would guess few in the second."""
+    large = tar_bytes([("0.jpg", picture(0, "jpeg") + bytes(300_000))])
+    small = tar_bytes([(f"{i}.jpg", picture(i, "jpeg")) for i in range(1, 30)])
+    tars = {"0.tar": large, "1.tar": small}
+    write_files(tmp_path / "p", {f"{n}.gz": gzip.compress(d) for n, d in tars.items()} if packed else tars)
+    words = [f"run={tmp_path / 'run'}", f"source.uri={tmp_path / 'p'}", "runtime.runner=local", "embed.encoder=lite"]
+    few = ["sample.target_size=25", "cluster.num_clusters=[4,2]", "sample.near_duplicate=1", "sample.trim=0"]
+    assert main(["curate", *words, *few]) == 0
 
 
 def test_only_what_is_to_run_is_judged(tmp_path: Path, pool: Path) -> None:
@@ -84,8 +114,10 @@ HUGE = ("source.pool_size=4000000000", "sample.target_size=10", "embed.encoder=e
 
 @pytest.mark.parametrize("command", ["plan", "curate"])
 def test_what_takes_more_than_a_year_or_the_memory_is_refused(
-    tmp_path: Path, pool: Path, capsys: pytest.CaptureFixture[str], command: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
+    tar = tar_bytes([(f"{i}.jpg", d) for i, d in enumerate(pictures(12))])
+    pool = write_files(tmp_path / "pool", {"0.tar.gz": gzip.compress(tar)})  # it may hold any number
     words = (*HUGE, f"source.uri={pool}", "cluster.num_clusters=[900000000,50]", "cluster.iterations=50")
     err = refused(capsys, tmp_path / "run", *words, command=command)
     assert "cluster would take" in err

@@ -9,6 +9,7 @@ import pytest
 
 from flows.cli import main
 from flows.config import compose_config
+from flows.stages import CURATE
 from siglino_core.config import to_dict
 from siglino_core.store import Files, Run
 from tests.flows.small import HERE, curated
@@ -133,3 +134,14 @@ def test_the_card_of_a_redo_has_the_redos_command(run: Path) -> None:
     card = (run / "sample/images/README.md").read_text()
     assert "sample.target_size=8" in card
     assert "sample.target_size=20" not in card
+
+
+def test_a_card_makes_the_set_again_without_its_run(run: Path, tmp_path: Path) -> None:
+    assert main(["curate", f"run={run}", HERE, "sample.target_size=8", "--redo", "sample"]) == 0
+    card = (run / "sample/images/README.md").read_text()
+    assert "`siglino curate experiment=again.yaml run=FOLDER`" in card
+    (tmp_path / "again.yaml").write_text(card.partition("```yaml\n")[2].partition("```")[0])
+    words = [f"experiment={tmp_path / 'again.yaml'}", f"run={tmp_path / 'anew'}", HERE]
+    assert main(["curate", *words]) == 0
+    digests = [[Run(str(r)).stage(s).require().digest for s in CURATE[:-1]] for r in (run, tmp_path / "anew")]
+    assert digests[0] == digests[1]

@@ -147,12 +147,40 @@ def test_a_stage_that_is_gone_is_named(made: Path, run: Path, capsys: pytest.Cap
     assert f"{run}/curate.json: the record is gone" in said
 
 
+@pytest.mark.parametrize("lost", ["report", "report/manifest.json"])
+def test_a_finished_stage_that_no_other_needs_is_missed(
+    run: Path, lost: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shutil.rmtree if lost == "report" else Path.unlink)(run / lost)
+    for words in (["verify", str(run)], ["verify", str(run), "report"]):
+        assert main(words) == 1
+        said = capsys.readouterr().out
+        assert f"{run}/report/manifest.json: the record is gone, and the stage was finished" in said
+    assert main(["verify", str(run), "--mend"]) == 0
+    assert (run / "report/curation.html").exists()
+
+
+def test_what_a_stage_was_is_kept_while_others_are_made_and_old_notes_are_read(run: Path) -> None:
+    about = Run(str(run)).about()
+    assert about["made"] == list(CURATE)
+    shutil.rmtree(run / "report")
+    assert main(["curate", f"run={run}", "--only", "sample", "--redo", "sample", "runtime.runner=local"]) == 0
+    assert Run(str(run)).about()["made"] == list(CURATE)
+    Run(str(run)).note({key: value for key, value in about.items() if key != "made"})
+    assert main(["verify", str(run)]) == 0, "nothing tells that there was one"
+    assert main(["curate", f"run={run}", "--only", "sample", "--redo", "sample", "runtime.runner=local"]) == 0
+    assert Run(str(run)).about()["made"] == list(CURATE[:-1])
+
+
 @pytest.mark.parametrize(
     ("theirs", "ours"),
     [
         ("embed/commits/part-00000.json", "embed/commits/part-00001.json"),
         ("cluster/plan.json", "embed/plan.json"),
         ("cluster/manifest.json", "embed/manifest.json"),
+        ("embed/plan.json", "embed/manifest.json"),
+        ("embed/manifest.json", "embed/plan.json"),
+        ("embed/manifest.json", "embed/commits/part-00000.json"),
     ],
 )
 def test_a_record_of_another_is_no_record(
@@ -161,6 +189,7 @@ def test_a_record_of_another_is_no_record(
     shutil.copyfile(run / theirs, run / ours)
     assert main(["verify", str(run)]) == 1
     assert f"{run}/{ours}: the record is damaged, or another's" in capsys.readouterr().out
+    assert main(["inspect", str(run)]) in (0, 1)
     assert main(["verify", str(run), "--mend"]) == 0
     assert (digests(run), contents(run)) == (digests(made), contents(made))
 
@@ -168,7 +197,7 @@ def test_a_record_of_another_is_no_record(
 def test_a_training_under_way(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its checkpoints are known by their marks alone, and none of them can be made again."""
     stage = Run(str(run)).stage("train")
-    stage.files.put("plan.json", sealed({"shards": []}))
+    stage.files.put("plan.json", sealed({"shards": [], "identity": {"stage": "train", "inputs": {}}}))
     Run(str(run)).note({"command": "siglino distill"}, "train")
     for step in (1, 2):
         folder = stage.files.sub(f"checkpoints/step_0000000{step}")

@@ -2,11 +2,13 @@
 
 import gzip
 import os
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from flows.stages import summary
 from siglino_core.config import Keep
 from siglino_core.errors import ConfigError, DataError
 from tests.pipelines.test_source import read
@@ -86,3 +88,29 @@ def test_a_pointer_into_a_compressed_tar_is_refused(tmp_path: Path) -> None:
     pool = write_files(tmp_path / "p", {"0.tgz": gzip.compress(tar_bytes([("a.jpg", pictures(1)[0])]))})
     with pytest.raises(ConfigError, match="no pointer leads into it"):
         read(tmp_path, pool, keep=Keep.POINTER)
+
+
+def test_rows_of_a_metadata_file_that_came_to_nothing_are_counted_after_a_resume_too(tmp_path: Path) -> None:
+    pool = write_files(tmp_path / "p", {f"{i}.jpg": d for i, d in enumerate(pictures(5))})
+    rows = b'{"file_name": "0.jpg"}\n{"file_name": "0.jpg"}\nno row\n{"file_name": "9.jpg"}\n{"file_name": "8.jpg"}\n'
+    write_files(pool, {"metadata.jsonl": rows})
+    lost = {
+        "metadata_row_not_read": 1,
+        "metadata_row_replaced_by_another_of_its_image": 1,
+        "text_without_image": 2,
+    }
+    run, result = read(tmp_path, pool)
+    assert result.manifest.facts["passed_over"] == lost
+    assert "4 passed over (1 metadata_row_not_read, 1 metadata_row_" in summary(result)
+    run.stage("source").files.delete(["manifest.json"])
+    assert read(tmp_path, pool)[1].manifest.facts["passed_over"] == lost
+
+
+@pytest.mark.parametrize("keep", list(Keep))
+def test_without_the_pool_a_finished_stage_says_how_to_go_on(tmp_path: Path, keep: Keep) -> None:
+    pool = write_files(tmp_path / "p", {f"{i}.jpg": d for i, d in enumerate(pictures(5))})
+    read(tmp_path, pool, keep=keep)
+    shutil.rmtree(pool)
+    with pytest.raises(DataError, match="nothing is there") as caught:
+        read(tmp_path, pool, keep=keep)
+    assert ("--from embed goes on without the pool" in str(caught.value)) == (keep is Keep.BYTES)

@@ -68,6 +68,13 @@ def test_order_is_that_of_the_names_whatever_the_windows(tmp_path: Path) -> None
             assert item.caption == (item.key[::-1] if item.key in names[::3] else None)
 
 
+def test_a_folder_that_all_images_share_is_no_label(tmp_path: Path) -> None:
+    write_files(tmp_path, {f"set/{kind}/{i}.jpg": b"x" for kind in ("ant", "bee") for i in range(3)})
+    for rows in (2, 100):
+        labels = [label for _, label, _ in described(everything(tmp_path, rows_per_shard=rows))]
+        assert labels == ["ant"] * 3 + ["bee"] * 3
+
+
 def test_a_long_file_is_refused_unread(tmp_path: Path) -> None:
     write_files(tmp_path, {"a.jpg": bytes(11), "b.jpg": bytes(10), "b.txt": b"of b", "a.txt": b"of a"})
     first, second = everything(tmp_path, max_bytes=10)

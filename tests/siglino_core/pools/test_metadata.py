@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from siglino_core.config import SourceConfig
 from siglino_core.pools.metadata import is_metadata, lines_of, row, spans
-from siglino_core.pools.record import Found
+from siglino_core.pools.record import Found, Passed
 from siglino_core.pools.sniff import open_pool, read
 from tests.pools import write_files
 
@@ -27,16 +28,38 @@ def test_a_span_holds_its_row_whatever_is_in_it(texts: list[str], end: str) -> N
     writer.writerows(rows)
     lines = "".join(json.dumps(r) + end for r in rows)
     for name, data in (("t/metadata.csv", table.getvalue().encode()), ("t/metadata.jsonl", lines.encode())):
-        found = list(spans(name, lines_of(io.BytesIO(data))))
+        passed: Counter[str] = Counter()
+        found = list(spans(name, lines_of(io.BytesIO(data)), {f"t/{i}.png" for i in range(6)}, passed))
+        assert not passed
         assert [image for image, _, _ in found] == [f"t/{i}.png" for i in range(len(rows))]
         head = data.partition(b"\n")[0] + b"\n"
         assert [row(name, head, data[start : start + length]) for _, start, length in found] == rows
 
 
-def test_lines_that_are_no_rows_are_passed_over() -> None:
-    data = b'{"file_name": "a.png"}\nnot json\n[1]\n{"file_name": 3}\n{"text": "x"}\n' + b'{"a":' * 5000 + b"\n"
-    data += b'{"file_name": "sub/../b.png"}'
-    assert [image for image, _, _ in spans("metadata.jsonl", lines_of(io.BytesIO(data)))] == ["a.png", "b.png"]
+@pytest.mark.parametrize(
+    ("name", "data", "not_read"),
+    [
+        (
+            "metadata.jsonl",
+            b'{"file_name": "a.png"}\nnot json\n[1]\n\n{"file_name": 3}\n{"text": "x"}\n'
+            + b'{"a":' * 5000
+            + b'\n{"file_name": "c.png"}\n{"text": "'
+            + b"x" * (3 << 20)
+            + b'"}\n{"file_name": "sub/../b.png"}',
+            6,
+        ),
+        (
+            "metadata.csv",
+            b"text,file_name\nx,a.png\n\nonly a text\nx,c.png\n" + b"x" * 1_048_577 + b",d.png\nx,b.png\n",
+            2,
+        ),
+    ],
+)
+def test_lines_that_are_no_rows_are_counted(name: str, data: bytes, not_read: int) -> None:
+    passed: Counter[str] = Counter()
+    found = spans(name, lines_of(io.BytesIO(data)), {"a.png", "b.png"}, passed)
+    assert [image for image, _, _ in found] == ["a.png", "b.png"]
+    assert passed == {"metadata_row_not_read": not_read, "text_without_image": 1}
 
 
 def test_which_files_they_are() -> None:
@@ -63,4 +86,5 @@ def test_a_folder_with_metadata(tmp_path: Path, kind: str) -> None:
         (b"2", "caption 2, “quoted”", "a"),
         (b"3", "beside", "b"),
     ]
-    assert pool.passed == {"text_without_image": 1}
+    assert not pool.passed
+    assert [(i.what, i.times) for i in items if isinstance(i, Passed)] == [("text_without_image", 1)]

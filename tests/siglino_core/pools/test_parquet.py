@@ -245,6 +245,13 @@ def test_a_warehouses_folder(tmp_path: Path) -> None:
     assert open_pool(SourceConfig(uri=str(tmp_path))).passed == {"hidden": 3, "other_file": 2}
 
 
+def test_a_caption_column_without_a_value_hides_no_other(tmp_path: Path) -> None:
+    columns = {"image": [b"1", b"2", b"3"], "text": ["a", None, ""], "caption": [None, " ", "c"], "alt": list("xyz")}
+    path = parquet_file(tmp_path / "a.parquet", columns)
+    assert [caption for *_, caption, _ in described(everything(path))] == ["a", "y", "c"]
+    assert [caption for *_, caption, _ in described(everything(path, caption_column="text"))] == ["a", None, None]
+
+
 def test_a_caption_that_is_too_long_is_left_out_and_counted(tmp_path: Path) -> None:
     path = parquet_file(tmp_path / "a.parquet", {"image": [b"1"], "caption": ["x" * ((1 << 20) + 1)]})
     items = everything(path)

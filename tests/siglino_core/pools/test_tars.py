@@ -63,6 +63,15 @@ def test_what_lies_before_the_damage_is_read(tmp_path: Path, kind: str, damage: 
         assert tar.fault.reason == "truncated_tar"
 
 
+@pytest.mark.parametrize("kind", list(PACKED)[1:])
+@pytest.mark.parametrize("junk", [b"garbage" * 30, bytes(100), b"\xff" * 3])
+def test_what_stands_behind_a_compression_costs_nothing_before_it(tmp_path: Path, kind: str, junk: bytes) -> None:
+    write_files(tmp_path, {"a.tar": PACKED[kind] + junk})
+    with tars.opened(Location(str(tmp_path), "m"), "a.tar") as tar:
+        assert tar.file.read() == WHOLE
+        assert tar.fault is None or tar.fault.reason == "truncated_tar"
+
+
 def test_a_compressed_bomb_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tars, "SPARE", 1 << 20)
     write_files(tmp_path, {"a.tar": gzip.compress(bytes(40 << 20))})

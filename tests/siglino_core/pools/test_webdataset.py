@@ -164,9 +164,15 @@ def test_members_in_any_order(tmp_path: Path) -> None:
 
 
 def test_metadata_inside_a_tar(tmp_path: Path) -> None:
-    lines = b'{"file_name": "1.png", "text": "one", "label": "a"}\n{"file_name": "9.png", "text": "of none"}\n'
+    lines = b'{"file_name": "1.png", "text": "old"}\n{"file_name": "1.png", "text": "one", "label": "a"}\nno row\n'
+    lines += b'{"file_name": "9.png", "text": "of none"}\n'
     items = everything(tmp_path, tar_bytes([("x/1.png", b"1"), ("x/2.png", b"2"), ("x/metadata.jsonl", lines)]))
     assert described(items) == [("x/1", b"1", "one", "a"), ("x/2", b"2", None, "x")]
+    assert {i.what: i.times for i in items if isinstance(i, Passed)} == {
+        "metadata_row_not_read": 1,
+        "metadata_row_replaced_by_another_of_its_image": 1,
+        "text_without_image": 1,
+    }
 
 
 def test_a_long_caption_is_counted(tmp_path: Path) -> None:
@@ -218,7 +224,14 @@ def test_what_lies_before_a_cut_in_a_compressed_tar(tmp_path: Path) -> None:
     rng = random.Random(0)
     data = gzip.compress(tar_bytes([(f"{i:02d}.jpg", rng.randbytes(100_000)) for i in range(20)]))
     *found, last = everything(tmp_path, data[: len(data) * 3 // 4])
-    assert (len(found), isinstance(last, Refused) and last.reason) == (14, "truncated_tar")
+    assert (len(found), isinstance(last, Refused) and last.reason) == (15, "truncated_tar")
+
+
+def test_what_stands_behind_a_compressed_tar_is_one_reject(tmp_path: Path) -> None:
+    *found, last = everything(tmp_path, gzip.compress(WHOLE) + b"garbage")
+    assert [i.data[0] for i in found if isinstance(i, Found)] == list(range(5))
+    assert isinstance(last, Refused)
+    assert (last.reason, last.images) == ("truncated_tar", 1)
 
 
 def test_a_link_to_a_link(tmp_path: Path) -> None:
@@ -234,6 +247,31 @@ def test_a_link_to_a_link(tmp_path: Path) -> None:
     items = everything(tmp_path, buffer.getvalue())
     assert sorted(i.key for i in items if isinstance(i, Found)) == ["1", "2", "3"]
     assert [i.key for i in items if isinstance(i, Refused)] == ["loop"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_link_to_its_own_name_replaces_nothing(tmp_path: Path, kind: bytes, first: bool) -> None:
+    image, link = tarfile.TarInfo("a/1.png"), tarfile.TarInfo("a/1.png")
+    image.size, link.type = 1, kind
+    link.linkname = "1.png" if kind == tarfile.SYMTYPE else "a/1.png"
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for info in (link, image) if first else (image, link):
+            tar.addfile(info, io.BytesIO(b"x") if info is image else None)
+    (only,) = everything(tmp_path, buffer.getvalue())
+    assert described([only]) == [("a/1", b"x", None, "a")]
+
+
+def test_a_bound_is_sure_or_there_is_none(tmp_path: Path) -> None:
+    tar = tar_bytes([(f"{i}.jpg", b"%d" % i) for i in range(100)])
+    location, listing = find(str(write_files(tmp_path, {"a.tar": tar, "b.tar": tar})))
+    bound = webdataset.most(location, listing.sizes, 10**9)
+    assert bound is not None
+    assert 200 <= bound == 2 * len(tar) // 1024
+    assert webdataset.most(location, listing.sizes, bound) is None, "there may be enough"
+    location, listing = find(str(write_files(tmp_path, {"c.tar": gzip.compress(tar)})))
+    assert webdataset.most(location, listing.sizes, 10**9) is None
 
 
 def test_a_key_that_no_member_has_is_refused(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def test_the_card_has_what_a_reader_asks_for() -> None:
         assert column.metadata[b"doc"].decode().split(",")[0] in card
     assert "| ours | 118 (116 to 120) |" in card
     assert "siglino curate experiment=smoke run=runs/demo" in card
+    assert "experiment=again.yaml" in card
     assert "d" * 32 in card
 
 

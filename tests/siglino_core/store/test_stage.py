@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from siglino_core.errors import ConfigError, DataError, StoreError
+from siglino_core.errors import ConfigError, DamagedError, DataError, StoreError
 from siglino_core.store import Identity, Manifest, Run, Stage
 from siglino_core.store.files import UNFINISHED
 from siglino_core.store.sealed import as_json, opened, sealed
@@ -335,6 +335,31 @@ def test_a_manifest_of_another_version(tmp_path: Path) -> None:
     assert "manifest.json lacks digest, wall_seconds: another version of this software wrote it" in str(caught.value)
     assert "--redo embed" in str(caught.value)
     assert finished(stage, redo="always").rows == 15
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("plan.json", "manifest.json"), ("manifest.json", "plan.json")])
+def test_a_plan_is_no_manifest_and_a_manifest_no_plan(tmp_path: Path, theirs: str, ours: str) -> None:
+    stage = Run(str(tmp_path)).stage("embed")
+    before = finished(stage)
+    (tmp_path / "embed" / ours).write_bytes((tmp_path / "embed" / theirs).read_bytes())
+    read = stage.manifest if ours == "manifest.json" else stage.shards
+    for ask in (read, lambda: stage.begin(identity(), shards)):
+        with pytest.raises(DamagedError, match=rf"embed/{ours} is another record than that of embed\. `siglino verify"):
+            ask()
+    stage.drop_damaged()
+    assert finished(stage).digest == before.digest
+
+
+def test_a_manifest_of_no_stage_is_none(tmp_path: Path) -> None:
+    stage = Run(str(tmp_path)).stage("embed")
+    finished(stage)
+    path = tmp_path / "embed/manifest.json"
+    for change in ({"stage": None}, {"stage": "cluster"}, {"files": []}):
+        whole = path.read_bytes()
+        path.write_bytes(sealed({**opened(whole, ""), **change}))
+        with pytest.raises(DamagedError, match="is another record"):
+            stage.require()
+        path.write_bytes(whole)
 
 
 def test_work_is_counted_wherever_it_was_done(tmp_path: Path) -> None:
