@@ -15,7 +15,8 @@ from pipelines.support.runtime import Progress, Result
 from siglino_core.config import Config, Runner, to_dict
 from siglino_core.errors import ConfigError, DamagedError
 from siglino_core.foreign import word
-from siglino_core.store import Run
+from siglino_core.report.opening import folder_card
+from siglino_core.store import Files, Run
 from siglino_core.store.lease import release_mine, require_free
 
 CurateStage = Literal["source", "embed", "cluster", "sample", "report"]  # spelt out: Prefect's forms list the choices
@@ -141,6 +142,8 @@ def run_stage(choice: Choice, config: Config, asked: Asked, progress: Progress) 
         release_mine()
     if result.state != "Reused" or not Run(config.run).noted(choice.stage):
         _note(choice.stage, config, asked)
+    if choice.stage == "sample":  # a card of the user's own stays
+        Files(config.run).create("README.md", folder_card("sample/").encode())
     return result
 
 
