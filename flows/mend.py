@@ -13,7 +13,7 @@ from siglino_core.store.lease import Lease
 from siglino_core.store.lease import folder as lease_folder
 from siglino_core.store.successor import MANIFEST
 
-CARDS = ("images/README.md", "README.md")  # of a sample: no shard's, and made again
+CARD = "README.md"  # of a sample: no shard's, and made again
 ANEW = "only a new training (--redo train) writes another"
 
 
@@ -30,7 +30,7 @@ def lost(run: Run, verdict: Verdict) -> list[str]:
             )
         elif name == METRICS:
             lines.append(f"{url} cannot be made again: it told how the training went, and {ANEW}.")
-        elif not shard and name in verdict.files and name not in CARDS:
+        elif not shard and name in verdict.files and name != CARD:
             lines.append(f"{url} cannot be made again: no stage writes it by itself.")
     return lines
 
@@ -94,8 +94,8 @@ def _drop(stage: Stage, verdict: Verdict) -> None:
             # Of such commits the files are those that are no other shard's.
             kept = {f for record in stage.commits(whole=False).values() for f in record["files"]}
             stage.files.delete([n for n in stage.require().files if n not in kept])
-        made = {file: shard for file, shard in verdict.files.items() if shard or file in CARDS}
-        if not made.keys().isdisjoint(CARDS):
+        made = {file: shard for file, shard in verdict.files.items() if shard or file == CARD}
+        if made.get(CARD) == "":  # an export's is a shard's
             stage.files.delete([MANIFEST])  # it is written when the stage is finished
         stage.files.delete([*made, *(f"{COMMITS}{shard}.json" for shard in made.values() if shard), *commits])
         stage.drop_damaged()

@@ -25,13 +25,12 @@ from siglino_core.config import Config, Pick, Quota, Shards, shaping
 from siglino_core.curation.sampling.quotas import kth_largest, quotas, radius_quotas
 from siglino_core.errors import ConfigError
 from siglino_core.report.cards import dataset_card
-from siglino_core.report.opening import folder_card
 from siglino_core.statistics.diversity import compare
 from siglino_core.store import Identity, Run, Shard, Todo, of_kind
 
 VERSION = 4
 SCRATCH = ("exchange", "decisions", "coverage", "picks")
-CARD, FOLDER_CARD = "images/README.md", "README.md"
+CARD = "README.md"
 ARTIFACT = ("clusters", "part")  # kinds of shards that stay; the others are swept
 
 
@@ -69,9 +68,8 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     column = "image" if config.sample.shards is Shards.PARQUET else tar_suffix(source.facts.get("formats", {}))
     card = dataset_card(summarise(made, run, todo.stage, facts), made, column=column)
     todo.stage.files.put(CARD, card.encode())
-    todo.stage.files.put(FOLDER_CARD, folder_card().encode())
     shards = of_kind(todo.shards, *ARTIFACT)
-    manifest = stage.finish(identity, todo, shards=shards, facts=facts, extras={CARD: None, FOLDER_CARD: None})
+    manifest = stage.finish(identity, todo, shards=shards, facts=facts, extras={CARD: None})
     stage.sweep(*SCRATCH)
     return Result(state=todo.state, manifest=manifest)
 

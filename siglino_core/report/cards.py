@@ -7,7 +7,7 @@ from siglino_core.config import Config, Pick, Quota, Seeding, Shards
 from siglino_core.report.headline import headline
 from siglino_core.report.model import Balance, CurationReport, Interval, Metric
 from siglino_core.report.numbers import decimals, number, percent
-from siglino_core.report.opening import columns, front_matter
+from siglino_core.report.opening import configs, dataset_info, image_columns, tables
 from siglino_core.report.words import block, clean, reason_name
 
 SIZES = ((3, "1K"), (4, "10K"), (5, "100K"), (6, "1M"), (7, "10M"), (8, "100M"), (9, "1B"), (10, "10B"), (11, "100B"))
@@ -104,7 +104,8 @@ def _front_matter(report: CurationReport, config: Config, licence: str, name: st
         f"size_categories:\n- {json.dumps(size_category(report.funnel.kept))}",
         "task_categories:\n- image-feature-extraction",
         "tags:\n" + "\n".join(f"- {t}" for t in tags),
-        *front_matter(config.sample.shards, len(config.cluster.num_clusters), column),
+        *configs(),
+        *dataset_info(config.sample.shards, len(config.cluster.num_clusters), column),
     ]
     return "---\n" + "\n".join(lines) + "\n---"
 
@@ -166,21 +167,20 @@ def _balance(comparison: Balance) -> str:
 
 
 def _opening(shards: Shards, column: str) -> str:
-    """A few lines of code for the folder of the card."""
-    load = f'from datasets import load_dataset\n\nfor row in load_dataset(FOLDER, split="train"):\n    row["{column}"]'
-    if shards is Shards.PARQUET:
-        return fenced(f'{load}.show()  # and row["caption"], row["label"]', "python")
-    tars = (
-        "import glob\nimport webdataset as wds\n\n"
-        'shards = wds.WebDataset(sorted(glob.glob(f"{FOLDER}/part-*.tar")), shardshuffle=False)\n'
-        f'for image, caption, about in shards.decode("pil").to_tuple("{column}", "txt", "json"):\n'
-        '    image.show()  # and about["label"]'
-    )
-    return fenced(f'{load}.show()  # and row["txt"], row["json"]["label"]', "python") + "\n\n" + fenced(tars, "python")
+    """A few lines of code; FOLDER is the card's."""
+    texts = 'row["caption"], row["label"]' if shards is Shards.PARQUET else 'row["txt"], row["json"]["label"]'
+    code = [f'rows = datasets.load_dataset(FOLDER, split="train")\nrows[0]["{column}"]  # a picture; beside it {texts}']
+    if shards is Shards.WEBDATASET:
+        code += [
+            'shards = webdataset.WebDataset(sorted(glob.glob(f"{FOLDER}/images/*.tar")), shardshuffle=False)\n'
+            f'rows = shards.decode("pil").to_tuple("{column}", "txt", "json")'
+        ]
+    said = f"FOLDER is where this card lies; of its tables `images` is the one that opens without a name:\n\n{tables()}"
+    return "\n\n".join([*(fenced(part, "python") for part in code), said])
 
 
 def _columns(config: Config, column: str) -> str:
-    found = columns(config.sample.shards, len(config.cluster.num_clusters), column)
+    found = image_columns(config.sample.shards, len(config.cluster.num_clusters), column)
     rows = [[f"`{code(name)}`", kind, plain(doc, 300)] for name, kind, doc in found]
     return table(["column", "type", "what it is"], rows, left=3)
 

@@ -113,7 +113,7 @@ def test_each_stage_is_noted_when_it_begins(run: Path) -> None:
     assert main(["curate", f"run={run}", "--redo", "sample", "sample.target_size=9", HERE]) == 0
     assert note(run)["config"]["sample"]["target_size"] == 9
     assert note(run)["config"]["cluster"] == to_dict(compose_config([f"run={run}"]))["cluster"]
-    assert "9 images asked for" in (run / "sample/images/README.md").read_text(encoding="utf-8")
+    assert "9 images asked for" in (run / "sample/README.md").read_text(encoding="utf-8")
 
 
 def test_what_stands_on_something_else_now_is_stale(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,6 +130,6 @@ def test_what_stands_on_something_else_now_is_stale(run: Path, capsys: pytest.Ca
 
 def test_the_card_of_a_redo_has_the_redos_command(run: Path) -> None:
     assert main(["curate", f"run={run}", HERE, "sample.target_size=8", "--redo", "sample"]) == 0
-    card = (run / "sample/images/README.md").read_text()
+    card = (run / "sample/README.md").read_text()
     assert "sample.target_size=8" in card
     assert "sample.target_size=20" not in card

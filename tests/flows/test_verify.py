@@ -100,7 +100,7 @@ def test_every_flipped_bit_is_found(run: Path) -> None:
         "cluster/assignments/part-00001.parquet",
         "cluster/centroids_1/part-00000.parquet",
         "sample/images/part-00001.parquet",
-        "sample/images/README.md",
+        "sample/README.md",
         "sample/commits/part-00001.json",
         "sample/manifest.json",
         "report/curation.html",
