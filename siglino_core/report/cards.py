@@ -7,7 +7,7 @@ from siglino_core.config import Config, Pick, Quota, Seeding, Shards
 from siglino_core.report.headline import headline
 from siglino_core.report.model import Balance, CurationReport, Interval, Metric
 from siglino_core.report.numbers import decimals, number, percent
-from siglino_core.report.opening import configs, dataset_info, image_columns, tables
+from siglino_core.report.opening import TABLES, front_matter, image_columns, opened
 from siglino_core.report.words import block, clean, reason_name
 
 SIZES = ((3, "1K"), (4, "10K"), (5, "100K"), (6, "1M"), (7, "10M"), (8, "100M"), (9, "1B"), (10, "10B"), (11, "100B"))
@@ -104,8 +104,7 @@ def _front_matter(report: CurationReport, config: Config, licence: str, name: st
         f"size_categories:\n- {json.dumps(size_category(report.funnel.kept))}",
         "task_categories:\n- image-feature-extraction",
         "tags:\n" + "\n".join(f"- {t}" for t in tags),
-        *configs(),
-        *dataset_info(config.sample.shards, len(config.cluster.num_clusters), column),
+        *front_matter(config.sample.shards, len(config.cluster.num_clusters), column),
     ]
     return "---\n" + "\n".join(lines) + "\n---"
 
@@ -167,16 +166,26 @@ def _balance(comparison: Balance) -> str:
 
 
 def _opening(shards: Shards, column: str) -> str:
-    """A few lines of code; FOLDER is the card's."""
+    """A few lines of code, and what lies where."""
     texts = 'row["caption"], row["label"]' if shards is Shards.PARQUET else 'row["txt"], row["json"]["label"]'
-    code = [f'rows = datasets.load_dataset(FOLDER, split="train")\nrows[0]["{column}"]  # a picture; beside it {texts}']
+    parts = [
+        "FOLDER is where this card lies.",
+        fenced(
+            'rows = datasets.load_dataset(FOLDER, split="train")\n'
+            f'for row in rows:\n    row["{column}"]  # a picture; beside it {texts}',
+            "python",
+        ),
+    ]
     if shards is Shards.WEBDATASET:
-        code += [
-            'shards = webdataset.WebDataset(sorted(glob.glob(f"{FOLDER}/images/*.tar")), shardshuffle=False)\n'
-            f'rows = shards.decode("pil").to_tuple("{column}", "txt", "json")'
-        ]
-    said = f"FOLDER is where this card lies; of its tables `images` is the one that opens without a name:\n\n{tables()}"
-    return "\n\n".join([*(fenced(part, "python") for part in code), said])
+        tars = 'webdataset.WebDataset(sorted(glob.glob(f"{FOLDER}/images/*.tar")), shardshuffle=False)'
+        parts += [fenced(f'rows = {tars}.decode("pil").to_tuple("{column}", "txt", "json")', "python")]
+    rows = []
+    for name, (files, row) in TABLES.items():
+        call = f'load_dataset(FOLDER, "{name}")'
+        if name not in opened(shards):
+            call = f'load_dataset("parquet", data_files=f"{{FOLDER}}/{files}")'
+        rows.append([f"`{call}`", f"`{files}`", row])
+    return "\n\n".join([*parts, table(["", "files", "a row is"], rows, left=3)])
 
 
 def _columns(config: Config, column: str) -> str:

@@ -16,63 +16,37 @@ RUN_CARD = """---
 
 # A run of SigLino
 
-`datasets.load_dataset(FOLDER)` opens the curated images, `load_dataset(FOLDER, "decisions")` another table:
-
-{tables}
-
-How the images were chosen, and what is known of their licence: [sample/README.md](sample/README.md).
+`datasets.load_dataset(FOLDER)` opens its curated images, `{images}`. How they were chosen, what else there is, and what
+is known of their licence: [sample/README.md](sample/README.md).
 """
 
 
 def run_card() -> str:
     """The card of a run's folder, which is the same for every run: what it is stands in the sample's."""
-    return RUN_CARD.format(configs="\n".join(configs("sample/")), tables=tables("sample/"))
+    images = f"sample/{TABLES['images'][0]}"
+    return RUN_CARD.format(configs="\n".join(_configs(["images"], "sample/")), images=images)
 
 
-def configs(folder: str = "") -> list[str]:
-    """The lines of YAML that tell where a sample's tables lie.
-
-    Args:
-        folder: from the card to the sample, with a slash at its end.
-    """
-    lines = ["configs:"]
-    for name, (files, _) in TABLES.items():
-        lines += [f"- config_name: {name}", "  data_files:", "  - split: train", f"    path: {folder}{files}"]
-        lines += ["  default: true"] if name == "images" else []
-    return lines
-
-
-def tables(folder: str = "") -> str:
-    """The same as a table in Markdown."""
-    rows = [f"| `{name}` | `{folder}{files}` | {what} |" for name, (files, what) in TABLES.items()]
-    return "\n".join(["| name | files | a row is |", "| --- | --- | --- |", *rows])
-
-
-def dataset_info(shards: Shards, levels: int, column: str) -> list[str]:
-    """The lines of YAML that tell which columns a sample's tables have.
+def front_matter(shards: Shards, levels: int, column: str) -> list[str]:
+    """The lines of YAML that tell where a sample's tables lie, from its folder, and which columns they have.
 
     Args:
         column: the images', as in :func:`image_columns`.
     """
-    lines = ["dataset_info:", "- config_name: images", "  features:"]
-    inner: list[str] = []
-    for name, kind, _ in image_columns(shards, levels, column):
-        if name.startswith("json."):
-            inner += _feature(name.removeprefix("json."), kind, "    ")
+    columns = {"decisions": schema.sample(levels), "clusters": schema.clusters(levels)}
+    lines = [*_configs(opened(shards)), "dataset_info:"]
+    for name in opened(shards):
+        lines += [f"- config_name: {name}", "  features:"]
+        if name == "images":
+            lines += _image_features(shards, levels, column)
         else:
-            lines += _feature(name, kind)
-    if inner:
-        lines += [
-            "  - name: json",
-            "    struct:",
-            *inner,
-            *_feature("__key__", "string"),
-            *_feature("__url__", "string"),
-        ]
-    for table, columns in (("decisions", schema.sample(levels)), ("clusters", schema.clusters(levels))):
-        lines += [f"- config_name: {table}", "  features:"]
-        lines += [line for c in columns for line in _feature(c.name, _kind(c.type))]
+            lines += [line for c in columns[name] for line in _feature(c.name, _kind(c.type))]
     return lines
+
+
+def opened(shards: Shards) -> list[str]:
+    """The tables that `datasets` opens by a card: it has one reader for all of them, of Parquet or of tars."""
+    return list(TABLES) if shards is Shards.PARQUET else ["images"]
 
 
 def image_columns(shards: Shards, levels: int, column: str) -> list[tuple[str, str, str]]:
@@ -81,15 +55,38 @@ def image_columns(shards: Shards, levels: int, column: str) -> list[tuple[str, s
     Args:
         column: the image's: ``image`` in Parquet, in tars their suffix.
     """
+    absent = " (may be null)" if shards is Shards.PARQUET else " (may be empty)"
     stored = [
-        (c.name, _kind(c.type), (c.metadata or {})[b"doc"].decode(), schema.may_be_null(c))
+        (c.name, _kind(c.type), (c.metadata or {})[b"doc"].decode() + absent * schema.may_be_null(c))
         for c in schema.images(levels)
     ]
     if shards is Shards.PARQUET:
-        return [(name, kind, doc + " (may be null)" * null) for name, kind, doc, null in stored]
-    told = [(f"json.{name}", kind, doc + " (may be empty)" * null) for name, kind, doc, null in stored[:-1]]
+        return stored
     image = (column, "image", "encoded image, whatever its format: json.format tells it")
-    return [image, ("txt", "string", "its caption (may be empty)"), *told]
+    told = [(f"json.{name}", kind, doc) for name, kind, doc in stored if kind != "image"]
+    return [image, ("txt", "string", f"its caption{absent}"), *told]
+
+
+def _configs(names: list[str], folder: str = "") -> list[str]:
+    lines = ["configs:"]
+    for name in names:
+        lines += [f"- config_name: {name}", "  data_files:", "  - split: train", f"    path: {folder}{TABLES[name][0]}"]
+        lines += ["  default: true"] if name == "images" else []
+    return lines
+
+
+def _image_features(shards: Shards, levels: int, column: str) -> list[str]:
+    lines: list[str] = []
+    inner: list[str] = []
+    for name, kind, _ in image_columns(shards, levels, column):
+        if name.startswith("json."):
+            inner += _feature(name.removeprefix("json."), kind, "    ")
+        else:
+            lines += _feature(name, kind)
+    if inner:
+        lines += ["  - name: json", "    struct:", *inner]
+        lines += [*_feature("__key__", "string"), *_feature("__url__", "string")]
+    return lines
 
 
 def _feature(name: str, kind: str, indent: str = "  ") -> list[str]:

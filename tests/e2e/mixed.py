@@ -10,7 +10,7 @@ KINDS = {"jpg": "jpeg", "png": "png", "webp": "webp", "gif": "gif"}
 PER_SHARD = 8
 BROKEN = PER_SHARD  # files: all of the first source shard
 IMAGES = 96
-TARGET = 16
+TARGET = 32
 HOSTILE = "<b>`|[x](http://evil.example)\n---"  # a label
 
 
@@ -23,7 +23,7 @@ def write_mixed(folder: Path) -> Path:
         if i > IMAGES // 2 and i % 3:
             files[f"1-{i:03d}.txt"] = f"drawing {i}".encode()
         if i > IMAGES // 2 and i % 2:
-            files[f"1-{i:03d}.cls"] = (HOSTILE if i % 4 == 1 else "drawing").encode()
+            files[f"1-{i:03d}.cls"] = (HOSTILE if i % 4 == 3 else "drawing").encode()
     return write_files(folder, files)
 
 
