@@ -10,6 +10,7 @@ import pytest
 from flows.cli import main
 from flows.config import compose_config
 from siglino_core.config import to_dict
+from siglino_core.report.opening import run_card
 from siglino_core.store import Files, Run
 from tests.flows.small import HERE, curated
 from tests.pools import pictures
@@ -126,6 +127,17 @@ def test_what_stands_on_something_else_now_is_stale(run: Path, capsys: pytest.Ca
     assert "stale: cluster changed since" in lines["sample"]
     assert "stale: cluster, sample changed since" in lines["report"]
     assert Run(str(run)).stage("sample").manifest() is not None
+
+
+def test_the_runs_card_is_written_once_and_left_to_its_owner(run: Path) -> None:
+    card = run / "README.md"
+    assert card.read_text() == run_card()
+    card.write_text("mine")
+    assert main(["curate", f"run={run}", HERE, "sample.target_size=8", "--redo", "sample"]) == 0
+    assert card.read_text() == "mine"
+    card.unlink()
+    assert main(["curate", f"run={run}", HERE]) == 0
+    assert card.read_text() == run_card()
 
 
 def test_the_card_of_a_redo_has_the_redos_command(run: Path) -> None:

@@ -49,7 +49,9 @@ def flip(path: Path, bit: int | None = None) -> None:
 
 
 def files(run: Path) -> list[Path]:
-    return sorted(p for p in run.rglob("*") if p.is_file() and ".lease" not in p.parts)
+    """All that a run is made of: its own card is whoever's who changes it."""
+    found = (p for p in run.rglob("*") if p.is_file() and ".lease" not in p.parts)
+    return sorted(p for p in found if p != run / "README.md")
 
 
 def contents(run: Path) -> dict[str, str]:
