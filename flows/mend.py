@@ -13,7 +13,7 @@ from siglino_core.store.lease import Lease
 from siglino_core.store.lease import folder as lease_folder
 from siglino_core.store.successor import MANIFEST
 
-CARD = "images/README.md"  # of a sample: no shard's, and made again
+CARD = "README.md"  # of a sample: no shard's, and made again
 ANEW = "only a new training (--redo train) writes another"
 
 
@@ -95,7 +95,7 @@ def _drop(stage: Stage, verdict: Verdict) -> None:
             kept = {f for record in stage.commits(whole=False).values() for f in record["files"]}
             stage.files.delete([n for n in stage.require().files if n not in kept])
         made = {file: shard for file, shard in verdict.files.items() if shard or file == CARD}
-        if CARD in made:
+        if made.get(CARD) == "":  # an export's is a shard's
             stage.files.delete([MANIFEST])  # it is written when the stage is finished
         stage.files.delete([*made, *(f"{COMMITS}{shard}.json" for shard in made.values() if shard), *commits])
         stage.drop_damaged()

@@ -15,7 +15,8 @@ from pipelines.support.runtime import Progress, Result
 from siglino_core.config import Config, Runner, to_dict
 from siglino_core.errors import ConfigError, DamagedError
 from siglino_core.foreign import word
-from siglino_core.store import Run
+from siglino_core.report.opening import run_card
+from siglino_core.store import Files, Run
 from siglino_core.store.lease import release_mine, require_free
 from siglino_core.store.records import MANIFEST
 
@@ -142,6 +143,8 @@ def run_stage(choice: Choice, config: Config, asked: Asked, progress: Progress) 
         release_mine()
     if result.state != "Reused" or not Run(config.run).noted(choice.stage):
         _note(choice.stage, config, asked)
+    if choice.stage == "sample":  # a card of the user's own stays
+        Files(config.run).create("README.md", run_card().encode())
     return result
 
 

@@ -14,23 +14,23 @@ import pyarrow as pa
 
 from pipelines.sample.cells import SEEDS, coverage, exchange, near_duplicates, pick, stays
 from pipelines.sample.layout import Layout, SampleWork
-from pipelines.sample.write import write_group
+from pipelines.sample.write import tar_suffix, write_group
 from pipelines.support import price
 from pipelines.support.inputs import check
 from pipelines.support.provenance import made_by
 from pipelines.support.runtime import Estimate, Progress, Result, map_shards, silent
 from pipelines.support.summary import summarise
 from siglino_core import schema
-from siglino_core.config import Config, Pick, Quota, shaping
+from siglino_core.config import Config, Pick, Quota, Shards, shaping
 from siglino_core.curation.sampling.quotas import kth_largest, quotas, radius_quotas
 from siglino_core.errors import ConfigError
 from siglino_core.report.cards import dataset_card
 from siglino_core.statistics.diversity import compare
 from siglino_core.store import Identity, Run, Shard, Todo, of_kind
 
-VERSION = 3
+VERSION = 4
 SCRATCH = ("exchange", "decisions", "coverage", "picks")
-CARD = "images/README.md"
+CARD = "README.md"
 ARTIFACT = ("clusters", "part")  # kinds of shards that stay; the others are swept
 
 
@@ -65,7 +65,8 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         _phases(work, todo, progress)
     facts = _facts(work, todo.shards)
     made = made_by(run, dataclasses.asdict(identity))
-    card = dataset_card(summarise(made, run, todo.stage, facts), made)
+    column = "image" if config.sample.shards is Shards.PARQUET else tar_suffix(source.facts.get("formats", {}))
+    card = dataset_card(summarise(made, run, todo.stage, facts), made, column=column)
     todo.stage.files.put(CARD, card.encode())
     shards = of_kind(todo.shards, *ARTIFACT)
     manifest = stage.finish(identity, todo, shards=shards, facts=facts, extras={CARD: None})

@@ -22,7 +22,11 @@ ROW_GROUP = 256  # images a row group of a training shard: what a reader fetches
 
 
 def write_group(work: SampleWork, unit: Shard) -> dict[str, Any]:
-    """Write a group's shards: `part-N.parquet` row-aligned with source; `images/part-N`, the kept ones; their index."""
+    """Write a group's shards: `part-N.parquet` row-aligned with source; `images/part-N`, the kept ones; their index.
+
+    A source shard of which nothing is kept has neither images nor an index: readers of tars take an empty one for a
+    fault.
+    """
     writer, layout = work.writer(unit["name"]), work.layout
     decided = picked(work, unit["group"])
     rows = kept = 0
@@ -31,7 +35,7 @@ def write_group(work: SampleWork, unit: Shard) -> dict[str, Any]:
         for shard in layout.groups()[unit["group"]]:
             picks = decided.filter(pa.array(decided["shard"].to_numpy() == layout.shards.index(shard)))
             table = _decisions(work, shard, picks)
-            out.write(f"{shard}.parquet", table, schema.sample(layout.levels))
+            _write_rows(out, f"{shard}.parquet", table, schema.sample(layout.levels))
             counts = table["reason"].value_counts().to_pylist()
             for entry in counts:
                 reasons[entry["values"]] = reasons.get(entry["values"], 0) + entry["counts"]
@@ -80,6 +84,8 @@ def _images(work: SampleWork, out: ShardWriter, shard: str, table: pa.Table) -> 
     """
     config, layout = work.config, work.layout
     kept = np.flatnonzero(table["kept"].to_numpy())
+    if not len(kept):
+        return 0
     levels = [f"level_{i}" for i in range(1, layout.levels + 1)]
     clusters = table.select(levels).take(kept).to_pylist()
     rows = image_rows(work.run.stage("source"), shard, kept)
@@ -88,17 +94,18 @@ def _images(work: SampleWork, out: ShardWriter, shard: str, table: pa.Table) -> 
     images = [images[i] for i in order]
     if config.sample.shards is Shards.WEBDATASET:
         path = out.path(f"images/{shard}.tar")
-        kind = _suffix(work.run.stage("source").require().facts.get("formats", {}))
-        _write_tar(path, images, levels, kind)
+        kind = tar_suffix(work.run.stage("source").require().facts.get("formats", {}))
+        _write_tar(path, images, schema.images(layout.levels).names, kind)
         ranges = locate_tar(path)
         places = [ranges[f"{i['image_id']}.{kind}"] for i in images]
         offset_N, length_N = np.array(places, np.int64).reshape(-1, 2).T
     else:
         name, wanted = f"images/{shard}.parquet", schema.images(layout.levels)
         with out.parquet(name, wanted) as file:
-            for start in range(0, max(1, len(images)), ROW_GROUP):
-                file.write_table(pa.Table.from_pylist(images[start : start + ROW_GROUP], wanted))
-        offset_N, length_N = locate(out.written(name), "bytes")
+            for start in range(0, len(images), ROW_GROUP):
+                rows = [{**i, "image": _picture(i)} for i in images[start : start + ROW_GROUP]]
+                file.write_table(pa.Table.from_pylist(rows, wanted))
+        offset_N, length_N = locate(out.written(name), "image.bytes")
     columns = {k: [i[k] for i in images] for k in ("image_id", "width", "height", *levels)}
     wanted = schema.index(layout.levels)
     index = pa.Table.from_pydict({**columns, "offset": offset_N, "length": length_N.astype(np.int32)}, wanted)
@@ -106,18 +113,34 @@ def _images(work: SampleWork, out: ShardWriter, shard: str, table: pa.Table) -> 
     return len(images)
 
 
-def _suffix(formats: dict[str, int]) -> str:
-    """The one suffix of all images of a set, for readers want samples of equal fields: jpg where there are several.
+def _write_rows(out: ShardWriter, name: str, table: pa.Table, wanted: pa.Schema) -> None:
+    """A table as a file; without rows it has no row group, for `datasets` cannot read an empty one."""
+    with out.parquet(name, wanted) as file:
+        if table.num_rows:
+            file.write_table(table.cast(wanted), row_group_size=65536)
 
-    Readers look at an image's first bytes; what it is stands in its JSON.
+
+def _picture(image: dict[str, Any]) -> dict[str, Any]:
+    """An image as the column `image` has it, under the file name that it would have in a folder."""
+    suffix = "jpg" if image["format"] == "jpeg" else image["format"]
+    return {"bytes": image["bytes"], "path": f"{image['image_id']}.{suffix}"}
+
+
+def tar_suffix(formats: dict[str, int]) -> str:
+    """The one suffix of all images of a set in tars: png where all are, else jpg.
+
+    Readers want samples of equal fields, and know images by few suffixes; what one is they see in its first bytes, and
+    it stands in its JSON.
     """
-    return "jpg" if len(formats) != 1 or "jpeg" in formats else next(iter(formats))
+    return "png" if set(formats) == {"png"} else "jpg"
 
 
-def _write_tar(path: Any, images: list[dict[str, Any]], levels: list[str], kind: str) -> None:
+def _write_tar(path: Any, images: list[dict[str, Any]], columns: list[str], kind: str) -> None:
     """A webdataset tar: image, caption and metadata of a sample, each always there; no times or owners.
 
     Args:
+        columns: those of the Parquet form; what is null there is an empty text here, for readers take the type of a
+            field from the first samples.
         kind: the suffix of the images.
     """
 
@@ -131,6 +154,5 @@ def _write_tar(path: Any, images: list[dict[str, Any]], levels: list[str], kind:
             key = image["image_id"]
             add(tar, f"{key}.{kind}", image["bytes"])
             add(tar, f"{key}.txt", (image["caption"] or "").encode())
-            meta = {k: image[k] for k in ("image_id", "source_uri", "source_key", "format", "width", "height", *levels)}
-            meta |= {k: image[k] for k in ("caption", "label")}  # null where there is none
+            meta = {name: "" if image[name] is None else image[name] for name in columns if name != "image"}
             add(tar, f"{key}.json", json.dumps(meta, sort_keys=True, ensure_ascii=False).encode())

@@ -3,11 +3,11 @@
 import json
 import re
 
-from siglino_core import schema
-from siglino_core.config import Config, Pick, Quota, Seeding
+from siglino_core.config import Config, Pick, Quota, Seeding, Shards
 from siglino_core.report.headline import headline
 from siglino_core.report.model import Balance, CurationReport, Interval, Metric
 from siglino_core.report.numbers import decimals, number, percent
+from siglino_core.report.opening import TABLES, front_matter, image_columns, opened
 from siglino_core.report.words import block, clean, reason_name
 
 SIZES = ((3, "1K"), (4, "10K"), (5, "100K"), (6, "1M"), (7, "10M"), (8, "100M"), (9, "1B"), (10, "10B"), (11, "100B"))
@@ -49,7 +49,9 @@ def size_category(images: int) -> str:
     return "n>1T"
 
 
-def dataset_card(report: CurationReport, config: Config, *, licence: str = "", title: str = "") -> str:
+def dataset_card(
+    report: CurationReport, config: Config, *, licence: str = "", title: str = "", column: str = "image"
+) -> str:
     """The card.
 
     Args:
@@ -57,17 +59,19 @@ def dataset_card(report: CurationReport, config: Config, *, licence: str = "", t
         config: what the run was made with.
         licence: a Hugging Face licence id, if whoever owns the pool gives one.
         title: a name for people; the run's otherwise.
+        column: of the images, as `datasets` names it: ``image`` in Parquet, in tars their suffix.
     """
     name = clean(title or report.run_name, 80) or "curated images"
     parts = [
-        _front_matter(report, config, licence, name),
+        _front_matter(report, config, licence, name, column),
         f"# {plain(name)}",
         plain(headline(report).sentence, 600),
         "## What it is\n\n" + _what(report),
         "## Licence\n\n" + (f"`{code(licence)}`, as given by whoever made this set." if licence else UNKNOWN_LICENCE),
         "## How it was made\n\n" + _recipe(report, config),
         "## Balance\n\n" + (_balance(report.balance) if report.balance else "Not measured against a baseline."),
-        "## Columns\n\n" + _columns(len(config.cluster.num_clusters)),
+        "## How to open it\n\n" + _opening(config.sample.shards, column),
+        "## Columns\n\n" + _columns(config, column),
         "## Known limits\n\n" + _limits(report),
         "## How to make it again\n\n" + _again(report),
     ]
@@ -97,7 +101,7 @@ def table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
 
 
-def _front_matter(report: CurationReport, config: Config, licence: str, name: str) -> str:
+def _front_matter(report: CurationReport, config: Config, licence: str, name: str, column: str) -> str:
     tags = ["siglino", "image", "curated", "deduplicated", config.sample.shards.value]
     lines = [
         f"pretty_name: {json.dumps(name, ensure_ascii=False)}",
@@ -105,6 +109,7 @@ def _front_matter(report: CurationReport, config: Config, licence: str, name: st
         f"size_categories:\n- {json.dumps(size_category(report.funnel.kept))}",
         "task_categories:\n- image-feature-extraction",
         "tags:\n" + "\n".join(f"- {t}" for t in tags),
+        *front_matter(config.sample.shards, len(config.cluster.num_clusters), column),
     ]
     return "---\n" + "\n".join(lines) + "\n---"
 
@@ -165,12 +170,32 @@ def _balance(comparison: Balance) -> str:
     return table(head, rows) + f"\n\nMean (95% interval). Between repeats varies: {varies}."
 
 
-def _columns(levels: int) -> str:
+def _opening(shards: Shards, column: str) -> str:
+    """A few lines of code, and what lies where."""
+    texts = 'row["caption"], row["label"]' if shards is Shards.PARQUET else 'row["txt"], row["json"]["label"]'
+    parts = [
+        "FOLDER is where this card lies.",
+        fenced(
+            'rows = datasets.load_dataset(FOLDER, split="train")\n'
+            f'for row in rows:\n    row["{column}"]  # a picture; beside it {texts}',
+            "python",
+        ),
+    ]
+    if shards is Shards.WEBDATASET:
+        tars = 'webdataset.WebDataset(sorted(glob.glob(f"{FOLDER}/images/*.tar")), shardshuffle=False)'
+        parts += [fenced(f'rows = {tars}.decode("pil").to_tuple("{column}", "txt", "json")', "python")]
     rows = []
-    for column in schema.images(levels):
-        doc = (column.metadata or {}).get(b"doc", b"").decode()
-        may = " (may be null)" if column.nullable else ""
-        rows.append([f"`{code(column.name)}`", f"{column.type}", plain(doc, 300) + may])
+    for name, (files, row) in TABLES.items():
+        call = f'load_dataset(FOLDER, "{name}")'
+        if name not in opened(shards):
+            call = f'load_dataset("parquet", data_files=f"{{FOLDER}}/{files}")'
+        rows.append([f"`{call}`", f"`{files}`", row])
+    return "\n\n".join([*parts, table(["", "files", "a row is"], rows, left=3)])
+
+
+def _columns(config: Config, column: str) -> str:
+    found = image_columns(config.sample.shards, len(config.cluster.num_clusters), column)
+    rows = [[f"`{code(name)}`", kind, plain(doc, 300)] for name, kind, doc in found]
     return table(["column", "type", "what it is"], rows, left=3)
 
 

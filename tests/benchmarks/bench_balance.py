@@ -16,6 +16,7 @@ import numpy as np
 
 from flows.config import compose_config
 from pipelines import cluster, sample
+from siglino_core.distillation.curated.index import training_shards
 from siglino_core.statistics.diversity import DEDUPLICATED, RANDOM
 from siglino_core.statistics.interval import Interval
 from siglino_core.store import Run
@@ -89,12 +90,12 @@ def _first(run: Run, facts: dict, metric: str) -> float:
 def _junk(run: Run) -> float:
     """The share of planted junk in the sample."""
     junk = total = 0
-    for shard in run.stage("source").shards():
-        if shard["name"].startswith("part-"):
-            with run.stage("sample").files.parquet(f"images/{shard['name']}.parquet") as file:
-                keys = file.read(columns=["source_key"])["source_key"].to_pylist()
-            junk += sum(k.startswith("junk/") for k in keys)
-            total += len(keys)
+    sample = run.stage("sample")
+    for name in training_shards(sample, sample.require()):
+        with sample.files.parquet(name) as file:
+            keys = file.read(columns=["source_key"])["source_key"].to_pylist()
+        junk += sum(k.startswith("junk/") for k in keys)
+        total += len(keys)
     return junk / total
 
 

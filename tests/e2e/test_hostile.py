@@ -71,8 +71,16 @@ def test_hostile_names_stay_text(tiny: Tiny, pool: object, tmp_path: Path) -> No
     tags = [tag for tag, *_ in Elements(page).found]
     assert tags.count("script") == 1
     assert "b" not in tags
-    front, _, inside = tokens((run / "sample/images/README.md").read_text(encoding="utf-8"))
-    assert set(front) == {"pretty_name", "license", "size_categories", "task_categories", "tags"}
+    front, _, inside = tokens((run / "sample/README.md").read_text(encoding="utf-8"))
+    assert set(front) == {
+        "pretty_name",
+        "license",
+        "size_categories",
+        "task_categories",
+        "tags",
+        "configs",
+        "dataset_info",
+    }
     assert not inside & {"link_open", "image", "html_inline"}
     assert Run(str(run)).stage("sample").require().facts["kept"] == 30
     assert yaml.safe_dump(front)

@@ -60,10 +60,10 @@ def write_pool(folder: Path) -> Pool:
 
     for i in range(232):
         label = CLASSES[min(i % 11, len(CLASSES) - 1)]  # the last class is six times as frequent as the others
-        add(f"{label}-{i:03d}", encode(_drawing(label, i), "png" if i % 3 else "jpeg"), label)
+        add(f"{label}-{i:03d}", encode(drawing(label, i), "png" if i % 3 else "jpeg"), label)
     for i in range(12):
         label = rows[i * 7]["label"]
-        add(f"near-{i:02d}", encode(_drawing(label, i * 7), "jpeg", quality=88), label)
+        add(f"near-{i:02d}", encode(drawing(label, i * 7), "jpeg", quality=88), label)
     for i in range(10):
         add(f"copy-{i:02d}", rows[i * 11]["image"], rows[i * 11]["label"])
     bad = broken()
@@ -83,7 +83,7 @@ def write_pool(folder: Path) -> Pool:
     )
 
 
-def _drawing(label: str, seed: int) -> Image.Image:
+def drawing(label: str, seed: int) -> Image.Image:
     """A picture of a class: its shape is the class's, its colours, place and size are its own."""
     rng = np.random.default_rng(seed)
     size = int(rng.integers(48, 97))

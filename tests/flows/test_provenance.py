@@ -11,6 +11,7 @@ from flows.cli import main
 from flows.config import compose_config
 from flows.stages import CURATE
 from siglino_core.config import to_dict
+from siglino_core.report.opening import run_card
 from siglino_core.store import Files, Run
 from tests.flows.small import HERE, curated
 from tests.pools import pictures
@@ -114,7 +115,7 @@ def test_each_stage_is_noted_when_it_begins(run: Path) -> None:
     assert main(["curate", f"run={run}", "--redo", "sample", "sample.target_size=9", HERE]) == 0
     assert note(run)["config"]["sample"]["target_size"] == 9
     assert note(run)["config"]["cluster"] == to_dict(compose_config([f"run={run}"]))["cluster"]
-    assert "9 images asked for" in (run / "sample/images/README.md").read_text(encoding="utf-8")
+    assert "9 images asked for" in (run / "sample/README.md").read_text(encoding="utf-8")
 
 
 def test_what_stands_on_something_else_now_is_stale(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,9 +130,20 @@ def test_what_stands_on_something_else_now_is_stale(run: Path, capsys: pytest.Ca
     assert Run(str(run)).stage("sample").manifest() is not None
 
 
+def test_the_runs_card_is_written_once_and_left_to_its_owner(run: Path) -> None:
+    card = run / "README.md"
+    assert card.read_text() == run_card()
+    card.write_text("mine")
+    assert main(["curate", f"run={run}", HERE, "sample.target_size=8", "--redo", "sample"]) == 0
+    assert card.read_text() == "mine"
+    card.unlink()
+    assert main(["curate", f"run={run}", HERE]) == 0
+    assert card.read_text() == run_card()
+
+
 def test_the_card_of_a_redo_has_the_redos_command(run: Path) -> None:
     assert main(["curate", f"run={run}", HERE, "sample.target_size=8", "--redo", "sample"]) == 0
-    card = (run / "sample/images/README.md").read_text()
+    card = (run / "sample/README.md").read_text()
     assert "sample.target_size=8" in card
     assert "sample.target_size=20" not in card
 

@@ -15,7 +15,7 @@ import pytest
 
 from pipelines import cluster, sample
 from pipelines.sample import layout
-from pipelines.sample.write import _suffix
+from pipelines.sample.write import tar_suffix
 from siglino_core import schema
 from siglino_core.config import Config, Pick, Quota, Shards
 from siglino_core.curation.sampling.quotas import quotas
@@ -109,7 +109,7 @@ def test_every_image_has_one_fate(run: Run) -> None:
     assert sorted(i["source_key"] for i in shown) == sorted(map(str, kept))
     for image in shown:
         row = int(image["source_key"])
-        assert (image["bytes"], image["label"]) == (of.data(row), of.labels[row])
+        assert (image["image"]["bytes"], image["label"]) == (of.data(row), of.labels[row])
         assert all(image[f"level_{i}"] == rows[row][f"level_{i}"] for i in (1, 2, 3))
     assert [int(i["source_key"]) for i in shown] != kept  # shuffled
     assert {n.partition("/")[0] for n in run.stage("sample").files.sizes() if "/" in n} == {
@@ -300,15 +300,30 @@ def test_webdataset_shards_hold_the_same_images(tmp_path: Path) -> None:
                 members |= {m.name: tar.extractfile(m).read() for m in tar.getmembers()}  # type: ignore[union-attr]
     assert {n.removesuffix(".jpg") for n in members if n.endswith(".jpg")} == wanted.keys()
     for image_id, image in wanted.items():
-        assert members[f"{image_id}.jpg"] == image["bytes"] == of.data(int(image["source_key"]))
+        assert members[f"{image_id}.jpg"] == image["image"]["bytes"] == of.data(int(image["source_key"]))
         assert members[f"{image_id}.txt"].decode() == (image["caption"] or ""), "every sample has the same fields"
         meta = json.loads(members[f"{image_id}.json"])
         assert (meta["image_id"], meta["level_1"]) == (image_id, image["level_1"])
-        assert (meta["caption"], meta["format"]) == (image["caption"], image["format"])
+        assert (meta["caption"], meta["format"]) == (image["caption"] or "", image["format"])
+        assert None not in meta.values(), "readers take a field's type from the first samples"
 
 
-def test_images_of_one_format_have_its_suffix() -> None:
-    assert [_suffix(f) for f in ({"png": 3}, {"jpeg": 2}, {"png": 1, "webp": 1}, {})] == ["png", "jpg", "jpg", "jpg"]
+def test_images_in_tars_are_png_where_all_are_else_jpg() -> None:
+    """Neither `datasets` nor webdataset takes avif, heic or jxl for an image."""
+    pools: list[dict[str, int]] = [{"png": 3}, {"jpeg": 2}, {"png": 1, "webp": 1}, {"webp": 2}, {"avif": 1}, {}]
+    assert [tar_suffix(formats) for formats in pools] == ["png", "jpg", "jpg", "jpg", "jpg", "jpg"]
+
+
+def test_parquet_holds_images_as_datasets_writes_them(run: Run) -> None:
+    sample.run(config(), run)
+    with run.stage("sample").files.parquet("images/part-00000.parquet") as file:
+        told = json.loads(file.schema_arrow.metadata[b"huggingface"])["info"]["features"]
+        rows = file.read().to_pylist()
+    assert told["image"] == {"_type": "Image"}
+    assert told["level_1"] == {"dtype": "int32", "_type": "Value"}
+    for row in rows:
+        suffix = "jpg" if row["format"] == "jpeg" else row["format"]
+        assert row["image"]["path"] == f"{row['image_id']}.{suffix}"
 
 
 def test_a_pool_without_labels_has_no_balance(tmp_path: Path) -> None:
@@ -376,10 +391,13 @@ def test_a_lost_index_is_made_again_with_its_shard(run: Run) -> None:
 
 
 @pytest.mark.parametrize("kind", Shards)
-def test_a_shard_without_kept_images_has_an_empty_index(tmp_path: Path, kind: Shards) -> None:
+def test_a_shard_without_kept_images_has_no_files_of_them(tmp_path: Path, kind: Shards) -> None:
     cfg = config(sample={"shards": kind, "target_size": 10})
     run = clustered(tmp_path / "run", cfg, rows_per_shard=12)
     sample.run(cfg, run)
     index = ImageIndex.load(run.stage("sample"))
-    assert (len(index), len(index.shards)) == (10, 20)
-    assert len(set(index.shard_N.tolist())) <= 10
+    names = run.stage("sample").require().files
+    assert len(index) == 10
+    assert set(index.shard_N.tolist()) == set(range(len(index.shards)))
+    assert len([n for n in names if n.startswith("index/")]) == len(index.shards) <= 10
+    assert len([n for n in names if n.startswith("part-")]) == 20

@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
+from huggingface_hub import DatasetCard, DatasetCardData
 
 from siglino_core import schema
-from siglino_core.config import ClusterConfig, Config, Pick, Quota, SampleConfig, Seeding
+from siglino_core.config import ClusterConfig, Config, Pick, Quota, SampleConfig, Seeding, Shards
 from siglino_core.report.cards import dataset_card, size_category
 from tests.siglino_core.report import samples
 
@@ -24,15 +26,50 @@ def test_the_card_has_what_a_reader_asks_for() -> None:
     assert meta["license"] == "unknown"
     assert meta["size_categories"] == ["n<1K"]
     assert "The licence of the images is not known." in card
-    for title in ("What it is", "Licence", "How it was made", "Balance", "Columns", "Known limits", "How to make"):
+    for title in (
+        "What it is",
+        "Licence",
+        "How it was made",
+        "Balance",
+        "How to open it",
+        "Columns",
+        "Known limits",
+        "How to make",
+    ):
         assert f"\n## {title}" in card
     for column in schema.images(2):
         assert f"| `{column.name}` |" in card
         assert column.metadata[b"doc"].decode().split(",")[0] in card
+    assert "encoded image: its bytes, and a file name for them |" in card, "and never null"
     assert "| ours | 118 (116 to 120) |" in card
     assert "siglino curate experiment=smoke run=runs/demo" in card
     assert "experiment=again.yaml" in card
     assert "d" * 32 in card
+
+
+def test_the_card_of_tars_names_what_is_in_them() -> None:
+    tars = replace(CONFIG, sample=SampleConfig(shards=Shards.WEBDATASET))
+    card = dataset_card(samples.small(), tars, column="png")
+    assert 'row["png"]  # a picture; beside it row["txt"], row["json"]["label"]' in card
+    assert '.to_tuple("png", "txt", "json")' in card
+    assert 'load_dataset("parquet", data_files=f"{FOLDER}/part-*.parquet")' in card
+    assert "| `json.label` | string | class that came with the image, if any (may be empty) |" in card
+
+
+@pytest.mark.parametrize("shards", Shards)
+@pytest.mark.parametrize("text", ["demo", 'a: "b" #c', "'\n---\nlicense: mit\n", "\ud800\x00\x85\u2028é日"])
+def test_the_hubs_own_library_reads_the_card(tmp_path: Path, shards: Shards, text: str) -> None:
+    config = replace(CONFIG, sample=SampleConfig(shards=shards))
+    path = tmp_path / "README.md"
+    path.write_text(dataset_card(samples.hostile(text), config, licence="cc-by-4.0"), encoding="utf-8")
+    card = DatasetCard.load(path)
+    told = card.data.to_dict()
+    assert (told["license"], told["size_categories"]) == ("cc-by-4.0", ["n<1K"])
+    assert told["task_categories"] == ["image-feature-extraction"]
+    assert isinstance(told["pretty_name"], str)
+    assert told["configs"][0]["config_name"] == told["dataset_info"][0]["config_name"] == "images"
+    assert DatasetCardData(**told).to_dict() == told
+    assert card.text.strip().startswith("# ")
 
 
 def test_a_given_licence_is_named() -> None:

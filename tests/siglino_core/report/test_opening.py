@@ -1,0 +1,52 @@
+"""What `datasets` reads of a card: the columns are those of the files, and each table's files are its own."""
+
+import pytest
+import yaml
+
+from siglino_core import schema
+from siglino_core.config import Shards
+from siglino_core.report.opening import front_matter, image_columns, run_card
+
+
+def told(shards: Shards, column: str) -> dict[str, list[dict]]:
+    return yaml.safe_load("\n".join(front_matter(shards, 2, column)))
+
+
+def test_parquet_has_three_tables_with_the_columns_of_their_schemas() -> None:
+    found = told(Shards.PARQUET, "image")
+    assert {c["config_name"]: c["data_files"][0]["path"] for c in found["configs"]} == {
+        "images": "images/part-*",
+        "decisions": "part-*.parquet",
+        "clusters": "clusters/part-*.parquet",
+    }
+    assert [c["config_name"] for c in found["configs"] if c.get("default")] == ["images"]
+    schemas = {"images": schema.images(2), "decisions": schema.sample(2), "clusters": schema.clusters(2)}
+    for info in found["dataset_info"]:
+        wanted = [(c.name, "image" if c.name == "image" else str(c.type)) for c in schemas.pop(info["config_name"])]
+        assert [(f["name"], f["dtype"]) for f in info["features"]] == wanted
+    assert not schemas
+
+
+def test_tars_have_an_image_a_text_and_the_rest_in_json() -> None:
+    found = told(Shards.WEBDATASET, "png")
+    assert [c["config_name"] for c in found["configs"]] == ["images"], "one reader a folder, and this one is of tars"
+    (info,) = found["dataset_info"]
+    assert [f["name"] for f in info["features"]] == ["png", "txt", "json", "__key__", "__url__"]
+    assert info["features"][0]["dtype"] == "image"
+    assert [f["name"] for f in info["features"][2]["struct"]] == [n for n in schema.images(2).names if n != "image"]
+
+
+@pytest.mark.parametrize("shards", Shards)
+def test_what_may_be_absent_is_said(shards: Shards) -> None:
+    word = {Shards.PARQUET: "null", Shards.WEBDATASET: "empty"}[shards]
+    absent = [
+        name.removeprefix("json.") for name, _, doc in image_columns(shards, 1, "jpg") if f"(may be {word})" in doc
+    ]
+    assert absent == {"null": ["caption", "label"], "empty": ["txt", "caption", "label"]}[word]
+
+
+def test_the_runs_card_leads_to_the_samples_images_alone() -> None:
+    front = yaml.safe_load(run_card().split("---\n")[1])
+    (one,) = front["configs"]
+    assert one["data_files"] == [{"split": "train", "path": "sample/images/part-*"}]
+    assert "sample/README.md" in run_card()
