@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def by_expert(chosen_Tk: Tensor, experts: int) -> tuple[Tensor, Tensor]:
-    """The (token, choice) pairs in the experts' order [N], numbered token by token; where each one's rows end, int32 [E].
+    """The (token, choice) pairs in the experts' order [N], numbered token by token; where each one's end, int32 [E].
 
     Stable, so that a row's place depends on nothing but the router's choice.
     """

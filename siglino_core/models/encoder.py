@@ -49,9 +49,14 @@ class Attention(nn.Module):
         self.sinks = nn.Parameter(torch.empty(config.heads))
 
     def forward(self, x_TD: Tensor, segments: Segments, turn: tuple[Tensor, Tensor], backend: Backend) -> Tensor:
+        q_THD, k_THD, v_THD = self.turned(x_TD, turn)
+        return self.wo(packed_attention(q_THD, k_THD, v_THD, segments, self.sinks, backend).flatten(1))
+
+    def turned(self, x_TD: Tensor, turn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries and keys, normed and rotated, and values: [T, H, hd] each."""
         q_THD, k_THD, v_THD = (w(x_TD).unflatten(-1, (self.heads, -1)) for w in (self.wq, self.wk, self.wv))
         q_THD, k_THD = (rotate(F.rms_norm(x, x.shape[-1:], eps=FP32_EPS), turn) for x in (q_THD, k_THD))
-        return self.wo(packed_attention(q_THD, k_THD, v_THD, segments, self.sinks, backend).flatten(1))
+        return q_THD, k_THD, v_THD
 
 
 class FeedForward(nn.Module):

@@ -14,10 +14,10 @@ try:
 except ImportError:  # no Triton: it comes with torch's CUDA builds for Linux
     grouped_linear_triton = None
 
-Backend = Literal["auto", "torch", "triton", "loop"]
+Product = Literal["auto", "torch", "triton", "loop"]
 
 
-def grouped_linear(x: Tensor, w: Tensor, offsets: Tensor, backend: Backend = "auto") -> Tensor:
+def grouped_linear(x: Tensor, w: Tensor, offsets: Tensor, backend: Product = "auto") -> Tensor:
     """x[rows of group e] @ w[e]^T for each group.
 
     Args:
@@ -52,7 +52,7 @@ def traceable(x_NK: Tensor, w_EMK: Tensor) -> bool:
     return _best(x_NK, w_EMK) != "loop"
 
 
-def _best(x_NK: Tensor, w_EMK: Tensor) -> Backend:
+def _best(x_NK: Tensor, w_EMK: Tensor) -> Product:
     """torch's product is one fused kernel on SM90 and quick on CPUs; on SM80 it is a loop that waits for the host."""
     if torch.compiler.is_exporting():
         return "loop"

@@ -23,6 +23,13 @@ class SigLinoHFConfig(PretrainedConfig):
     """
 
     model_type = "siglino"
+    attribute_map = {  # noqa: RUF012
+        "hidden_size": "dim",
+        "num_hidden_layers": "n_layers",
+        "num_attention_heads": "n_heads",
+        "patch_size": "spatial_patch_size",
+        "num_channels": "channel_size",
+    }
 
     def __init__(
         self,

@@ -1,6 +1,8 @@
 """Images to patches at their own aspect: bicubic to whole patches, within bounds on the area."""
 
+import importlib
 import inspect
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -79,6 +81,14 @@ class SigLinoImageProcessor(BaseImageProcessor):
         found = {k: v for k, v in image_processor_dict.items() if k in mine}
         changes = {k: v for k in _settings() if (v := kwargs.pop(k, None)) is not None}
         return super().from_dict(_changed(found, changes), **kwargs)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> Any:  # type: ignore[override]
+        """As in ``transformers``, with the code file that ``trust_remote_code`` reads."""
+        if type(self)._auto_class is None:  # not loaded from such a file, which transformers would copy itself
+            code = importlib.import_module(f"{__package__}.flat")
+            self.auto_map = {"AutoImageProcessor": code.AUTO_MAP["AutoImageProcessor"]}
+            code.write(save_directory, code.PROCESSOR)
+        return super().save_pretrained(save_directory, **kwargs)
 
     def target_size(self, height: int, width: int) -> tuple[int, int]:
         """The (height, width) in pixels to which an image is resized.

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from siglino_core.models.grouped import Backend, grouped_linear
+from siglino_core.models.grouped import Product, grouped_linear
 
 SIZES = [3, 0, 70, 1, 0, 130]
 INTERPRETED = """
@@ -30,7 +30,7 @@ def inputs(dtype: torch.dtype, sizes: list[int] = SIZES, k: int = 40, m: int = 1
     return x, w, torch.tensor(sizes).cumsum(0).int()
 
 
-def check(backend: Backend, x: Tensor, w: Tensor, offsets: Tensor, atol: float) -> None:
+def check(backend: Product, x: Tensor, w: Tensor, offsets: Tensor, atol: float) -> None:
     """Output and both gradients against one plain product per group."""
     ends = offsets.tolist()
     parts = [x[a:b] @ w[e].T for e, (a, b) in enumerate(zip([0, *ends], ends, strict=False))]
@@ -44,7 +44,7 @@ def check(backend: Backend, x: Tensor, w: Tensor, offsets: Tensor, atol: float) 
 
 
 @pytest.mark.parametrize("backend", ["torch", "loop", "auto"])
-def test_products_and_gradients(backend: Backend) -> None:
+def test_products_and_gradients(backend: Product) -> None:
     check(backend, *inputs(torch.float32), atol=1e-5)
 
 
