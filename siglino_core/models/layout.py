@@ -69,14 +69,15 @@ class Layout:
     ) -> "Layout":
         """The layout of equal images, from arithmetic alone: ``torch.export`` traces it with sizes left open."""
         n = height * width
-        within_N = torch.arange(n, device=device)
-        one_N = torch.ones_like(within_N)
-        positions_N2 = grid_positions(within_N // width, within_N % width, one_N * height, one_N * width)
+        row_N = torch.arange(height, device=device)[:, None].expand(height, width).flatten()
+        column_N = torch.arange(width, device=device).expand(height, width).flatten()
+        one_N = torch.ones_like(row_N)
+        positions_N2 = grid_positions(row_N, column_N, one_N * height, one_N * width)
         start_B1 = torch.arange(images, device=device)[:, None] * (prefix + n)
         return cls(
             segments=Segments.uniform(images, prefix + n, device),
             prefix_BP=start_B1 + torch.arange(prefix, device=device),
-            patch_N=(start_B1 + prefix + within_N).flatten(),
+            patch_N=(start_B1 + prefix + torch.arange(n, device=device)).flatten(),
             positions_T2=torch.cat([positions_N2.new_zeros(prefix, 2), positions_N2]).repeat(images, 1),
         )
 

@@ -17,6 +17,8 @@ from torch import Tensor
 class Segments:
     """A pack's images as runs of tokens; every derived tensor is made once, and serves all layers.
 
+    Numbers are reckoned whenever they are asked for: a trace cannot enter the lock of a cached property.
+
     Attributes:
         runs: (first token, images, tokens of each) of neighbours of equal length, which one batched product can serve.
         total: tokens of the pack, those of the padding at its end included.
@@ -62,21 +64,21 @@ class Segments:
         """Of equal images: their number, and the tokens of each."""
         return self.runs[0][1], self.runs[0][2]
 
-    @cached_property
+    @property
     def images(self) -> int:
         return sum(count for _, count, _ in self.runs)
 
-    @cached_property
+    @property
     def used(self) -> int:
         """Tokens that belong to images."""
         return sum(count * length for _, count, length in self.runs)
 
-    @cached_property
+    @property
     def lengths(self) -> list[int]:
         """Tokens of each image."""
         return [length for _, count, length in self.runs for _ in range(count)]
 
-    @cached_property
+    @property
     def longest(self) -> int:
         """Tokens of the longest image."""
         return max((length for _, _, length in self.runs), default=0)
