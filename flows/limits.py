@@ -12,22 +12,24 @@ from siglino_core.store import STAGES, Run
 MODULES = "SIGLINO_MODULES"  # in the environment: whose networks of one's own may be run, by module
 
 
-def refuse_too_small(config: Config, images: int, *, stages: Sequence[str] = ("cluster", "sample")) -> None:
-    """Refuse what a pool with at most this many distinct images cannot give, before anything is computed for it.
+def refuse_too_small(
+    config: Config, images: int, *, stages: Sequence[str] = ("cluster", "sample"), bound: bool = False
+) -> None:
+    """Refuse what a pool with this many distinct images cannot give, before anything is computed for it.
 
     Args:
+        bound: it may have fewer, and the message says so.
         stages: those that are to run; what the others would need is not asked.
 
     Raises:
         ConfigError: the target or the clusters are more than the pool.
     """
+    has = f"at most {images}" if bound else f"{images}"
     faults = []
     if "sample" in stages and config.sample.target_size > images:
-        faults.append(f"sample.target_size={config.sample.target_size} is larger than the pool ({images} images)")
+        faults.append(f"sample.target_size={config.sample.target_size} is larger than the pool ({has} images)")
     if "cluster" in stages and config.cluster.num_clusters[0] > images * config.cluster.fit_fraction:
-        faults.append(
-            f"cluster.num_clusters={config.cluster.num_clusters} asks for more centroids than images ({images})"
-        )
+        faults.append(f"cluster.num_clusters={config.cluster.num_clusters} asks for more centroids than images ({has})")
     if faults:
         raise ConfigError(*faults)
 

@@ -95,11 +95,11 @@ def _pool(config: Config, missing: Sequence[str]) -> None:
         found = import_module("pipelines.source").count(config.source, enough)
         most, about = found.most, found.about
     if most is not None:
-        refuse_too_small(config, most, stages=asked)
+        refuse_too_small(config, most, stages=asked, bound=source is None)
         if source is None and config.source.pool_size > most:
             raise ConfigError(
-                f"source.pool_size={config.source.pool_size} is larger than the pool ({most} images). Set it to 0, or "
-                "give the pool that was meant."
+                f"source.pool_size={config.source.pool_size} is larger than the pool (at most {most} images). "
+                "Set it to 0, or give the pool that was meant."
             )
     refuse_unaffordable(config, estimates(config, missing, about))
 

@@ -13,7 +13,7 @@ MUTATIONS = (
     Mutation(
         says="the pool is counted when it is read",
         file="flows/preflight.py",
-        old="        refuse_too_small(config, most, stages=asked)\n",
+        old="        refuse_too_small(config, most, stages=asked, bound=source is None)\n",
         new="",
         tests=("tests/flows/test_preflight.py",),
     ),

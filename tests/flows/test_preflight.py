@@ -28,8 +28,11 @@ def pool(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("sample.target_size=13", "cluster.num_clusters=[4,2]"), "sample.target_size=13 is larger than the pool (12"),
-        (("sample.target_size=5", "cluster.num_clusters=[40,2]"), "asks for more centroids than images (12)"),
+        (
+            ("sample.target_size=13", "cluster.num_clusters=[4,2]"),
+            "sample.target_size=13 is larger than the pool (at most 12",
+        ),
+        (("sample.target_size=5", "cluster.num_clusters=[40,2]"), "asks for more centroids than images (at most 12)"),
         (("embed.encoder=timm:no_such_network",), "no_such_network"),
         (("embed.encoder=dinov3:/no/such/folder",), "/no/such/folder"),
         (("embed.encoder=timm:resnet18", "embed.weights=/no/such.safetensors"), "/no/such.safetensors"),
@@ -86,7 +89,7 @@ def test_a_size_that_the_pool_does_not_have_is_refused(
     tmp_path: Path, pool: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("source.pool_size=13", "sample.target_size=5", "cluster.num_clusters=[4,2]", "embed.encoder=lite")
-    assert "source.pool_size=13 is larger than the pool (12 images)" in refused(
+    assert "source.pool_size=13 is larger than the pool (at most 12 images)" in refused(
         capsys, tmp_path / "run", f"source.uri={pool}", *words
     )
 
