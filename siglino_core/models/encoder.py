@@ -119,7 +119,8 @@ class SigLino(KeepsFp32, nn.Module):
         self.cls_token = nn.Parameter(torch.empty(1, 1, config.width))
         self.storage_tokens = nn.Parameter(torch.empty(1, config.registers, config.width))
         self.img_projector = nn.Linear(config.patch_values, config.width, bias=False)
-        self.register_buffer("freqs_cis_golden", torch.empty(config.heads, config.head_dim // 4, 2))
+        frequencies_HF2 = torch.empty(config.heads, config.head_dim // 4, 2, dtype=torch.float32)
+        self.register_buffer("freqs_cis_golden", frequencies_HF2)
         self.layers = nn.ModuleList(Block(config, i) for i in range(config.layers))
         self.norm = nn.RMSNorm(config.width, eps=config.norm_eps)
         self.register_load_state_dict_pre_hook(_check_frequencies)
@@ -171,9 +172,10 @@ class SigLino(KeepsFp32, nn.Module):
         Raises:
             ValueError: they differ by more than their precision explains.
         """
-        allowed = 1e-4 if found_HF2.dtype in (torch.float32, torch.float64) else 0.1
-        golden_HF2 = self.golden()
-        if found_HF2.shape != golden_HF2.shape or (found_HF2.float().cpu() - golden_HF2).abs().max() > allowed:
+        golden_HF2, found = self.golden(), found_HF2.float().cpu()
+        # Perhaps they were rounded once, and are fp32 again.
+        rounded = [golden_HF2.to(dtype).float() for dtype in (torch.float32, torch.bfloat16, torch.float16)]
+        if found.shape != golden_HF2.shape or all((found - one).abs().max() > 1e-4 for one in rounded):
             raise ValueError("freqs_cis_golden: not the golden frequencies of this config. Another model's checkpoint?")
 
     def layout(self, shapes: list[tuple[int, int]], total: int | None = None) -> Layout:

@@ -52,12 +52,13 @@ class SigLinoModel(SigLino, PreTrainedModel):
     supports_gradient_checkpointing = True
     _no_split_modules = ["Block"]  # noqa: RUF012
     _supports_sdpa = True
-    # The gate stays as it is in quantised loading too: what it chooses must not depend on 4 bits.
-    _keep_in_fp32_modules_strict = ["expert_bias", "freqs_cis_golden", "router.gate"]  # noqa: RUF012
 
     def __init__(self, config: SigLinoHFConfig) -> None:
         PreTrainedModel.__init__(self, config)
         self.build(config.spec(), "auto")
+        if any(isinstance(m, MixtureOfExperts) for m in self.modules()):
+            # In quantised loading too: what a router chooses must not depend on 4 bits.
+            self._keep_in_fp32_modules_strict = {"gate"}  # type: ignore[assignment]
         self.post_init()
 
     def _init_weights(self, module: torch.nn.Module) -> None:

@@ -3,11 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import transformers
 from transformers import PretrainedConfig
 
 from .config import HeadConfig, SigLinoConfig
 
+TRANSFORMERS = (4, 57), (6, 0)  # tested from the first on, below the second
+
 MIXTURE = {"num_experts": 28, "top_k": 6}
+_INSTALLED = tuple(int(part) for part in transformers.__version__.split(".")[:2])
+if not TRANSFORMERS[0] <= _INSTALLED < TRANSFORMERS[1]:
+    raise ImportError(
+        f"SigLino's students load with transformers 4.57 to 5.x; here is {transformers.__version__}. "
+        'pip install "transformers>=4.57,<6"'
+    )
 ONLY = {"score_func": "sigmoid", "route_norm": False, "score_before_experts": False, "num_shared_experts": 0}
 
 
@@ -18,6 +27,7 @@ class SigLinoHFConfig(PretrainedConfig):
         moe_args: of the mixture layers, ``num_experts`` and ``top_k`` among them; None for a dense model.
         teachers_dim: widths by teacher's name, or in the order of ``teachers``.
         pooled_teachers: whose summary comes from the teacher's own pooling head; the others' from CLS.
+        out_indices, out_features: the stages that a backbone gives (`SigLinoBackbone`); its last if left out.
 
     Fields for video and for one attention kernel are kept and have no effect on images.
     """
@@ -60,6 +70,8 @@ class SigLinoHFConfig(PretrainedConfig):
         teachers_dim: Mapping[str, int] | Sequence[int] = (1152, 1024),
         pooled_teachers: Sequence[str] = ("siglip2",),
         use_flex_attn: bool = True,
+        out_indices: Sequence[int] | None = None,
+        out_features: Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
         self.dim, self.n_layers, self.n_heads, self.head_dim = dim, n_layers, n_heads, head_dim
@@ -75,6 +87,8 @@ class SigLinoHFConfig(PretrainedConfig):
         self.teachers_dim = dict(teachers_dim) if isinstance(teachers_dim, Mapping) else list(teachers_dim)
         self.pooled_teachers = list(pooled_teachers)
         self.use_flex_attn = use_flex_attn
+        self.out_indices = None if out_indices is None else list(out_indices)
+        self.out_features = None if out_features is None else list(out_features)
         super().__init__(**kwargs)
 
     @classmethod

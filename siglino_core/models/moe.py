@@ -68,8 +68,8 @@ class MixtureOfExperts(KeepsFp32, nn.Module):
         self.top_k = top_k
         self.router = Router(width, experts)
         self.experts = Experts(width, hidden, experts)
-        self.register_buffer("expert_bias", torch.zeros(experts))
-        self.register_buffer("load", torch.zeros(experts), persistent=False)
+        self.register_buffer("expert_bias", torch.zeros(experts, dtype=torch.float32))
+        self.register_buffer("load", torch.zeros(experts, dtype=torch.float32), persistent=False)
 
     def forward(self, x_TD: Tensor, used: int | None = None) -> Tensor:
         """[T, D] to [T, D]; ``used``: how many first tokens are no padding, all of them if left out."""
