@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--out", required=True, metavar="FOLDER", help="to be made")
     export.add_argument("--like", metavar="NAME", help="configuration of a flat file: a name or a config.json")
     export.add_argument("--max-pixels", type=int, default=256**2, metavar="N", help="bound on an image's area")
-    export.add_argument("--program", metavar="GRID", help="also a torch.export program: dynamic, or e.g. 16x16 patches")
+    export.add_argument("--program", metavar="GRID", help="also a program: dynamic, 16x16 (patches), or onnx")
     command("doctor", "Check this machine and the run's store.")
     command("config", "Print the resolved config, every key with its sentence.")
     pca = command("pca", "Draw maps of a model's features by their principal components.", settings=False)

@@ -4,13 +4,14 @@ import shutil
 import uuid
 from pathlib import Path
 
-import torch
-
 from siglino_core.errors import ConfigError, StoreError
 from siglino_core.models.hf import SigLinoModel
 from siglino_core.models.processor import SigLinoImageProcessor
 from siglino_core.weights import sums
 from siglino_core.weights.model_card import model_card
+from siglino_core.weights.onnx_program import save_onnx
+from siglino_core.weights.program import save_program
+from siglino_core.weights.reload import require_same
 
 SMALLEST = 128**2  # pixels to which smaller images are enlarged, where the bound above allows it
 
@@ -29,14 +30,15 @@ def export(
         out: the folder, not there yet.
         source: where the weights came from, for the card: of a path, its last part.
         max_pixels: the processor's bound on an image's area.
-        program: also write the encoder as a ``torch.export`` program, for a grid of patches (``16x16``) or for any
-            (``dynamic``).
+        program: also write the encoder as a program: for a grid of patches (``16x16``) or for any (``dynamic``) by
+            ``torch.export``, or for any by ONNX (``onnx``).
 
     Returns:
         The files, the largest first.
 
     Raises:
         ConfigError: the folder is there already, the grid can't be read, or the bound is below one patch.
+        DataError: what was written loads as another model.
         StoreError: the disk refuses.
     """
     from transformers.utils.logging import disable_progress_bar
@@ -65,10 +67,11 @@ def export(
                 max_pixels=max_pixels,
             )
             (folder / "README.md").write_text(card, encoding="utf-8")
-            if program:
-                from siglino_core.weights.program import export_program
-
-                torch.export.save(export_program(model, grid), folder / f"encoder-{program}.pt2")
+            require_same(folder, model)
+            if program == "onnx":
+                save_onnx(model, folder / "encoder.onnx")
+            elif program:
+                save_program(model, folder / f"encoder-{program}.pt2", grid)
             sums.write(folder)
             for file in folder.iterdir():  # safetensors makes files that their owner alone can read
                 file.chmod(folder.stat().st_mode & 0o666)
@@ -82,9 +85,9 @@ def export(
 
 
 def _grid(program: str | None) -> tuple[int, int] | None:
-    if program is None or program == "dynamic":
+    if program in (None, "dynamic", "onnx"):
         return None
     rows, _, columns = program.partition("x")
     if not (rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
-        raise ConfigError(f"--program {program}: either dynamic, or a grid of patches such as 16x16")
+        raise ConfigError(f"--program {program}: dynamic, onnx, or a grid of patches such as 16x16")
     return int(rows), int(columns)

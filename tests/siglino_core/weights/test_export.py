@@ -9,7 +9,7 @@ import torch
 from transformers import AutoImageProcessor
 
 from siglino_core.errors import ConfigError, StoreError
-from siglino_core.models import PRESETS
+from siglino_core.models import PRESETS, flat
 from siglino_core.models.hf import SigLinoHFConfig, SigLinoModel
 from siglino_core.weights.export import export
 from siglino_core.weights.load import load_student
@@ -28,11 +28,12 @@ def test_a_folder_that_loads(model: SigLinoModel, tmp_path: Path) -> None:
     out = tmp_path / "new" / "student"
     files = export(model, str(out), source="runs/demo/train/step_100", max_pixels=512**2)
     names = {f.name for f in files}
-    assert {"model.safetensors", "config.json", "preprocessor_config.json", "README.md", "hf.py", "encoder.py"} <= names
+    assert {"model.safetensors", "config.json", "preprocessor_config.json", "README.md", "SHA256SUMS"} <= names
+    assert {n for n in names if n.endswith(".py")} == set(flat.files())
     assert list(out.parent.iterdir()) == [out]  # nothing half-written beside it
     assert {f.stat().st_mode & 0o077 for f in files} == {out.stat().st_mode & 0o066}
     assert AutoImageProcessor.from_pretrained(out).max_pixels == 512**2
-    assert json.loads((out / "config.json").read_text())["auto_map"]["AutoModel"] == "hf.SigLinoModel"
+    assert json.loads((out / "config.json").read_text())["auto_map"]["AutoModel"] == "modeling_siglino.SigLinoModel"
     assert all(torch.equal(v, model.state_dict()[k]) for k, v in load_student(str(out)).state_dict().items())
 
 
@@ -40,7 +41,7 @@ def test_what_is_there_stays(model: SigLinoModel, tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("mine")
     with pytest.raises(ConfigError, match=r"is there already\. Take another name"):
         export(model, str(tmp_path), source="x")
-    with pytest.raises(ConfigError, match="--program 0x3: either dynamic, or a grid of patches such as 16x16"):
+    with pytest.raises(ConfigError, match="--program 0x3: dynamic, onnx, or a grid of patches such as 16x16"):
         export(model, str(tmp_path / "out"), source="x", program="0x3")
     for pixels in (255, 0, -5):
         with pytest.raises(ConfigError, match=rf"--max-pixels {pixels}: from 256 \(one patch\)"):
