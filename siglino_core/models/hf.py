@@ -209,7 +209,7 @@ class SigLinoModel(SigLino, PreTrainedModel):
         count = len(self.layers)
         numbers = range(count - layers, count) if isinstance(layers, int) else layers
         wrong = [i for i in numbers if not -count <= i < count]
-        if wrong or (isinstance(layers, int) and layers < 1):
+        if wrong or (isinstance(layers, int) and not 1 <= layers <= count):
             raise ValueError(f"layers={layers}: this model has {count}")
         return [i % count for i in numbers]
 

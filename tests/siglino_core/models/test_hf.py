@@ -12,7 +12,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
-from siglino_core.models.hf import SigLinoHFConfig, SigLinoImageProcessor, SigLinoModel, SigLinoOutput
+from siglino_core.models.hf import (
+    SigLinoBackbone,
+    SigLinoHFConfig,
+    SigLinoImageProcessor,
+    SigLinoModel,
+    SigLinoOutput,
+)
 from siglino_core.models.patches import pad, patchify
 from tests.siglino_core.models.tiny import DENSE, TINY, filled, patches
 
@@ -159,3 +165,117 @@ def test_inputs_that_contradict_one_another(model: SigLinoModel, batch: dict[str
         model(**{**batch, "spatial_shapes": torch.tensor([(5, 2), (1, 1), (1, 1)]), "padding_mask": None})
     with pytest.raises(ValueError, match="multiples of 16"):
         model(torch.zeros(1, 3, 33, 32))
+
+
+@torch.no_grad()
+def test_by_transformers_conventions(model: SigLinoModel, batch: dict[str, Tensor]) -> None:
+    out = model(**batch, output_hidden_states=True, output_attentions=True)
+    tokens, mask = 5 + 9, batch["padding_mask"]
+    assert out[0] is out.last_hidden_state  # what pipelines take
+    assert out.last_hidden_state.shape == (3, tokens, TINY.width)
+    assert torch.equal(out.pooler_output, out.last_hidden_state[:, 0])
+    assert torch.equal(out.last_hidden_state[:, 5:][mask], out.patch_features["siglino"][mask])
+    assert not out.last_hidden_state[:, 5:][~mask].any()
+    assert len(out.hidden_states) == TINY.layers + 1
+    assert torch.allclose(model.norm(out.hidden_states[-1]), out.last_hidden_state, atol=1e-6)
+    assert [a.shape for a in out.attentions] == [(3, TINY.heads, tokens, tokens)] * TINY.layers
+    assert out.spatial_shapes.tolist() == [list(s) for s in SHAPES]
+    c = model.config
+    found = (c.hidden_size, c.num_hidden_layers, c.num_attention_heads, c.patch_size, c.num_channels)
+    assert found == (32, 2, 2, 16, 3)
+
+
+@torch.no_grad()
+def test_attentions_are_those_that_the_blocks_use(model: SigLinoModel) -> None:
+    images = torch.rand(1, 3, 32, 48) * 2 - 1
+    seen: dict[str, Tensor] = {}
+    attention = model.layers[1].attention
+    hook = attention.wo.register_forward_hook(lambda _, given, __: seen.update(mixed=given[0]))
+    normed = model.layers[1].attention_norm.register_forward_hook(lambda _, __, out: seen.update(normed=out))
+    weights = model(images, output_attentions=True).attentions[1][0]
+    hook.remove()
+    normed.remove()
+    values_THD = attention.wv(seen["normed"]).unflatten(-1, (attention.heads, -1))
+    torch.testing.assert_close(torch.einsum("hqk,khd->qhd", weights, values_THD).flatten(1), seen["mixed"])
+    assert (weights.sum(-1) < 1).all()  # the sink's share
+
+
+@torch.no_grad()
+def test_heads_and_lengths_are_chosen(model: SigLinoModel, batch: dict[str, Tensor]) -> None:
+    out = model(**batch, heads=["dinov3"], normalize=True)
+    assert set(out.patch_features) == {"dinov3", "siglino"}
+    assert torch.allclose(out.summary_features["dinov3"].norm(dim=-1), torch.ones(3))
+    assert not out.patch_features["dinov3"][~batch["padding_mask"]].any()
+    assert set(model(**batch, heads=()).summary_features) == {"siglino"}
+    with pytest.raises(ValueError, match="heads: no clip here; there are siglino, siglip2, dinov3"):
+        model(**batch, heads=["clip"])
+
+
+@torch.no_grad()
+def test_layers_between(model: SigLinoModel, batch: dict[str, Tensor]) -> None:
+    images = torch.rand(2, 3, 32, 48) * 2 - 1
+    states = model(images, output_hidden_states=True).hidden_states
+    first, last = model.intermediates(images, [0, -1], norm=False)
+    assert first.shape == (2, 32, 2, 3)
+    assert torch.equal(first[:, :, 1, 2], states[1][:, 5 + 5])
+    assert torch.equal(last.flatten(2).mT, states[2][:, 5:])
+    assert torch.equal(model.intermediates(images, 1)[0].flatten(2).mT, model(images).patch_features["siglino"])
+    by_timm, pairs = model.forward_intermediates(images, [0], return_prefix_tokens=True, norm=False)
+    assert torch.equal(pairs[0][0], first)
+    assert torch.equal(pairs[0][1], states[1][:, :5])
+    assert torch.equal(by_timm, model(images).last_hidden_state)
+    ragged = {k: batch[k] for k in ("padding_mask", "spatial_shapes")}
+    assert model.intermediates(batch["pixel_values"], 2, format="NLC", **ragged)[0].shape == (3, 9, 32)
+    with pytest.raises(ValueError, match="images of 3 sizes"):
+        model.intermediates(batch["pixel_values"], 1, **ragged)
+    for layers in (3, 0, [2], [-3]):
+        with pytest.raises(ValueError, match="this model has 2"):
+            model.intermediates(images, layers)
+    with pytest.raises(ValueError, match="'NCHW' or 'NLC'"):
+        model.intermediates(images, 1, format="NHWC")  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def test_a_backbone(folder: Path, model: SigLinoModel) -> None:
+    images = torch.rand(2, 3, 32, 48) * 2 - 1
+    backbone = SigLinoBackbone.from_pretrained(folder, out_indices=[1, -1])
+    assert (backbone.channels, backbone.out_features) == ([32, 32], ["stage1", "stage2"])
+    for found, wanted in zip(backbone(images).feature_maps, model.intermediates(images, 2), strict=True):
+        torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
+    assert SigLinoBackbone.from_pretrained(folder, out_features=["stem"]).out_indices == [0]
+    assert backbone(images, output_hidden_states=True).hidden_states[0].shape == (2, 11, 32)
+    with pytest.raises(ValueError, match=r"no 3; there are 0 to 2"):
+        SigLinoBackbone.from_pretrained(folder, out_indices=[3])(images)
+
+
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated")
+def test_blocks_computed_again(folder: Path) -> None:
+    images, grads = torch.rand(1, 3, 32, 48) * 2 - 1, []
+    for again in (False, True):
+        model = SigLinoModel.from_pretrained(folder).train()
+        calls = []
+        model.layers[0].attention_norm.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        if again:
+            model.gradient_checkpointing_enable()
+        model(images).pooler_output.sum().backward()
+        assert len(calls) == 1 + again
+        grads.append(model.img_projector.weight.grad)
+    assert torch.equal(*grads)
+    assert model.get_input_embeddings() is model.img_projector
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tracing_a_mixture_is_refused(model: SigLinoModel) -> None:
+    with torch.no_grad(), pytest.raises(RuntimeError, match=r"torch\.jit\.trace would keep this example's routing"):
+        torch.jit.trace(model, torch.rand(1, 3, 32, 32), strict=False)
+
+
+def test_frequencies_that_were_rounded_are_made_anew(folder: Path, tmp_path: Path) -> None:
+    for dtype in (torch.bfloat16, torch.float16):
+        SigLinoModel.from_pretrained(folder).save_pretrained(tmp_path)
+        state = {k: v.to(dtype) for k, v in load_file(folder / "model.safetensors").items()}
+        save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
+        model = SigLinoModel.from_pretrained(tmp_path, dtype=torch.float32)
+        assert torch.equal(model.freqs_cis_golden, model.golden())
+        model.load_state_dict(state)
+        assert torch.equal(model.freqs_cis_golden, model.golden())

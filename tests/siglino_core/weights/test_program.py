@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from siglino_core.errors import DataError
 from siglino_core.models import SigLino
 from siglino_core.models.patches import patchify
-from siglino_core.weights.program import export_program
+from siglino_core.weights.program import export_program, load_program, save_program
 from tests.siglino_core.models.tiny import DENSE, TINY, student
 
 STRANGER = """
@@ -63,3 +64,26 @@ def test_one_grid() -> None:
     check(program(images(2, 3, 5)), model, (2, 3, 5))
     with pytest.raises(AssertionError):
         program(images(2, 4, 5))
+
+
+@torch.no_grad()
+def test_a_saved_program_says_what_it_takes(tmp_path: Path) -> None:
+    model = student(replace(DENSE, layers=1))
+    save_program(model, tmp_path / "one.pt2", (3, 5))
+    save_program(model, tmp_path / "any.pt2")
+    one, any_grid = load_program(tmp_path / "one.pt2"), load_program(tmp_path / "any.pt2")
+    check(one(images(2, 3, 5)), model, (2, 3, 5))
+    check(any_grid(images(1, 64, 2)), model, (1, 64, 2))
+    for run, given, said in (
+        (one, images(1, 4, 5), "a grid of 4 x 5 patches: this program takes 3 x 5 alone"),
+        (any_grid, images(1, 65, 2), "a grid of 65 x 2 patches: this program takes 2 to 64 a side"),
+        (any_grid, images(1, 1, 8), "a grid of 1 x 8 patches: this program takes 2 to 64 a side"),
+        (any_grid, images(0, 4, 4), "0 images: this program takes 1 to 4096 at once"),
+        (any_grid, torch.zeros(1, 3, 40, 32), r"sides in multiples of 16 pixels"),
+        (any_grid, torch.zeros(3, 32, 32), r"images of \[3, 32, 32\]: \[images, 3, height, width\]"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            run(given)
+    (tmp_path / "bad.pt2").write_bytes(b"no program")
+    with pytest.raises(DataError, match=r"bad\.pt2: no program of a student's"):
+        load_program(tmp_path / "bad.pt2")
