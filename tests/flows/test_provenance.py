@@ -155,7 +155,7 @@ def test_the_card_of_a_redo_has_the_redos_command(run: Path) -> None:
 
 def test_a_card_makes_the_set_again_without_its_run(run: Path, tmp_path: Path) -> None:
     assert main(["curate", f"run={run}", HERE, "sample.target_size=8", "--redo", "sample"]) == 0
-    card = (run / "sample/images/README.md").read_text()
+    card = (run / "sample/README.md").read_text()
     assert "`siglino curate experiment=again.yaml run=FOLDER`" in card
     (tmp_path / "again.yaml").write_text(card.partition("```yaml\n")[2].partition("```")[0])
     words = [f"experiment={tmp_path / 'again.yaml'}", f"run={tmp_path / 'anew'}", HERE]
