@@ -15,7 +15,7 @@ from pipelines.support.runtime import Progress, Result
 from siglino_core.config import Config, Runner, to_dict
 from siglino_core.errors import ConfigError, DamagedError
 from siglino_core.foreign import word
-from siglino_core.report.opening import run_card
+from siglino_core.report.opening import run_card, same_but_columns
 from siglino_core.store import Files, Run
 from siglino_core.store.lease import release_mine, require_free
 from siglino_core.store.records import MANIFEST
@@ -26,6 +26,7 @@ PathStage = Literal["source", "embed", "cluster", "sample", "report", "targets",
 CURATE: tuple[str, ...] = get_args(CurateStage)
 DISTILL: tuple[str, ...] = get_args(DistillStage)
 PATH: tuple[str, ...] = get_args(PathStage)
+CARD = "README.md"
 COMMANDS = {"curate": CURATE, "distill": DISTILL, "run": PATH}
 
 
@@ -143,9 +144,20 @@ def run_stage(choice: Choice, config: Config, asked: Asked, progress: Progress) 
         release_mine()
     if result.state != "Reused" or not Run(config.run).noted(choice.stage):
         _note(choice.stage, config, asked)
-    if choice.stage == "sample":  # a card of the user's own stays
-        Files(config.run).create("README.md", run_card().encode())
+    if choice.stage == "sample":
+        _write_card(config)
     return result
+
+
+def _write_card(config: Config) -> None:
+    """Write the card of the run's folder, which has the columns of its images; one that its owner changed stays."""
+    files = Files(config.run)
+    card = run_card(config.sample.shards, len(Run(config.run).stage("cluster").require().facts["levels"]))
+    if files.create(CARD, card.encode()):
+        return
+    there = files.read(CARD).decode(errors="replace")
+    if there != card and same_but_columns(there, card):
+        files.put(CARD, card.encode())
 
 
 def _note(stage: str, config: Config, asked: Asked) -> None:

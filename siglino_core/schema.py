@@ -1,6 +1,5 @@
 """The artifacts' columns: Arrow schemas with a sentence on every column, checked on write and on read."""
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,6 @@ SOURCE_KEY = _column("source_key", pa.string(), "name of the image inside its po
 ROW = _column("row", pa.int32(), "row of the image in the source shard of the same name")
 CAPTION = _column("caption", pa.string(), "text that came with the image", nullable=True)
 LABEL = _column("label", pa.string(), "class that came with the image, if any", nullable=True)
-PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # as Hugging Face `datasets` stores an image
 
 SOURCE = pa.schema(
     [
@@ -139,25 +137,10 @@ def clusters(levels: int) -> pa.Schema:
 
 
 def images(levels: int) -> pa.Schema:
-    """``sample/images/``: one curated image a row, as training reads it and `datasets` opens it."""
+    """``sample/images/``: one curated image a row, as training reads it."""
     picked = [SOURCE.field(n) for n in ("format", "width", "height", "caption", "label")]
-    # Nullable, though it never is null: `datasets` takes a column for images only if it is what it would write.
-    image = _column("image", PICTURE, "encoded image: its bytes, and a file name for them", nullable=True)
-    columns = pa.schema([IMAGE_ID, SOURCE_URI, SOURCE_KEY, *picked, *_levels(levels), image])
-    return columns.with_metadata({"huggingface": json.dumps({"info": {"features": _features(columns)}})})
-
-
-def _features(columns: pa.Schema) -> dict[str, dict[str, str]]:
-    """The columns as `datasets` describes them in the metadata of a Parquet file."""
-    return {
-        column.name: {"_type": "Image"} if column.type == PICTURE else {"dtype": f"{column.type}", "_type": "Value"}
-        for column in columns
-    }
-
-
-def may_be_null(column: pa.Field) -> bool:
-    """Whether a column may hold nulls. Of images Arrow says so in any case: see :func:`images`."""
-    return column.nullable and column.type != PICTURE
+    data = _column("bytes", pa.binary(), "encoded image")
+    return pa.schema([IMAGE_ID, SOURCE_URI, SOURCE_KEY, *picked, *_levels(levels), data])
 
 
 def index(levels: int) -> pa.Schema:
@@ -226,6 +209,6 @@ def check(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:
         column = table.column(field.name)
         if column.type != field.type:
             raise DataError(f"{what}: column {field.name} is {column.type}, expected {field.type}")
-        if not may_be_null(field) and column.null_count:
+        if not field.nullable and column.null_count:
             raise DataError(f"{what}: column {field.name} holds {column.null_count} nulls")
     return table.cast(schema)

@@ -103,9 +103,8 @@ def _images(work: SampleWork, out: ShardWriter, shard: str, table: pa.Table) -> 
         name, wanted = f"images/{shard}.parquet", schema.images(layout.levels)
         with out.parquet(name, wanted) as file:
             for start in range(0, len(images), ROW_GROUP):
-                rows = [{**i, "image": _picture(i)} for i in images[start : start + ROW_GROUP]]
-                file.write_table(pa.Table.from_pylist(rows, wanted))
-        offset_N, length_N = locate(out.written(name), "image.bytes")
+                file.write_table(pa.Table.from_pylist(images[start : start + ROW_GROUP], wanted))
+        offset_N, length_N = locate(out.written(name), "bytes")
     columns = {k: [i[k] for i in images] for k in ("image_id", "width", "height", *levels)}
     wanted = schema.index(layout.levels)
     index = pa.Table.from_pydict({**columns, "offset": offset_N, "length": length_N.astype(np.int32)}, wanted)
@@ -118,12 +117,6 @@ def _write_rows(out: ShardWriter, name: str, table: pa.Table, wanted: pa.Schema)
     with out.parquet(name, wanted) as file:
         if table.num_rows:
             file.write_table(table.cast(wanted), row_group_size=65536)
-
-
-def _picture(image: dict[str, Any]) -> dict[str, Any]:
-    """An image as the column `image` has it, under the file name that it would have in a folder."""
-    suffix = "jpg" if image["format"] == "jpeg" else image["format"]
-    return {"bytes": image["bytes"], "path": f"{image['image_id']}.{suffix}"}
 
 
 def tar_suffix(formats: dict[str, int]) -> str:
@@ -154,5 +147,5 @@ def _write_tar(path: Any, images: list[dict[str, Any]], columns: list[str], kind
             key = image["image_id"]
             add(tar, f"{key}.{kind}", image["bytes"])
             add(tar, f"{key}.txt", (image["caption"] or "").encode())
-            meta = {name: "" if image[name] is None else image[name] for name in columns if name != "image"}
+            meta = {name: "" if image[name] is None else image[name] for name in columns if name != "bytes"}
             add(tar, f"{key}.json", json.dumps(meta, sort_keys=True, ensure_ascii=False).encode())

@@ -84,4 +84,4 @@ def _row(artifact: str, column: pa.Field) -> list[str]:
     doc = (column.metadata or {}).get(b"doc", b"").decode()
     if not doc:
         raise ValueError(f"{artifact}.{column.name}: a column without a sentence")
-    return [code(column.name), code(str(column.type)), "may be" if schema.may_be_null(column) else "never", words(doc)]
+    return [code(column.name), code(str(column.type)), "may be" if column.nullable else "never", words(doc)]

@@ -50,7 +50,7 @@ def size_category(images: int) -> str:
 
 
 def dataset_card(
-    report: CurationReport, config: Config, *, licence: str = "", title: str = "", column: str = "image"
+    report: CurationReport, config: Config, *, licence: str = "", title: str = "", column: str = "bytes"
 ) -> str:
     """The card.
 
@@ -59,7 +59,7 @@ def dataset_card(
         config: what the run was made with.
         licence: a Hugging Face licence id, if whoever owns the pool gives one.
         title: a name for people; the run's otherwise.
-        column: of the images, as `datasets` names it: ``image`` in Parquet, in tars their suffix.
+        column: of the images, as `datasets` names it: ``bytes`` in Parquet, in tars their suffix.
     """
     name = clean(title or report.run_name, 80) or "curated images"
     parts = [

@@ -1,5 +1,7 @@
 """What Hugging Face `datasets` and the Hub read of a card: which files are which table, and their columns."""
 
+import re
+
 import pyarrow as pa
 
 from siglino_core import schema
@@ -11,7 +13,7 @@ TABLES = {  # of a sample: where each lies in its folder, and what one row is
     "clusters": ("clusters/part-*.parquet", "a cluster of the finest level, and what of it is kept"),
 }
 RUN_CARD = """---
-{configs}
+{front}
 ---
 
 # A run of SigLino
@@ -19,12 +21,23 @@ RUN_CARD = """---
 `datasets.load_dataset(FOLDER)` opens its curated images, `{images}`. How they were chosen, what else there is, and what
 is known of their licence: [sample/README.md](sample/README.md).
 """
+COLUMNS = re.compile(r"^dataset_info:\n(?:[- ] .*\n)*", re.M)  # of a card, in its front matter
 
 
-def run_card() -> str:
-    """The card of a run's folder, which is the same for every run: what it is stands in the sample's."""
-    images = f"sample/{TABLES['images'][0]}"
-    return RUN_CARD.format(configs="\n".join(_configs(["images"], "sample/")), images=images)
+def run_card(shards: Shards, levels: int) -> str:
+    """The card of a run's folder, which has its images' columns and no more: what the run is stands in the sample's.
+
+    Of tars `datasets` finds the columns without being told.
+    """
+    front = _configs(["images"], "sample/")
+    if shards is Shards.PARQUET:
+        front += _columns(["images"], shards, levels, "bytes")
+    return RUN_CARD.format(front="\n".join(front), images=f"sample/{TABLES['images'][0]}")
+
+
+def same_but_columns(card: str, other: str) -> bool:
+    """Whether two cards of a run's folder are of one wording, so that neither is its owner's."""
+    return COLUMNS.sub("", card) == COLUMNS.sub("", other)
 
 
 def front_matter(shards: Shards, levels: int, column: str) -> list[str]:
@@ -33,15 +46,7 @@ def front_matter(shards: Shards, levels: int, column: str) -> list[str]:
     Args:
         column: the images', as in :func:`image_columns`.
     """
-    columns = {"decisions": schema.sample(levels), "clusters": schema.clusters(levels)}
-    lines = [*_configs(opened(shards)), "dataset_info:"]
-    for name in opened(shards):
-        lines += [f"- config_name: {name}", "  features:"]
-        if name == "images":
-            lines += _image_features(shards, levels, column)
-        else:
-            lines += [line for c in columns[name] for line in _feature(c.name, _kind(c.type))]
-    return lines
+    return [*_configs(opened(shards)), *_columns(opened(shards), shards, levels, column)]
 
 
 def opened(shards: Shards) -> list[str]:
@@ -53,11 +58,11 @@ def image_columns(shards: Shards, levels: int, column: str) -> list[tuple[str, s
     """Name, type and meaning of what a curated image has, as `datasets` shows it.
 
     Args:
-        column: the image's: ``image`` in Parquet, in tars their suffix.
+        column: the image's: ``bytes`` in Parquet, in tars their suffix.
     """
     absent = " (may be null)" if shards is Shards.PARQUET else " (may be empty)"
     stored = [
-        (c.name, _kind(c.type), (c.metadata or {})[b"doc"].decode() + absent * schema.may_be_null(c))
+        (c.name, _kind(c.type), (c.metadata or {})[b"doc"].decode() + absent * c.nullable)
         for c in schema.images(levels)
     ]
     if shards is Shards.PARQUET:
@@ -72,6 +77,18 @@ def _configs(names: list[str], folder: str = "") -> list[str]:
     for name in names:
         lines += [f"- config_name: {name}", "  data_files:", "  - split: train", f"    path: {folder}{TABLES[name][0]}"]
         lines += ["  default: true"] if name == "images" else []
+    return lines
+
+
+def _columns(names: list[str], shards: Shards, levels: int, column: str) -> list[str]:
+    others = {"decisions": schema.sample(levels), "clusters": schema.clusters(levels)}
+    lines = ["dataset_info:"]
+    for name in names:
+        lines += [f"- config_name: {name}", "  features:"]
+        if name == "images":
+            lines += _image_features(shards, levels, column)
+        else:
+            lines += [line for c in others[name] for line in _feature(c.name, _kind(c.type))]
     return lines
 
 
@@ -94,5 +111,5 @@ def _feature(name: str, kind: str, indent: str = "  ") -> list[str]:
 
 
 def _kind(kind: pa.DataType) -> str:
-    """The name of a type in `datasets`."""
-    return "image" if kind == schema.PICTURE else str(kind)
+    """The name of a type in `datasets`, for which a card makes images of bytes."""
+    return "image" if kind == pa.binary() else str(kind)

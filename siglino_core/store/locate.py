@@ -36,7 +36,7 @@ def locate(path: Path, column: str) -> tuple[np.ndarray, np.ndarray]:
     every value is found.
 
     Args:
-        column: stored PLAIN, uncompressed and without a dictionary; without nulls. A struct's field is ``image.bytes``.
+        column: stored PLAIN, uncompressed and without a dictionary; without nulls.
 
     Returns:
         Offsets in the file, int64 [N], and lengths in bytes, int64 [N].
@@ -60,10 +60,7 @@ def locate(path: Path, column: str) -> tuple[np.ndarray, np.ndarray]:
             at, stop = _chunk(file, path, leaf, group)
             batch_rows = max(1, PIECE * rows // (stop - at))
             for batch in file.iter_batches(batch_rows, [group], [column]):
-                values = batch.column(0)
-                while pa.types.is_struct(values.type):
-                    values = values.flatten()[0]  # the one field that was asked for
-                for prefix, value in _stored(values, file.schema.column(leaf).physical_type, path, column):
+                for prefix, value in _stored(batch.column(0), file.schema.column(leaf).physical_type, path, column):
                     begin = _find(raw, prefix + value, at, stop)
                     if begin < 0:
                         raise ValueError(f"{path}: row {row} of column '{column}' is not found in its row group")
@@ -85,20 +82,16 @@ def locate_tar(path: Path) -> dict[str, tuple[int, int]]:
 
 def _leaf(file: pq.ParquetFile, path: Path, column: str) -> int:
     """The number of the column among Parquet's own."""
-    paths = [file.schema.column(i).path for i in range(file.metadata.num_columns)]
-    found = [i for i, leaf in enumerate(paths) if f"{leaf}.".startswith(f"{column}.")]
-    if not found:
+    names = [file.schema.column(i).path.partition(".")[0] for i in range(file.metadata.num_columns)]
+    if column not in names:
         raise ValueError(f"{path} has no column '{column}'; it has {', '.join(file.schema_arrow.names)}")
-    first, *fields = column.split(".")
-    kind = file.schema_arrow.field(first).type
-    for name in fields:
-        kind = kind.field(name).type
+    kind = file.schema_arrow.field(column).type
     if not _is_bytes(kind) and not (
         pa.types.is_fixed_size_list(kind)
         and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
     ):
         raise ValueError(f"{path}: column '{column}' is {kind}: byte ranges are of binary, string or fixed-size lists")
-    return found[0]
+    return names.index(column)
 
 
 def _is_bytes(kind: pa.DataType) -> bool:

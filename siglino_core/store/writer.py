@@ -17,8 +17,6 @@ import pyarrow.parquet as pq
 from siglino_core.store.files import UNFINISHED, Files, reported
 from siglino_core.store.sealed import sealed
 
-IMAGES = {"bytes", "image.bytes"}  # Parquet's own columns that hold encoded images
-
 
 class ShardWriter:
     """Writes a shard's files aside and commits them together; a context manager.
@@ -62,9 +60,8 @@ class ShardWriter:
         """A Parquet writer for ``name``: zstd, with statistics, no dictionary on ids and bytes.
 
         Args:
-            plain: columns to store uncompressed, PLAIN and without a dictionary, as encoded images in ``bytes`` or
-                ``image.bytes`` always are: nothing makes them smaller, and `siglino_core.store.locate` finds each
-                value's byte range.
+            plain: columns to store uncompressed, PLAIN and without a dictionary, as encoded images in ``bytes`` always
+                are: nothing makes them smaller, and `siglino_core.store.locate` finds each value's byte range.
         """
         dictionary = [
             n
@@ -72,8 +69,8 @@ class ShardWriter:
             if n in ("source_uri", "format", "label", "reason", "shard", "kept_shard") and n not in plain
         ]
         assert set(plain) <= set(schema.names), f"plain={plain}: of {schema.names}"
-        leaves = _leaves(schema)
-        compression = {p: "none" if p in IMAGES or p.partition(".")[0] in plain else "zstd" for p in leaves}
+        raw = {"bytes", *plain}
+        compression = {p: "none" if p.partition(".")[0] in raw else "zstd" for p in _leaves(schema)}
         with (
             reported(f"{self._files.url}/{name}"),
             pq.ParquetWriter(
@@ -82,7 +79,7 @@ class ShardWriter:
                 compression=compression,  # type: ignore[arg-type]  # the stub knows one for all columns
                 use_dictionary=dictionary or False,  # type: ignore[arg-type]  # the stub knows bool alone
                 write_page_index=True,
-                write_batch_size=16 if IMAGES & set(leaves) else 1024,  # how often a page's length is looked at
+                write_batch_size=16 if "bytes" in schema.names else 1024,  # how often a page's length is looked at
             ) as writer,
         ):
             yield writer

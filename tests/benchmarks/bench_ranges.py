@@ -39,10 +39,10 @@ def shards(run: Run, images: int, kilobytes: int) -> tuple[Files, list[str], np.
         with run.stage("sample").writer(f"part-{number:05d}", "") as out:
             with out.parquet(names[-1], wanted) as file:
                 for start in range(0, 1024, ROW_GROUP):
-                    group = [{**template, "image": {"bytes": rng.bytes(n)}} for n in sizes[start : start + ROW_GROUP]]
+                    group = [{**template, "bytes": rng.bytes(n)} for n in sizes[start : start + ROW_GROUP]]
                     file.write_table(pa.Table.from_pylist(group, wanted))
             began = time.perf_counter()
-            found.append(locate(out.written(names[-1]), "image.bytes"))
+            found.append(locate(out.written(names[-1]), "bytes"))
             if not number:
                 print(f"locating: {1024 / (time.perf_counter() - began):,.0f} images/s")
             out.commit(rows=1024)
@@ -68,8 +68,8 @@ def reading(record: Record, folder: Path, images: int, kilobytes: int, reads: in
             return ranges.read([(names[s], int(offsets[s, r]), int(lengths[s, r])) for s, r in asked])
 
         def by_group(asked: list[list[int]] = asked) -> list[bytes]:
-            groups = ((open_files[s].read_row_group(r // ROW_GROUP, ["image.bytes"]), r % ROW_GROUP) for s, r in asked)
-            return [table["image"][row].as_py()["bytes"] for table, row in groups]
+            groups = ((open_files[s].read_row_group(r // ROW_GROUP, ["bytes"]), r % ROW_GROUP) for s, r in asked)
+            return [table["bytes"][row].as_py() for table, row in groups]
 
         ways = {"ranges": by_range, "row groups": by_group}
         found = {name: timed(ways[name], reads) for name in (ways if pair % 2 else reversed(ways))}

@@ -25,7 +25,8 @@ PAGE = (ROOT / "docs/opening.md").read_text(encoding="utf-8")
 BLOCKS = dict(re.findall(r"^## (.+)\n(?:(?!^## ).*\n)*?```python\n((?:.*\n)*?)```", PAGE, re.M))
 # What must be true after a block; N is the number of curated images.
 HOLDS = {
-    "datasets": "images[0]['image'].size == tars[0]['jpg'].size and len(images) == len(tars) == N < len(reasons)",
+    "datasets": "images[0]['bytes'].size == uncarded[0]['bytes'].size == tars[0]['jpg'].size "
+    "and len(images) == len(tars) == N < len(reasons)",
     "webdataset": "image.size and sum(1 for _ in tars) == N",
     "DuckDB": "dict(reasons)['kept'] == len(rows) == N and all(data for _, _, data in rows)",
     "Polars": "('kept', N) in reasons.rows() and len(rows) == labels['len'].sum() == N and all(rows['bytes'])",
@@ -52,7 +53,7 @@ def runs(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kept(runs: Path) -> dict[str, dict[str, Any]]:
     """The curated images by id, as SQL finds them; the pool's variety is among them."""
     columns = ("image_id", "format", "caption", "label", "data")
-    query = f"SELECT image_id, format, caption, label, image.bytes FROM '{runs}/runs/demo/sample/images/part-*.parquet'"
+    query = f"SELECT image_id, format, caption, label, bytes FROM '{runs}/runs/demo/sample/images/part-*.parquet'"
     rows = {r[0]: dict(zip(columns, r, strict=True)) for r in duckdb.sql(query).fetchall()}
     assert len(rows) == TARGET
     assert {r["format"] for r in rows.values()} == set(KINDS.values())
@@ -76,19 +77,28 @@ def same(image: Image.Image, data: bytes) -> bool:
     return (image.format, image.size) == (wanted.format, wanted.size) and image.tobytes() == wanted.tobytes()
 
 
+@pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize("place", ["", "sample", "sample/images", "files"])
-def test_datasets_opens_parquet_as_images(runs: Path, kept: dict[str, dict[str, Any]], load: Any, place: str) -> None:
+def test_datasets_opens_parquet_as_images(
+    runs: Path, kept: dict[str, dict[str, Any]], load: Any, place: str, streaming: bool
+) -> None:
+    """By the cards; and where there is none, as bytes that can be cast."""
     run = runs / "runs/demo"
     if place == "files":
-        rows = load("parquet", data_files=f"{run}/sample/images/part-*.parquet")
+        rows = load("parquet", data_files=f"{run}/sample/images/part-*.parquet", streaming=streaming)
     else:
-        rows = load(str(run / place))
-    assert type(rows.features["image"]).__name__ == "Image"
-    assert len(rows) == TARGET
+        rows = load(str(run / place), streaming=streaming)
+    if place in ("sample/images", "files"):
+        assert all(row["bytes"] == kept[row["image_id"]]["data"] for row in rows)
+        rows = rows.cast_column("bytes", importlib.import_module("datasets").Image())
+    assert type(rows.features["bytes"]).__name__ == "Image"
+    seen = set()
     for row in rows:
         wanted = kept[row["image_id"]]
-        assert same(row["image"], wanted["data"])
+        seen.add(row["image_id"])
+        assert same(row["bytes"], wanted["data"])
         assert (row["caption"], row["label"]) == (wanted["caption"], wanted["label"])
+    assert seen == kept.keys()
 
 
 @pytest.mark.parametrize("place", ["", "sample", "sample/images", "files"])
@@ -157,7 +167,7 @@ def test_the_card_stays_yaml_beside_hostile_labels(runs: Path, kept: dict[str, d
     from huggingface_hub import DatasetCard
 
     assert HOSTILE in {r["label"] for r in kept.values()}
-    for kind, column, tables in (("demo", "image", ["images", "decisions", "clusters"]), ("tars", "jpg", ["images"])):
+    for kind, column, tables in (("demo", "bytes", ["images", "decisions", "clusters"]), ("tars", "jpg", ["images"])):
         card = DatasetCard.load(runs / "runs" / kind / "sample/README.md")
         assert [c["config_name"] for c in card.data["configs"]] == tables
         (image,) = (f for f in card.data["dataset_info"][0]["features"] if f.get("dtype") == "image")

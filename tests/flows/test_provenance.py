@@ -10,7 +10,7 @@ import pytest
 from flows.cli import main
 from flows.config import compose_config
 from flows.stages import CURATE
-from siglino_core.config import to_dict
+from siglino_core.config import Shards, to_dict
 from siglino_core.report.opening import run_card
 from siglino_core.store import Files, Run
 from tests.flows.small import HERE, curated
@@ -130,15 +130,20 @@ def test_what_stands_on_something_else_now_is_stale(run: Path, capsys: pytest.Ca
     assert Run(str(run)).stage("sample").manifest() is not None
 
 
-def test_the_runs_card_is_written_once_and_left_to_its_owner(run: Path) -> None:
+def test_the_runs_card_has_the_samples_columns_and_is_left_to_its_owner(run: Path) -> None:
     card = run / "README.md"
-    assert card.read_text() == run_card()
+    assert card.read_text() == run_card(Shards.PARQUET, 2)
+    assert main(["curate", f"run={run}", HERE, "sample.shards=webdataset", "--redo", "sample"]) == 0
+    assert card.read_text() == run_card(Shards.WEBDATASET, 2)
+    one = ["cluster.num_clusters=[4]", "sample.shards=parquet", "--redo", "cluster", "--redo", "sample"]
+    assert main(["curate", f"run={run}", HERE, *one]) == 0
+    assert card.read_text() == run_card(Shards.PARQUET, 1)
     card.write_text("mine")
     assert main(["curate", f"run={run}", HERE, "sample.target_size=8", "--redo", "sample"]) == 0
     assert card.read_text() == "mine"
     card.unlink()
     assert main(["curate", f"run={run}", HERE]) == 0
-    assert card.read_text() == run_card()
+    assert card.read_text() == run_card(Shards.PARQUET, 1)
 
 
 def test_the_card_of_a_redo_has_the_redos_command(run: Path) -> None:
@@ -150,7 +155,7 @@ def test_the_card_of_a_redo_has_the_redos_command(run: Path) -> None:
 
 def test_a_card_makes_the_set_again_without_its_run(run: Path, tmp_path: Path) -> None:
     assert main(["curate", f"run={run}", HERE, "sample.target_size=8", "--redo", "sample"]) == 0
-    card = (run / "sample/images/README.md").read_text()
+    card = (run / "sample/README.md").read_text()
     assert "`siglino curate experiment=again.yaml run=FOLDER`" in card
     (tmp_path / "again.yaml").write_text(card.partition("```yaml\n")[2].partition("```")[0])
     words = [f"experiment={tmp_path / 'again.yaml'}", f"run={tmp_path / 'anew'}", HERE]

@@ -109,7 +109,7 @@ def test_every_image_has_one_fate(run: Run) -> None:
     assert sorted(i["source_key"] for i in shown) == sorted(map(str, kept))
     for image in shown:
         row = int(image["source_key"])
-        assert (image["image"]["bytes"], image["label"]) == (of.data(row), of.labels[row])
+        assert (image["bytes"], image["label"]) == (of.data(row), of.labels[row])
         assert all(image[f"level_{i}"] == rows[row][f"level_{i}"] for i in (1, 2, 3))
     assert [int(i["source_key"]) for i in shown] != kept  # shuffled
     assert {n.partition("/")[0] for n in run.stage("sample").files.sizes() if "/" in n} == {
@@ -300,7 +300,7 @@ def test_webdataset_shards_hold_the_same_images(tmp_path: Path) -> None:
                 members |= {m.name: tar.extractfile(m).read() for m in tar.getmembers()}  # type: ignore[union-attr]
     assert {n.removesuffix(".jpg") for n in members if n.endswith(".jpg")} == wanted.keys()
     for image_id, image in wanted.items():
-        assert members[f"{image_id}.jpg"] == image["image"]["bytes"] == of.data(int(image["source_key"]))
+        assert members[f"{image_id}.jpg"] == image["bytes"] == of.data(int(image["source_key"]))
         assert members[f"{image_id}.txt"].decode() == (image["caption"] or ""), "every sample has the same fields"
         meta = json.loads(members[f"{image_id}.json"])
         assert (meta["image_id"], meta["level_1"]) == (image_id, image["level_1"])
@@ -314,16 +314,14 @@ def test_images_in_tars_are_png_where_all_are_else_jpg() -> None:
     assert [tar_suffix(formats) for formats in pools] == ["png", "jpg", "jpg", "jpg", "jpg", "jpg"]
 
 
-def test_parquet_holds_images_as_datasets_writes_them(run: Run) -> None:
+def test_parquet_holds_images_as_plain_bytes(run: Run) -> None:
+    """What readers of any tool ask for: a card, and no column's type, says that they are images."""
     sample.run(config(), run)
     with run.stage("sample").files.parquet("images/part-00000.parquet") as file:
-        told = json.loads(file.schema_arrow.metadata[b"huggingface"])["info"]["features"]
-        rows = file.read().to_pylist()
-    assert told["image"] == {"_type": "Image"}
-    assert told["level_1"] == {"dtype": "int32", "_type": "Value"}
-    for row in rows:
-        suffix = "jpg" if row["format"] == "jpeg" else row["format"]
-        assert row["image"]["path"] == f"{row['image_id']}.{suffix}"
+        found = file.schema_arrow
+    assert found.names[-1] == "bytes"
+    assert (str(found.field("bytes").type), found.field("bytes").nullable) == ("binary", False)
+    assert not found.metadata
 
 
 def test_a_pool_without_labels_has_no_balance(tmp_path: Path) -> None:

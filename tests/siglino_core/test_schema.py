@@ -1,7 +1,5 @@
 """Schemas: a sentence on every column, and a check that names the column and what is wrong with it."""
 
-from typing import Any
-
 import pyarrow as pa
 import pytest
 
@@ -77,16 +75,6 @@ def test_a_fault_names_the_column(table: pa.Table, said: str) -> None:
     with pytest.raises(DataError) as caught:
         schema.check(table, schema.embed(4), "part-1")
     assert said in str(caught.value)
-
-
-def test_an_image_is_never_null_whatever_arrow_says() -> None:
-    wanted = schema.images(1)
-    assert [c.name for c in wanted if schema.may_be_null(c)] == ["caption", "label"]
-    assert wanted.field("image").nullable, "or `datasets` would not take it for an image"
-    row: dict[str, Any] = {c.name: 1 if pa.types.is_integer(c.type) else "a" for c in wanted}
-    table = pa.Table.from_pylist([{**row, "image": None}], wanted)
-    with pytest.raises(DataError, match="images: column image holds 1 nulls"):
-        schema.check(table, wanted, "images")
 
 
 def test_nulls_where_they_may_be() -> None:

@@ -40,7 +40,7 @@ def test_the_card_has_what_a_reader_asks_for() -> None:
     for column in schema.images(2):
         assert f"| `{column.name}` |" in card
         assert column.metadata[b"doc"].decode().split(",")[0] in card
-    assert "encoded image: its bytes, and a file name for them |" in card, "and never null"
+    assert "| `bytes` | image | encoded image |" in card, "and never null"
     assert "| ours | 118 (116 to 120) |" in card
     assert "siglino curate experiment=smoke run=runs/demo" in card
     assert "experiment=again.yaml" in card

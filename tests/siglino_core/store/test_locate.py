@@ -50,9 +50,9 @@ def write(path: Path, column: pa.Array, rows: int = 50, **options: Any) -> Path:
     return path
 
 
-def check(path: Path, wanted: Sequence[bytes], column: str = "x") -> None:
+def check(path: Path, wanted: Sequence[bytes]) -> None:
     """Every range holds its row's value, and begins no sooner than the one before it ends."""
-    offset_N, length_N = locate(path, column)
+    offset_N, length_N = locate(path, "x")
     assert (offset_N.dtype, length_N.dtype) == (np.int64, np.int64)
     data = path.read_bytes()
     assert [data[o : o + n] for o, n in zip(offset_N.tolist(), length_N.tolist(), strict=True)] == list(wanted)
@@ -75,28 +75,6 @@ def test_kinds_of_bytes(tmp_path: Path, kind: str, version: str) -> None:
     values = [b"%07d" % (i % 11) for i in range(130)]
     column = pa.array([v.decode() for v in values] if kind == "string" else values, KINDS[kind])
     check(write(tmp_path / "x.parquet", column, data_page_size=100, data_page_version=version), values)
-
-
-@pytest.mark.parametrize("name", VALUES)
-@pytest.mark.parametrize("version", ["1.0", "2.0"])
-def test_a_field_of_a_struct(tmp_path: Path, name: str, version: str) -> None:
-    values = VALUES[name]
-    kind = pa.struct([("path", pa.string()), ("bytes", pa.binary())])
-    column = pa.array([{"path": f"{i}", "bytes": value} for i, value in enumerate(values)], kind)
-    path = write(tmp_path / "x.parquet", column, data_page_size=100, write_batch_size=8, data_page_version=version)
-    check(path, values, "x.bytes")
-    with pytest.raises(ValueError, match=r"column 'x' is struct<.*: byte ranges are of binary"):
-        locate(path, "x")
-    with pytest.raises(ValueError, match=r"has no column 'x\.none'; it has before, x, after"):
-        locate(path, "x.none")
-
-
-@pytest.mark.parametrize("missing", [None, {"path": "a", "bytes": None}])
-def test_a_struct_without_its_bytes_is_refused(tmp_path: Path, missing: dict[str, Any] | None) -> None:
-    kind = pa.struct([("path", pa.string()), ("bytes", pa.binary())])
-    path = write(tmp_path / "x.parquet", pa.array([{"path": "b", "bytes": b"c"}, missing], kind))
-    with pytest.raises(ValueError, match=r"column 'x\.bytes' holds nulls"):
-        locate(path, "x.bytes")
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,9 @@ def sample(run: Run, images: list[list[dict[str, Any]]], *, indexed: bool = True
         with stage.writer(unit["name"], identity.fingerprint) as out:
             name, wanted = f"images/{unit['name']}.parquet", schema.images(LEVELS)
             with out.parquet(name, wanted) as file:
-                pictured = [{**image, "image": {"bytes": image["bytes"], "path": None}} for image in mine]
-                file.write_table(pa.Table.from_pylist(pictured, wanted), row_group_size=7)
+                file.write_table(pa.Table.from_pylist(mine, wanted), row_group_size=7)
             if indexed:
-                offset_N, length_N = locate(out.written(name), "image.bytes")
+                offset_N, length_N = locate(out.written(name), "bytes")
                 wanted = schema.index(LEVELS)
                 told = [
                     {**{k: image[k] for k in wanted.names if k in image}, "offset": o, "length": n}
