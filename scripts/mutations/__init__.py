@@ -4,7 +4,7 @@ Each is a mistake that was, or could be, made. `old` stands in its file exactly 
 mutation is rewritten with it.
 """
 
-from scripts.mutations import commands, curation, inputs, store, training
+from scripts.mutations import commands, curation, inputs, store, student, training
 from scripts.mutations.mutation import Mutation
 
 __all__ = ["MUTATIONS", "Mutation"]
@@ -13,5 +13,6 @@ MUTATIONS = (
     *curation.MUTATIONS,
     *store.MUTATIONS,
     *inputs.MUTATIONS,
+    *student.MUTATIONS,
     *commands.MUTATIONS,
 )

@@ -44,7 +44,7 @@ MUTATIONS = (
     Mutation(
         says="a digest is of names alone",
         file=f"{STORE}/stage.py",
-        old="fingerprint({name: entry[1] for name, entry in files.items()})",
+        old="fingerprint({name: record[1] for name, record in files.items()})",
         new="fingerprint(sorted(files))",
         tests=(f"{STORE_TESTS}/test_stage.py::test_the_digest_follows_the_bytes_alone",),
     ),

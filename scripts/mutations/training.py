@@ -156,15 +156,15 @@ MUTATIONS = (
     Mutation(
         says="Muon does not look ahead",
         file=f"{OPTIM}/muon.py",
-        old='update = grad.lerp(average, momentum) if group["nesterov"] else average',
-        new="update = average",
+        old='update = part.lerp(own, momentum) if group["nesterov"] else own',
+        new="update = own",
         tests=(f"{OPTIM_TESTS}/test_muon.py::test_a_matrix_is_updated_as_torch_does_bit_for_bit",),
     ),
     Mutation(
         says="Muon has no momentum",
         file=f"{OPTIM}/muon.py",
-        old="average.lerp_(grad, 1 - momentum)",
-        new="average.copy_(grad)",
+        old="own.lerp_(part, 1 - momentum)",
+        new="own.copy_(part)",
         tests=(f"{OPTIM_TESTS}/test_muon.py::test_a_matrix_is_updated_as_torch_does_bit_for_bit",),
     ),
     Mutation(

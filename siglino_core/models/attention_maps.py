@@ -5,6 +5,7 @@ H heads, D width.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,8 @@ def attention_maps(model: SigLino, batch: Batch, states: Sequence[Tensor]) -> It
     segments, prefix = batch.layout.segments, batch.layout.prefix_BP.shape[1]
     turn = rotation(batch.layout.positions_T2, model.freqs_cis_golden)
     longest = prefix + batch.padded(batch.patches_NV[:, :1]).shape[1]
-    for block, x_TD in zip(model.layers, states, strict=False):
+    blocks: Any = model.layers
+    for block, x_TD in zip(blocks, states, strict=False):
         attention = block.attention
         q_THD, k_THD, _ = attention.turned(block.attention_norm(x_TD), turn)
         sink_H11 = attention.sinks[:, None, None].to(q_THD.dtype)

@@ -73,7 +73,7 @@ class MixtureOfExperts(KeepsFp32, nn.Module):
 
     def forward(self, x_TD: Tensor, used: int | None = None) -> Tensor:
         """[T, D] to [T, D]; ``used``: how many first tokens are no padding, all of them if left out."""
-        if torch.jit.is_tracing():
+        if torch._C._get_tracing_state() is not None:
             raise RuntimeError(
                 "torch.jit.trace would keep this example's routing for all images. Use torch.export, or "
                 "`siglino export --program`."

@@ -1,0 +1,93 @@
+"""Breaks of what others load: the student's outputs, its code files, its programs."""
+
+from scripts.mutations.mutation import Mutation
+
+MODELS, MODEL_TESTS = "siglino_core/models", "tests/siglino_core/models"
+WEIGHTS, WEIGHTS_TESTS = "siglino_core/weights", "tests/siglino_core/weights"
+
+MUTATIONS = (
+    Mutation(
+        says="a sink learns in the wrong direction",
+        file=f"{MODELS}/flash.py",
+        old="dsink_H = -(weight_HT",
+        new="dsink_H = (weight_HT",
+        tests=(f"{MODEL_TESTS}/test_flash.py",),
+    ),
+    Mutation(
+        says="flash attention's gradients know no sink",
+        file=f"{MODELS}/flash.py",
+        old="ctx.save_for_backward(q_THD, k_THD, v_THD, out_THD, with_sink_HT,",
+        new="ctx.save_for_backward(q_THD, k_THD, v_THD, out_THD, lse_HT,",
+        tests=(f"{MODEL_TESTS}/test_flash.py",),
+    ),
+    Mutation(
+        says="in traces every expert counts",
+        file=f"{MODELS}/experts_dense.py",
+        old="* gates_TE[..., None]",
+        new="* gates_Tk.mean()",
+        tests=(f"{MODEL_TESTS}/test_moe.py",),
+    ),
+    Mutation(
+        says="a row's gate has no gradient",
+        file=f"{MODELS}/experts_grouped.py",
+        old="return dout_ND.to(out_ND.dtype), dgates_N.index_select(0, back_Tk.flatten()).view_as(gates_Tk), None, None",
+        new="return dout_ND.to(out_ND.dtype), None, None, None",
+        tests=(f"{MODEL_TESTS}/test_moe.py",),
+    ),
+    Mutation(
+        says="clipping counts one rank's gradients",
+        file="siglino_core/distillation/optim/local.py",
+        old="return [mesh.get_group(i) for i in sharded if mesh.size(i) > 1]",
+        new="return []",
+        tests=("tests/siglino_core/distillation/optim/test_sharded.py",),
+    ),
+    Mutation(
+        says="two modules may define one name",
+        file=f"{MODELS}/flat.py",
+        old="if defined.setdefault(known, module) != module:",
+        new="if False:",
+        tests=(f"{MODEL_TESTS}/test_flat.py",),
+    ),
+    Mutation(
+        says="layers between are never normed",
+        file=f"{MODELS}/hf.py",
+        old="return [self._laid_out(self.norm(x) if norm else x, batch, format)[0] for x in chosen]",
+        new="return [self._laid_out(x, batch, format)[0] for x in chosen]",
+        tests=(f"{MODEL_TESTS}/test_hf.py::test_layers_between",),
+    ),
+    Mutation(
+        says="a backbone's maps are one block late",
+        file=f"{MODELS}/hf.py",
+        old='self._laid_out(self.norm(states[i]), batch, "NCHW")[0] for i in self.out_indices',
+        new='self._laid_out(self.norm(states[-1]), batch, "NCHW")[0] for i in self.out_indices',
+        tests=(f"{MODEL_TESTS}/test_hf.py::test_a_backbone",),
+    ),
+    Mutation(
+        says="frequencies stay as half precision rounded them",
+        file=f"{MODELS}/hf.py",
+        old="            model.freqs_cis_golden.copy_(model.golden())  # a checkpoint",
+        new="            pass  # a checkpoint",
+        tests=(f"{MODEL_TESTS}/test_hf.py::test_frequencies_that_were_rounded_are_made_anew",),
+    ),
+    Mutation(
+        says="an attention map leaves the sink out",
+        file=f"{MODELS}/attention_maps.py",
+        old="torch.cat([scores_HNN, column_HN1], dim=-1).float().softmax(-1)[..., :-1]",
+        new="scores_HNN.float().softmax(-1)",
+        tests=(f"{MODEL_TESTS}/test_hf.py::test_attentions_are_those_that_the_blocks_use",),
+    ),
+    Mutation(
+        says="an export is not held against the student",
+        file=f"{WEIGHTS}/reload.py",
+        old="if not difference <= ALLOWED:",
+        new="if False:",
+        tests=(f"{WEIGHTS_TESTS}/test_reload.py",),
+    ),
+    Mutation(
+        says="a program is given any grid",
+        file=f"{WEIGHTS}/program.py",
+        old="if not (low <= min(rows, columns) and max(rows, columns) <= high):",
+        new="if False:",
+        tests=(f"{WEIGHTS_TESTS}/test_program.py",),
+    ),
+)
