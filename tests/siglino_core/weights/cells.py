@@ -162,6 +162,32 @@ def lora(of: Exported) -> float:
     return max(found)
 
 
+def trainer(of: Exported) -> float:
+    """Three steps of transformers' Trainer with a head on top, frozen but for it: the student stays as it was."""
+    from transformers import Trainer, TrainingArguments
+
+    class Classifier(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.student = of.load().requires_grad_(False)
+            self.head = torch.nn.Linear(self.student.config.hidden_size, 3)
+
+        def forward(self, pixel_values: Tensor, labels: Tensor) -> dict[str, Tensor]:
+            logits = self.head(self.student(pixel_values).pooler_output)
+            return {"loss": torch.nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+    model = Classifier()
+    before = model.head.weight.detach().clone()
+    data = [{"pixel_values": of.images[i % 2], "labels": torch.tensor(i % 3)} for i in range(6)]
+    options = TrainingArguments(
+        output_dir=f"{of.folder}-trained", max_steps=3, per_device_train_batch_size=2, report_to=[], save_strategy="no",
+        use_cpu=True, disable_tqdm=True,
+    )  # fmt: skip
+    Trainer(model=model, args=options, train_dataset=data).train()  # type: ignore[arg-type]
+    assert not torch.equal(before, model.head.weight)
+    return of.error(model.student.eval()(of.images))
+
+
 def checkpointing(of: Exported) -> float:
     """Gradients with blocks computed again, against those without."""
     grads = []
@@ -224,6 +250,7 @@ CELLS: dict[str, Cell] = {
     "bitsandbytes, 4 bits": Cell(bits(4), 1.0, "bitsandbytes"),
     "torchao, int8 weights": Cell(torchao_int8, 0.15, "torchao"),
     "LoRA, attention and experts": Cell(lora, 1e-4, "peft"),
+    "Trainer": Cell(trainer, 1e-6, "accelerate"),
     "gradient checkpointing": Cell(checkpointing, 1e-6),
     "torch.compile, one graph": Cell(compiled, 1e-5),
     "torch.export": Cell(exported_program, 1e-5),
