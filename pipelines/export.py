@@ -82,9 +82,7 @@ def _write(work: Work, manifest: Manifest, bound: int) -> None:
         model = load_student(str(checkpoint))
         names = [t.name for t in model.spec.teachers]
         source = f"distilled from {', '.join(names)} by {manifest.software}, training {manifest.digest[:12]}"
-        files = export(
-            model, f"{scratch}/{FOLDER}", source=source, max_pixels=bound, origin=Origin.of(work.config)
-        )
+        files = export(model, f"{scratch}/{FOLDER}", source=source, max_pixels=bound, origin=Origin.of(work.config))
         for file in sorted(files):
             shutil.copyfile(file, out.path(f"{FOLDER}/{file.name}"))
         parameters = sum(p.numel() for p in model.parameters())

@@ -51,9 +51,7 @@ class Checkpoint:
 
         disable_progress_bar()  # it would draw into the run's own display
         try:
-            model, info = cls.from_pretrained(
-                self.folder, use_safetensors=True, dtype=dtype, output_loading_info=True
-            )
+            model, info = cls.from_pretrained(self.folder, use_safetensors=True, dtype=dtype, output_loading_info=True)
         except Exception as e:  # transformers, safetensors and torch each raise their own
             raise self.unusable(f"{type(e).__name__}: {' '.join(str(e).split())[:300]}") from e
         if missing := sorted(info["missing_keys"]):

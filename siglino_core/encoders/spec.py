@@ -38,9 +38,7 @@ KINDS = {  # the modules are imported by `siglino_core.networks`, when they are 
         reads="teachers.siglip2_text",
     ),
     "timm": Kind(source="NAME_OR_FOLDER", describes="encoders.timm_model"),
-    "open_clip": Kind(
-        source="NAME_OR_FOLDER", describes="encoders.open_clip_model", reads="teachers.open_clip_text"
-    ),
+    "open_clip": Kind(source="NAME_OR_FOLDER", describes="encoders.open_clip_model", reads="teachers.open_clip_text"),
     "efficientnet_lite0": Kind(describes="encoders.efficientnet_lite"),
     "lite": Kind(describes="teachers.lite", embeds=False, teaches="teachers.lite"),
     "lite_text": Kind(

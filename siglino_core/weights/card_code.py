@@ -24,7 +24,7 @@ out.patch_features[{name!r}]  # [images, patches, width], row by row
 out.spatial_shapes  # each image's (height, width) in patches
 out.last_hidden_state, out.pooler_output  # the student's own: all its tokens, and CLS"""
 LAYERS = """\
-maps = model.intermediates(**processor(images=image), layers={layers})  # [images, channels, height, width] after each"""
+maps = model.intermediates(**processor(images=image), layers={layers})  # of each [images, width, rows, columns]"""
 SIGLIP2 = """\
 from torch.nn.functional import normalize
 from transformers import AutoModel, AutoTokenizer
@@ -41,7 +41,7 @@ tokens = tokenizer(
     return_tensors="pt",
 )
 with torch.inference_mode():
-    of_texts = siglip2.get_text_features(input_ids=tokens["input_ids"]).pooler_output
+    of_texts = siglip2.text_model(input_ids=tokens["input_ids"]).pooler_output
     of_image = model(**processor(images=image), heads=[{name!r}]).summary_features[{name!r}]
     cosines = normalize(of_image, dim=-1) @ normalize(of_texts, dim=-1).mT
     probabilities = torch.sigmoid(cosines * siglip2.logit_scale.exp() + siglip2.logit_bias)  # [images, texts]"""

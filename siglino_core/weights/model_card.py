@@ -3,6 +3,7 @@
 import siglino_core
 from siglino_core.models.config import SigLinoConfig
 from siglino_core.models.encoder import STUDENT
+from siglino_core.models.hf_config import TRANSFORMERS
 from siglino_core.models.processor import SigLinoImageProcessor
 from siglino_core.models.size import backbone_parameters, forward_flops
 from siglino_core.report.cards import code, fenced, plain, table
@@ -10,18 +11,18 @@ from siglino_core.weights.card_code import CardCode
 from siglino_core.weights.citations import bibtex
 from siglino_core.weights.origin import LICENCES, UNKNOWN, Origin
 
-WANTS = ("transformers>=5.23,<6", "torch>=2.14,<2.15")  # what the code files are tested with
+FROM, BELOW = (".".join(map(str, version)) for version in TRANSFORMERS)
 INSTEAD = "With SigLino installed, `import siglino_core.models.hf` stands for `trust_remote_code=True`."
 ARGUMENTS = (
-    "- `heads=[...]` of a call computes these teachers' features alone; the student's own (`siglino`) are always there.",
+    "- `heads=[...]` of a call computes these teachers' features alone; the student's own, `siglino`, come along.",
     "- `normalize=True` brings all features to length 1.",
     "- An image's features depend on nothing but the image: not on what else is in the batch, nor on padding.",
     "- `processor(images=..., max_pixels=512**2)` changes the bound on an image's area for a call.",
 )
 BACKBONE = (
-    "For heads that take a backbone, `AutoBackbone.from_pretrained(ID, trust_remote_code=True, out_indices=[...])` gives "
-    "such maps, counted from 1 (0 is before the first block). `transformers` looks for its ID on the Hub first, so that "
-    "a folder alone does not do."
+    "Heads that take a backbone get such maps from `AutoBackbone.from_pretrained(ID, trust_remote_code=True, "
+    "out_indices=[...])`, where 0 is before the first block. Some releases of `transformers` look for that ID on the "
+    "Hub alone, and not for a folder."
 )
 RAW = (
     "Outputs are raw: those under a teacher's name lie in that teacher's own space, with its mean and its scale. For a "
@@ -175,4 +176,4 @@ def _source(source: str, origin: Origin) -> str:
     if origin.datasets:
         lines.append("Images: " + ", ".join(f"`{code(name)}`" for name in origin.datasets))
     made = f"Written by siglino {siglino_core.__version__} with torch {torch.__version__.partition('+')[0]}"
-    return "\n\n".join([*lines, f"{made}; the code files want {' and '.join(f'`{want}`' for want in WANTS)}."])
+    return "\n\n".join([*lines, f"{made}; the code files load with `transformers>={FROM},<{BELOW}`."])

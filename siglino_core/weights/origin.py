@@ -9,15 +9,17 @@ from siglino_core.config import Config
 from siglino_core.encoders.spec import Spec
 from siglino_core.errors import ConfigError
 
-LICENCES = frozenset(  # ids that the Hub knows: https://huggingface.co/docs/hub/repositories-licenses
+# Ids that the Hub knows: https://huggingface.co/docs/hub/repositories-licenses
+_IDS = (
     "apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m "
     "afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc cc0-1.0 cc-by-2.0 "
     "cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nd-4.0 "
     "cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cdla-sharing-1.0 "
     "cdla-permissive-1.0 cdla-permissive-2.0 wtfpl ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 agpl-3.0 gfdl gpl "
     "gpl-2.0 gpl-3.0 lgpl lgpl-2.1 lgpl-3.0 isc lppl-1.3c ms-pl mpl-2.0 odc-by odbl openrail++ osl-3.0 postgresql "
-    "ofl-1.1 ncsa unlicense zlib pddl lgpl-lr deepfloyd-if-license llama2 gemma unknown".split()
+    "ofl-1.1 ncsa unlicense zlib pddl lgpl-lr deepfloyd-if-license llama2 gemma unknown"
 )
+LICENCES = frozenset(_IDS.split())
 UNKNOWN = "unknown"  # an id of the Hub's too
 ON_HUB = ("dinov3", "siglip2", "open_clip")  # kinds of teachers whose source may be a hub id
 _NAME = re.compile(r"[a-z0-9][a-z0-9.+-]{0,59}")

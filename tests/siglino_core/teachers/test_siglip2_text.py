@@ -55,16 +55,14 @@ def test_it_lies_beside_the_teachers_summaries_with_a_scale_and_a_bias(checkpoin
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
 
 
-def test_the_tokenizers_own_side_and_mask_do_not_matter(
-    checkpoint: tuple[Path, Siglip2Model], tmp_path: Path
-) -> None:
+def test_the_tokenizers_own_side_and_mask_do_not_matter(checkpoint: tuple[Path, Siglip2Model], tmp_path: Path) -> None:
     siglip2.write(tmp_path, padding_side="left", model_input_names=["input_ids", "attention_mask"])
     found, wanted = (text_features(f"siglip2:{folder}", TEXTS) for folder in (tmp_path, checkpoint[0]))
     torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
 
 
 def test_folders_without_a_text_side(checkpoint: tuple[Path, Siglip2Model], tmp_path: Path) -> None:
-    folder, model = checkpoint
+    _, model = checkpoint
     model.vision_model.save_pretrained(tmp_path / "vision")
     with pytest.raises(ConfigError, match=r"^teacher=siglip2:\S+: this is the vision tower alone, without its text"):
         text_tower(f"siglip2:{tmp_path / 'vision'}")

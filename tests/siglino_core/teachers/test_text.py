@@ -21,7 +21,9 @@ def tower(tmp_path_factory: pytest.TempPathFactory) -> TextTower:
     return text_tower(f"siglip2:{folder}")
 
 
-@pytest.mark.parametrize("spec", ["dinov3:a/b", "timm:vit_base", "efficientnet_lite0", "lite", "tests.networks:network"])
+@pytest.mark.parametrize(
+    "spec", ["dinov3:a/b", "timm:vit_base", "efficientnet_lite0", "lite", "tests.networks:network"]
+)
 def test_a_teacher_without_one(spec: str) -> None:
     says = rf"^teacher={spec}: this teacher has no text side; there is one in siglip2, open_clip, lite_text$"
     with pytest.raises(ConfigError, match=says):
