@@ -7,7 +7,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 from torch.nn.functional import normalize
-from transformers import Siglip2Model
+from transformers import PreTrainedTokenizerFast, Siglip2Model
 
 from siglino_core.errors import ConfigError
 from siglino_core.networks import load_teacher
@@ -59,6 +59,16 @@ def test_the_tokenizers_own_side_and_mask_do_not_matter(checkpoint: tuple[Path, 
     siglip2.write(tmp_path, padding_side="left", model_input_names=["input_ids", "attention_mask"])
     found, wanted = (text_features(f"siglip2:{folder}", TEXTS) for folder in (tmp_path, checkpoint[0]))
     torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
+
+
+def test_texts_are_lower_cased_whatever_the_tokenizer_does(
+    checkpoint: tuple[Path, Siglip2Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = checkpoint
+    plain = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), pad_token="<pad>")
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lambda *_, **__: plain)
+    upper, lower = text_features(f"siglip2:{folder}", ["A PHOTO of a Dog", "a photo of a dog"])
+    torch.testing.assert_close(upper, lower)
 
 
 def test_folders_without_a_text_side(checkpoint: tuple[Path, Siglip2Model], tmp_path: Path) -> None:
