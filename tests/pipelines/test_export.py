@@ -56,7 +56,7 @@ def test_the_student_loads_as_it_was_trained(run: Run, model: SigLinoModel) -> N
     assert facts["teachers"] == ["siglip2", "dinov3"]
     assert facts["parameters"] == sum(p.numel() for p in model.parameters())
     names = set(result.manifest.files)
-    assert {f"student/{n}" for n in ("README.md", "config.json", "model.safetensors", "hf.py")} < names
+    assert {f"student/{n}" for n in ("README.md", "config.json", "model.safetensors", "modeling_siglino.py")} < names
 
 
 def test_it_loads_with_transformers_alone(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
