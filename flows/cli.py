@@ -118,6 +118,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--like", metavar="NAME", help="configuration of a flat file: a name or a config.json")
     export.add_argument("--max-pixels", type=int, default=256**2, metavar="N", help="bound on an image's area")
     export.add_argument("--program", metavar="GRID", help="also a program: dynamic, 16x16 (patches), or onnx")
+    export.add_argument("--license", default="unknown", metavar="ID", help="the Hub's id, or another licence's name")
+    export.add_argument("--license-link", default="", metavar="URL", help="of another licence's text")
+    export.add_argument("--dataset", action="append", default=[], metavar="ID", help="the Hub's id of training images")
     command("doctor", "Check this machine and the run's store.")
     command("config", "Print the resolved config, every key with its sentence.")
     pca = command("pca", "Draw maps of a model's features by their principal components.", settings=False)
@@ -263,9 +266,12 @@ def _config(arguments: argparse.Namespace, console: Console) -> int:
 def _export(arguments: argparse.Namespace, console: Console) -> int:
     from siglino_core.weights.export import export
     from siglino_core.weights.load import load_student
+    from siglino_core.weights.origin import Origin
 
+    said = {"license": arguments.license, "license_link": arguments.license_link, "datasets": tuple(arguments.dataset)}
+    origin = Origin(**said)  # judged before the weights are read
     model = load_student(arguments.checkpoint, arguments.like)
-    options = {"max_pixels": arguments.max_pixels, "program": arguments.program}
+    options = {"max_pixels": arguments.max_pixels, "program": arguments.program, "origin": origin}
     files = export(model, arguments.out, source=arguments.checkpoint, **options)
     megabytes = sum(f.stat().st_size for f in files) / 1e6
     say(console, f"{len(files)} files, {megabytes:,.1f} MB, in {arguments.out}; its README.md says how to load them.")

@@ -38,8 +38,8 @@ def preflight(config: Config, stages: Sequence[str], redo: Sequence[str] = ()) -
         _teachers(config, train="train" in missing)
     if "train" in missing:
         _training(config)
-    if "export" in missing and 0 < config.export.max_pixels < PATCH**2:  # 0: as trained
-        raise ConfigError(f"export.max_pixels={config.export.max_pixels}: a patch has {PATCH} x {PATCH} pixels.")
+    if "export" in missing:
+        _export(config)
     _pool(config, missing)
 
 
@@ -71,6 +71,14 @@ def _training(config: Config) -> None:
     _require_there("train.checkpoint", train.checkpoint)
     if train.loss.gram:
         _require_there("train.loss.gram_checkpoint", train.loss.gram_checkpoint)
+
+
+def _export(config: Config) -> None:
+    from siglino_core.weights.origin import Origin
+
+    if 0 < config.export.max_pixels < PATCH**2:  # 0: as trained
+        raise ConfigError(f"export.max_pixels={config.export.max_pixels}: a patch has {PATCH} x {PATCH} pixels.")
+    Origin.of(config)
 
 
 def _require_there(setting: str, source: str) -> None:

@@ -20,8 +20,9 @@ from siglino_core.models import SigLino, SigLinoConfig
 from siglino_core.networks import outline
 from siglino_core.store import Identity, Manifest, Run, Stage
 from siglino_core.store.fetched import fetched
+from siglino_core.weights.origin import Origin
 
-VERSION = 1
+VERSION = 2
 SHARD = FOLDER = "student"
 
 
@@ -30,9 +31,8 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     train, stage = run.stage("train"), run.stage("export")
     manifest = train.require()
     bound = config.export.max_pixels or manifest.facts.get("max_pixels") or largest_area(config)
-    identity = Identity(
-        stage="export", version=VERSION, config={"max_pixels": bound}, inputs={"train": manifest.digest}
-    )
+    shape = {"max_pixels": bound, **Origin.of(config).deciding()}
+    identity = Identity(stage="export", version=VERSION, config=shape, inputs={"train": manifest.digest})
     todo = stage.begin(identity, lambda: [{"name": SHARD, "kind": SHARD}], redo=redo)
     if todo.manifest is not None:
         return Result(state=todo.state, manifest=todo.manifest)
@@ -82,7 +82,7 @@ def _write(work: Work, manifest: Manifest, bound: int) -> None:
         model = load_student(str(checkpoint))
         names = [t.name for t in model.spec.teachers]
         source = f"distilled from {', '.join(names)} by {manifest.software}, training {manifest.digest[:12]}"
-        files = export(model, f"{scratch}/{FOLDER}", source=source, max_pixels=bound)
+        files = export(model, f"{scratch}/{FOLDER}", source=source, max_pixels=bound, origin=Origin.of(work.config))
         for file in sorted(files):
             shutil.copyfile(file, out.path(f"{FOLDER}/{file.name}"))
         parameters = sum(p.numel() for p in model.parameters())

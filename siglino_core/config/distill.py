@@ -213,3 +213,8 @@ class ExportConfig:
     max_pixels: int = setting(
         0, "largest area that the processor gives the student, in pixels; 0: the largest in training", ge=0
     )
+    license: str = setting(
+        "unknown", "of the weights, for the card: the Hub's id, as apache-2.0, or the name of another licence"
+    )
+    license_link: str = setting("", "URL of another licence's text, or a file beside the card; empty: none")
+    datasets: list[str] = setting([], "the Hub's ids of the data sets that the images are from, for the card")

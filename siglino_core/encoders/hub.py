@@ -42,14 +42,21 @@ class Checkpoint:
         return files_hash([self.folder / "config.json", *weights])
 
     def load(self, cls: Any, dtype: Any = None) -> Any:
-        """The weights in transformers' class ``cls``."""
+        """The weights in transformers' class ``cls``.
+
+        Raises:
+            ConfigError: they cannot be read, or some are missing, which transformers would draw at random.
+        """
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()  # it would draw into the run's own display
         try:
-            return cls.from_pretrained(self.folder, use_safetensors=True, dtype=dtype)
+            model, info = cls.from_pretrained(self.folder, use_safetensors=True, dtype=dtype, output_loading_info=True)
         except Exception as e:  # transformers, safetensors and torch each raise their own
             raise self.unusable(f"{type(e).__name__}: {' '.join(str(e).split())[:300]}") from e
+        if missing := sorted(info["missing_keys"]):
+            raise self.unusable(f"its weights lack {missing[0]} and {len(missing) - 1} more.")
+        return model
 
     def unusable(self, why: str) -> ConfigError:
         return ConfigError(

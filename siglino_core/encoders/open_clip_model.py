@@ -44,28 +44,28 @@ class _Shape(NamedTuple):
 
 def describe(spec: Spec) -> Card:
     """The card; its identity is that of the weights' file and the configuration. No network is built with weights."""
-    config = _config(spec)
+    config = config_of(spec)
     return _card(spec, config, _identity(spec, config))
 
 
 def outline(spec: Spec) -> Card:
     """The card without weights: of a network that has nothing but shapes."""
-    return _card(spec, _config(spec, weights=False), "")
+    return _card(spec, config_of(spec, weights=False), "")
 
 
 def load(spec: Spec, device: str, precision: str) -> "Encoder":
     """Weights from the source or from ``embed.weights``: safetensors, or a .pth read with weights_only."""
     from siglino_core.encoders.encoder import Encoder
 
-    config = _config(spec)
+    config = config_of(spec)
     card = _card(spec, config, _identity(spec, config))
     tower = _tower(config["model_cfg"])
     try:
-        weights = read_weights(_weights(spec))
+        weights = read_weights(weights_of(spec))
         image = {k.removeprefix("visual."): v for k, v in weights.items() if k.startswith("visual.")}
         tower.load_state_dict(image or weights, strict=True)
     except Exception as e:  # safetensors, torch and the file system each raise their own
-        raise _unusable(spec, f"{type(e).__name__}: {' '.join(str(e).split())[:300]}") from e
+        raise unusable(spec, f"{type(e).__name__}: {' '.join(str(e).split())[:300]}") from e
     pixels = config["preprocess_cfg"]
     return Encoder(
         tower.eval(),
@@ -95,7 +95,7 @@ def _card(spec: Spec, config: dict[str, Any], identity: str) -> Card:
     )
 
 
-def _config(spec: Spec, *, weights: bool = True) -> dict[str, Any]:
+def config_of(spec: Spec, *, weights: bool = True) -> dict[str, Any]:
     """``model_cfg`` and ``preprocess_cfg``, as open_clip_config.json has them, and a ``name``."""
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
@@ -109,14 +109,14 @@ def _config(spec: Spec, *, weights: bool = True) -> dict[str, Any]:
             pixels |= {k: v for k, v in get_pretrained_cfg(spec.source, tag).items() if k in pixels and v}
         return {"name": spec.source, "model_cfg": model, "preprocess_cfg": pixels}
     if not Path(spec.source).is_dir() and spec.source.count("/") != 1:
-        raise _unusable(spec, "no such model; open_clip.list_models() has their names.")
-    folder = _folder(spec, (CONFIG, WEIGHTS) if weights else (CONFIG,))
+        raise unusable(spec, "no such model; open_clip.list_models() has their names.")
+    folder = folder_of(spec, (CONFIG, WEIGHTS) if weights else (CONFIG,))
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         pixels |= {k: v for k, v in (config.get("preprocess_cfg") or {}).items() if k in pixels and v}
         return {"name": _name(spec.source), "model_cfg": config["model_cfg"], "preprocess_cfg": pixels}
     except (OSError, ValueError, TypeError, KeyError) as e:
-        raise _unusable(spec, f"{CONFIG} cannot be read ({e!r}).") from e
+        raise unusable(spec, f"{CONFIG} cannot be read ({e!r}).") from e
 
 
 def _name(source: str) -> str:
@@ -124,30 +124,35 @@ def _name(source: str) -> str:
     return "open_clip" if Path(source).is_dir() else f"clip_{source.partition('/')[2]}"
 
 
-def _folder(spec: Spec, files: tuple[str, ...]) -> Path:
-    return fetched(spec.source, files, lambda why: _unusable(spec, why))
+def folder_of(spec: Spec, files: tuple[str, ...]) -> Path:
+    """The folder of a source that is no name; of a hub's repository these files are fetched."""
+    return fetched(spec.source, files, lambda why: unusable(spec, why))
 
 
-def _weights(spec: Spec) -> Path:
-    """The file of the weights."""
+def weights_of(spec: Spec) -> Path:
+    """The file of the weights, of both towers or of the image tower alone.
+
+    Raises:
+        ConfigError: it is not there, or a name was given without one.
+    """
     import open_clip
 
     if not spec.weights and spec.source in open_clip.list_models():
-        raise _unusable(spec, "a name alone has no weights.")
-    folder = spec.weights or str(_folder(spec, (CONFIG, WEIGHTS)))
+        raise unusable(spec, "a name alone has no weights.")
+    folder = spec.weights or str(folder_of(spec, (CONFIG, WEIGHTS)))
     try:
         path = weights_in(folder, WEIGHTS, "*.safetensors")
     except FileNotFoundError as e:
-        raise _unusable(spec, f"{e}.") from e
+        raise unusable(spec, f"{e}.") from e
     if not path.is_file():
-        raise _unusable(spec, f"{path} is not there.")
+        raise unusable(spec, f"{path} is not there.")
     return path
 
 
 def _identity(spec: Spec, config: dict[str, Any]) -> str:
     """A hash of the weights' file and of what is done with it, wherever they lie."""
     with_them = {k: v for k, v in config.items() if k != "name"}
-    path = _weights(spec)
+    path = weights_of(spec)
     with path.open("rb") as file:
         return fingerprint([RECIPE, with_them, hashlib.file_digest(file, "sha256").hexdigest()])
 
@@ -221,7 +226,8 @@ def _maps(tower: Any, x_B3HW: "torch.Tensor") -> tuple["torch.Tensor", "torch.Te
     return pooled_BC, grid_BNC.mT.unflatten(2, (side, side))
 
 
-def _unusable(spec: Spec, why: str) -> ConfigError:
+def unusable(spec: Spec, why: str) -> ConfigError:
+    """The error that says what can be given instead."""
     return ConfigError(
         f"{spec.asked}: {why} Give {'a name with embed.weights=FILE_OR_FOLDER, or ' if spec.embeds else ''}"
         f"open_clip:FOLDER (or hub id) with {CONFIG} and {WEIGHTS}."

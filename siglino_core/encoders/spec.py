@@ -19,22 +19,31 @@ class Kind:
         source: in words; empty: nothing.
         describes: the module of its card, which also embeds images unless ``embeds`` is False.
         teaches: the module that takes packs of patches; empty: the encoder does, by pixels.
+        reads: the module of its text side; empty: it has none.
     """
 
     describes: str
     source: str = ""
     embeds: bool = True
     teaches: str = ""
+    reads: str = ""
 
 
 KINDS = {  # the modules are imported by `siglino_core.networks`, when they are asked for
     "dinov3": Kind(source="FOLDER_OR_HUB_ID", describes="encoders.dinov3", teaches="teachers.dinov3"),
-    "siglip2": Kind(source="FOLDER_OR_HUB_ID", describes="encoders.siglip2", teaches="teachers.siglip2"),
+    "siglip2": Kind(
+        source="FOLDER_OR_HUB_ID",
+        describes="encoders.siglip2",
+        teaches="teachers.siglip2",
+        reads="teachers.siglip2_text",
+    ),
     "timm": Kind(source="NAME_OR_FOLDER", describes="encoders.timm_model"),
-    "open_clip": Kind(source="NAME_OR_FOLDER", describes="encoders.open_clip_model"),
+    "open_clip": Kind(source="NAME_OR_FOLDER", describes="encoders.open_clip_model", reads="teachers.open_clip_text"),
     "efficientnet_lite0": Kind(describes="encoders.efficientnet_lite"),
     "lite": Kind(describes="teachers.lite", embeds=False, teaches="teachers.lite"),
-    "lite_text": Kind(describes="teachers.lite_text", embeds=False, teaches="teachers.lite_text"),
+    "lite_text": Kind(
+        describes="teachers.lite_text", embeds=False, teaches="teachers.lite_text", reads="teachers.lite_text"
+    ),
 }
 OWN = "own"  # the kind of module:attribute
 GRAMMAR = ", ".join([*(f"{k}:{v.source}" if v.source else k for k, v in KINDS.items()), "module:attribute"])

@@ -30,6 +30,7 @@ from siglino_core.hashing import files_hash
 from siglino_core.teachers.by_shape import batches
 from siglino_core.teachers.minilm import DIM, MiniLM
 from siglino_core.teachers.teacher import Targets
+from siglino_core.teachers.text import TextTower
 
 NAME = "lite_text"
 RECIPE = 1  # goes up when the same weights give other targets
@@ -58,6 +59,15 @@ def outline(spec: Spec) -> Card:
 def load(spec: Spec | None = None, device: str = "cpu", dtype: torch.dtype = torch.float32) -> "LiteText":
     """The teacher, ready to compute; raises as :func:`describe`."""
     return LiteText(device, dtype, describe(spec))
+
+
+def load_text(spec: Spec | None = None, device: str = "cpu") -> TextTower:
+    """MiniLM's sentences, such as "a photo of a dog", cut at 256 tokens; there is no scale that probabilities need.
+
+    Raises:
+        ConfigError: MiniLM isn't installed.
+    """
+    return TextTower(dim=DIM, embed=MiniLM(device))
 
 
 def _card(spec: Spec | None, identity: str) -> Card:

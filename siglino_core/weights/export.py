@@ -10,6 +10,7 @@ from siglino_core.models.processor import SigLinoImageProcessor
 from siglino_core.weights import sums
 from siglino_core.weights.model_card import model_card
 from siglino_core.weights.onnx_program import save_onnx
+from siglino_core.weights.origin import Origin
 from siglino_core.weights.program import save_program
 from siglino_core.weights.reload import require_same
 
@@ -23,6 +24,7 @@ def export(
     source: str,
     max_pixels: int = 256**2,
     program: str | None = None,
+    origin: Origin | None = None,
 ) -> list[Path]:
     """Write the folder; it appears whole, or not at all.
 
@@ -32,6 +34,7 @@ def export(
         max_pixels: the processor's bound on an image's area.
         program: also write the encoder as a program: for a grid of patches (``16x16``) or for any (``dynamic``) by
             ``torch.export``, or for any by ONNX (``onnx``).
+        origin: what the card says of the weights beside that; nothing if left out.
 
     Returns:
         The files, the largest first.
@@ -61,10 +64,11 @@ def export(
             parameters = sum(p.numel() for p in model.parameters())
             card = model_card(
                 model.spec,
+                processor,
                 name=target.name,
                 source=Path(source).name if Path(source).exists() else source,
                 parameters=parameters,
-                max_pixels=max_pixels,
+                origin=origin,
             )
             (folder / "README.md").write_text(card, encoding="utf-8")
             require_same(folder, model)

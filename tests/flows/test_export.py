@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 
 from flows.cli import main
 from siglino_core.models.hf import SigLinoHFConfig, SigLinoModel
@@ -23,6 +24,21 @@ def test_a_flat_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert torch.equal(load_student(out).cls_token, model.cls_token)  # type: ignore[arg-type]
     assert main(words) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+def test_what_the_card_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = filled(SigLinoModel(SigLinoHFConfig.of(DENSE)))
+    assert isinstance(model, SigLinoModel)
+    model.save_pretrained(tmp_path / "from")
+    words = ["export", str(tmp_path / "from"), "--out", str(tmp_path / "out")]
+    assert main([*words, "--license", "My Own"]) == 2
+    assert "license=My Own: an id of the Hub's such as apache-2.0" in capsys.readouterr().err
+    assert (
+        main([*words, "--license", "my-own", "--license-link", "LICENSE", "--dataset", "a/b", "--dataset", "c/d"]) == 0
+    )
+    data = ModelCard.load(tmp_path / "out/README.md").data
+    assert (data.license, data.license_name, data.license_link) == ("other", "my-own", "LICENSE")
+    assert (data.datasets, data.base_model) == (["a/b", "c/d"], None)
 
 
 def test_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

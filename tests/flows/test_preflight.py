@@ -54,6 +54,7 @@ def test_curate(
         (("targets.teachers=[lite]", "train.checkpoint=not/here/step_1"), "train.checkpoint=not/here/step_1: there is"),
         (("targets.teachers=[lite]", "embed.encoder=timm:resnet18", "embed.weights=x.pth"), "embed.weights=x.pth:"),
         (("targets.teachers=[lite]", "export.max_pixels=1"), "export.max_pixels=1: a patch has"),
+        (("targets.teachers=[lite]", "export.license='Apache 2'"), "export.license=Apache 2: an id of the Hub's"),
         (("targets.teachers=[lite]", "embed.weights=/nonexist"), "embed.weights=/nonexist"),
         (("targets.teachers=[lite]", "train.optim.steps=1000000000000"), "train would take"),
         (("targets.teachers=[lite]", "train.ranks=2"), "train.ranks=2 needs runtime.runner=ray"),

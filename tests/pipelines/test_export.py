@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from huggingface_hub import ModelCard
 
 from pipelines import export
 from pipelines.support import price
@@ -55,7 +56,7 @@ def test_the_student_loads_as_it_was_trained(run: Run, model: SigLinoModel) -> N
     assert facts["teachers"] == ["siglip2", "dinov3"]
     assert facts["parameters"] == sum(p.numel() for p in model.parameters())
     names = set(result.manifest.files)
-    assert {f"student/{n}" for n in ("README.md", "config.json", "model.safetensors", "hf.py")} < names
+    assert {f"student/{n}" for n in ("README.md", "config.json", "model.safetensors", "modeling_siglino.py")} < names
 
 
 def test_it_loads_with_transformers_alone(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -88,6 +89,29 @@ def test_the_card_says_where_the_weights_came_from(run: Run) -> None:
     export.run(Config(), run)
     card = (Path(run.url) / "export/student/README.md").read_text()
     assert f"distilled from siglip2, dinov3 by siglino 0.1.0, training {train.digest[:12]}" in card
+
+
+def test_the_card_says_what_the_config_says(run: Run) -> None:
+    """The teachers' hub ids and what was said of licence and images; other words are another export."""
+    said = ExportConfig(license="dinov3-license", license_link="LICENSE.md", datasets=["owner/images"])
+    export.run(Config(export=said), run)
+    data = ModelCard.load(Path(run.url) / "export/student/README.md").data
+    assert data.base_model == [spec.partition(":")[2] for spec in Config().targets.teachers]
+    assert (data.license_name, data.license_link, data.datasets) == ("dinov3-license", "LICENSE.md", ["owner/images"])
+    assert export.run(Config(export=said), run).state == "Reused"
+    with pytest.raises(ConfigError, match="license: 'dinov3-license' there, 'unknown' here"):
+        export.run(Config(), run)
+    with pytest.raises(ConfigError, match=r"^export\.datasets=no id: not an id of the Hub's"):
+        export.run(Config(export=ExportConfig(datasets=["no id"])), run)
+
+
+def test_a_teachers_folder_is_not_told(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "teachers/siglip2").mkdir(parents=True)
+    config = Config(targets=TargetsConfig(teachers=[f"siglip2:{tmp_path}/teachers/siglip2", "dinov3:owner/dinov3"]))
+    export.run(config, run)
+    folder = Path(run.url) / "export/student"
+    assert ModelCard.load(folder / "README.md").data.base_model == ["owner/dinov3"]
+    assert str(tmp_path) not in texts(folder)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from markdown_it import MarkdownIt
 
 from siglino_core.config import Config
+from siglino_core.models.processor import SigLinoImageProcessor
 from siglino_core.report.cards import dataset_card
 from siglino_core.report.curation import render
 from siglino_core.weights.model_card import model_card
@@ -79,7 +80,8 @@ def test_a_dataset_card_has_the_same_blocks_and_keys(text: str) -> None:
 @example("".join(ALL))
 def test_a_model_card_has_the_same_blocks_and_keys(text: str) -> None:
     one, other = (
-        tokens(model_card(TINY, name=t, source=t, parameters=9, max_pixels=65536)) for t in (HARMLESS, f"x{text}")
+        tokens(model_card(TINY, SigLinoImageProcessor(), name=t, source=t, parameters=9))
+        for t in (HARMLESS, f"x{text}")
     )
     assert other[0] == one[0]
     assert other[1] == one[1]

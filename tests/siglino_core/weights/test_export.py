@@ -9,11 +9,10 @@ import torch
 from transformers import AutoImageProcessor
 
 from siglino_core.errors import ConfigError, StoreError
-from siglino_core.models import PRESETS, flat
+from siglino_core.models import flat
 from siglino_core.models.hf import SigLinoHFConfig, SigLinoModel
 from siglino_core.weights.export import export
 from siglino_core.weights.load import load_student
-from siglino_core.weights.model_card import model_card
 from tests.siglino_core.models.tiny import DENSE, filled
 
 
@@ -59,12 +58,3 @@ def test_a_failure_leaves_nothing(model: SigLinoModel, tmp_path: Path, monkeypat
     with pytest.raises(StoreError, match="No space left on device"):
         export(model, str(tmp_path / "out"), source="x")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_card() -> None:
-    student = PRESETS["siglino-moe-0.3b"]
-    card = model_card(student, name="a*b", source="org/name", parameters=522_833_120, max_pixels=65_536)
-    for said in ("522,833,120", "153,183,888", "18 mixtures of 28 experts, 6 a token", "library_name: transformers"):
-        assert said in card
-    assert "# a\\*b" in card
-    assert "| `siglip2` | 1152 | the teacher's own pooling |" in card
