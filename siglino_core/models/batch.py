@@ -67,6 +67,9 @@ def batch_of(model: SigLino, pixels: Tensor, padding_mask: Tensor | None, spatia
         ValueError: shapes that contradict one another.
     """
     spec = model.spec
+    if not pixels.is_floating_point():
+        kind = str(pixels.dtype).removeprefix("torch.")
+        raise ValueError(f"pixel_values of {kind}: real numbers in +-1, as the processor gives them")
     if pixels.ndim == 4:
         if pixels.shape[1] != spec.channels:
             raise ValueError(f"pixel_values of {list(pixels.shape)}: images [B, {spec.channels}, height, width]")

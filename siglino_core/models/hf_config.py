@@ -10,6 +10,7 @@ from .config import HeadConfig, SigLinoConfig
 
 TRANSFORMERS = (4, 57), (6, 0)  # tested from the first on, below the second
 
+FORMAT = 1  # of the folder; goes up when this code could no longer read a newer one
 MIXTURE = {"num_experts": 28, "top_k": 6}
 _INSTALLED = tuple(int(part) for part in transformers.__version__.split(".")[:2])
 if not TRANSFORMERS[0] <= _INSTALLED < TRANSFORMERS[1]:
@@ -27,6 +28,7 @@ class SigLinoHFConfig(PretrainedConfig):
         moe_args: of the mixture layers, ``num_experts`` and ``top_k`` among them; None for a dense model.
         teachers_dim: widths by teacher's name, or in the order of ``teachers``.
         pooled_teachers: whose summary comes from the teacher's own pooling head; the others' from CLS.
+        siglino_format: of the folder; a newer one than this code knows is refused.
         out_indices, out_features: the stages that a backbone gives (`SigLinoBackbone`); its last if left out.
 
     Fields for video and for one attention kernel are kept and have no effect on images.
@@ -72,8 +74,15 @@ class SigLinoHFConfig(PretrainedConfig):
         use_flex_attn: bool = True,
         out_indices: Sequence[int] | None = None,
         out_features: Sequence[str] | None = None,
+        siglino_format: int = FORMAT,
         **kwargs: Any,
     ) -> None:
+        if siglino_format > FORMAT:
+            raise ValueError(
+                f"config.json is of format {siglino_format}, and this code reads up to {FORMAT}. Take the code files "
+                "that were exported with it, or a newer SigLino."
+            )
+        self.siglino_format = siglino_format
         self.dim, self.n_layers, self.n_heads, self.head_dim = dim, n_layers, n_heads, head_dim
         self.n_kv_heads = n_heads if n_kv_heads is None else n_kv_heads
         self.moe_dim, self.moe_args = moe_dim, dict(moe_args) if moe_args is not None else None

@@ -1,5 +1,6 @@
 """The model under transformers' own num_workers: the same features, saved, loaded, cast, and without this package."""
 
+import json
 import os
 import subprocess
 import sys
@@ -165,6 +166,19 @@ def test_inputs_that_contradict_one_another(model: SigLinoModel, batch: dict[str
         model(**{**batch, "spatial_shapes": torch.tensor([(5, 2), (1, 1), (1, 1)]), "padding_mask": None})
     with pytest.raises(ValueError, match="multiples of 16"):
         model(torch.zeros(1, 3, 33, 32))
+    with pytest.raises(ValueError, match=r"pixel_values of uint8: real numbers in \+-1"):
+        model(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+    with pytest.raises(ValueError, match=r"pixel_values of \[1, 4, 32, 32\]: images \[B, 3, height, width\]"):
+        model(torch.zeros(1, 4, 32, 32))
+    with pytest.raises(ValueError, match=r"pixel_values of \[32, 32\]: images"):
+        model(torch.zeros(32, 32))
+
+
+def test_a_folder_of_a_newer_format_is_refused(folder: Path, tmp_path: Path) -> None:
+    newer = json.loads((folder / "config.json").read_text()) | {"siglino_format": 2}
+    (tmp_path / "config.json").write_text(json.dumps(newer))
+    with pytest.raises(ValueError, match=r"of format 2, and this code reads up to 1\. Take the code files"):
+        AutoConfig.from_pretrained(tmp_path)
 
 
 @torch.no_grad()
