@@ -17,6 +17,7 @@ _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://\S+")
 _SLIP = re.compile(
     r"\b(s3a?|gs|gcs|az|abfss?|wasbs?|https?|ftps?|sftp|ssh|hdfs):(/?)(?!/)[^\s:@/]+:[^\s@]+@", re.IGNORECASE
 )
+_IPV6 = re.compile(r"^\[[0-9A-Fa-f:.]+\]")
 _PARTS = re.compile(r"([^:]+)://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?$", re.DOTALL)
 
 
@@ -42,7 +43,7 @@ def _is_user(scheme: str, place: str, rest: str) -> bool:
     """Whether a user or a password stands before the host."""
     if "@" in place:
         return scheme.lower() not in NAMES or ":" in place.rpartition("@")[0]
-    port = "" if place.endswith("]") else place.partition(":")[2]
+    port = _IPV6.sub("", place).partition(":")[2]
     return "@" in rest and bool(port) and not port.isdigit()  # user:pass/word@host
 
 

@@ -17,17 +17,24 @@ from torch import Tensor
 class Segments:
     """A pack's images as runs of tokens; every derived tensor is made once, and serves all layers.
 
-    Numbers are reckoned whenever they are asked for: a trace cannot enter the lock of a cached property.
+    Numbers are reckoned at once: a trace cannot enter the lock of a cached property, and a compiled block that reckoned
+    them would be compiled for every pack.
 
     Attributes:
         runs: (first token, images, tokens of each) of neighbours of equal length, which one batched product can serve.
         total: tokens of the pack, those of the padding at its end included.
         device: where the derived tensors live.
+        images: how many.
+        used: tokens that belong to images.
+        longest: tokens of the longest image.
     """
 
     runs: tuple[tuple[int, int, int], ...]
     total: int
     device: torch.device
+    images: int
+    used: int
+    longest: int
 
     @classmethod
     def of(
@@ -47,12 +54,15 @@ class Segments:
             start += count * length
         if total is not None and start > total:
             raise ValueError(f"{len(lengths)} images of {start} tokens in a pack of {total}")
-        return cls(tuple(runs), start if total is None else total, torch.device(device or "cpu"))
+        images, longest = sum(count for _, count, _ in runs), max((length for _, _, length in runs), default=0)
+        whole = start if total is None else total
+        return cls(tuple(runs), whole, torch.device(device or "cpu"), images, start, longest)
 
     @classmethod
     def uniform(cls, images: int, length: int, device: torch.device | str | None = None) -> "Segments":
         """Equal images; the numbers may be symbols of a trace."""
-        return cls(((0, images, length),), images * length, torch.device(device or "cpu"))
+        total = images * length
+        return cls(((0, images, length),), total, torch.device(device or "cpu"), images, total, length)
 
     @property
     def traced(self) -> bool:
@@ -65,23 +75,9 @@ class Segments:
         return self.runs[0][1], self.runs[0][2]
 
     @property
-    def images(self) -> int:
-        return sum(count for _, count, _ in self.runs)
-
-    @property
-    def used(self) -> int:
-        """Tokens that belong to images."""
-        return sum(count * length for _, count, length in self.runs)
-
-    @property
     def lengths(self) -> list[int]:
         """Tokens of each image."""
         return [length for _, count, length in self.runs for _ in range(count)]
-
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest image."""
-        return max((length for _, _, length in self.runs), default=0)
 
     @cached_property
     def lengths_B(self) -> Tensor:

@@ -109,7 +109,7 @@ def test_targets(spec: str, side: int) -> None:
     ("student", "keep"), [*((student, Stored.SUMMARY) for student in STUDENTS), (STUDENTS[0], Stored.ONLINE)]
 )
 def test_train(student: str, keep: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moe, "path", lambda _: products_of_experts)
+    monkeypatch.setattr(moe, "path", lambda *_: products_of_experts)
     monkeypatch.setattr(moe.Router, "forward", scores)  # the meta device knows no autocast
     config = Config(sample=SAMPLE, train=TrainConfig(student=student), targets=TargetsConfig(keep=keep), runtime=CPU)
     shape = student_config(config.train, [outline(spec) for spec in config.targets.teachers])

@@ -4,7 +4,7 @@ import re
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from siglino_core.config import Config, build
@@ -77,6 +77,7 @@ WORD = st.text(string.ascii_letters + string.digits, min_size=1, max_size=12)
     host=WORD,
     path=WORD,
 )
+@example(scheme="https", user="", password="0]?000", host="0", path="0")
 def test_whatever_the_password_is(scheme: str, user: str, password: str, host: str, path: str) -> None:
     """Before the host, with any signs in it; a slash needs the user's colon to be told from a path."""
     shown = redacted(f"{scheme}://{user}:x{password}@{host}/{path}")
