@@ -16,3 +16,7 @@ def main() -> NoReturn:
         sys.exit(command())
     finally:
         signals.over()
+
+
+if __name__ == "__main__":
+    main()

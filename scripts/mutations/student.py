@@ -86,7 +86,7 @@ MUTATIONS = (
     Mutation(
         says="a program is given any grid",
         file=f"{WEIGHTS}/program.py",
-        old="if not (low <= min(rows, columns) and max(rows, columns) <= high):",
+        old='if about["grid"] is None and not (low <= min(rows, columns) and max(rows, columns) <= high):',
         new="if False:",
         tests=(f"{WEIGHTS_TESTS}/test_program.py",),
     ),

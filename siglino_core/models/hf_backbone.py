@@ -3,6 +3,8 @@
 Legend: B images, D width, h, w an image's height and width in patches.
 """
 
+import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -31,17 +33,39 @@ class SigLinoBackbone(SigLinoModel):
         Raises:
             ValueError: the config asks for one that there is not.
         """
-        names = self.stage_names
-        wanted: Any = getattr(self.config, "out_features", None) or getattr(self.config, "out_indices", None)
-        chosen = [len(names) - 1] if wanted is None else list(wanted)
-        for one in chosen:
-            if one not in names and not (isinstance(one, int) and -len(names) <= one < len(names)):
-                raise ValueError(f"out_indices, out_features: no {one}; there are 0 to {len(names) - 1}, or {names}")
-        return [names.index(one) if isinstance(one, str) else one % len(names) for one in chosen]
+        by_name, by_number = self.config.out_features, self.config.out_indices
+        if by_name is None and by_number is None:
+            return [len(self.stage_names) - 1]
+        numbers = [self._numbers(wanted) for wanted in (by_name, by_number) if wanted is not None]
+        if numbers[0] != numbers[-1]:
+            raise ValueError(f"out_features={by_name} and out_indices={by_number} differ: set one of them to None")
+        return numbers[0]
+
+    @out_indices.setter
+    def out_indices(self, chosen: Sequence[int]) -> None:
+        self.config.out_features, self.config.out_indices = None, list(chosen)
 
     @property
     def out_features(self) -> list[str]:
         return [self.stage_names[i] for i in self.out_indices]
+
+    @out_features.setter
+    def out_features(self, chosen: Sequence[str]) -> None:
+        self.config.out_features, self.config.out_indices = list(chosen), None
+
+    def _numbers(self, wanted: Any) -> list[int]:
+        names, chosen = self.stage_names, [wanted] if isinstance(wanted, int | str) else list(wanted)
+        for one in chosen:
+            if one not in names and not (isinstance(one, int) and -len(names) <= one < len(names)):
+                raise ValueError(f"out_indices, out_features: no {one}; there are 0 to {len(names) - 1}, or {names}")
+        if not chosen:
+            raise ValueError(f"out_indices, out_features: none; there are 0 to {len(names) - 1}, or {names}")
+        return [names.index(one) if isinstance(one, str) else one % len(names) for one in chosen]
+
+    def forward_with_filtered_kwargs(self, *args: Any, **kwargs: Any) -> Any:
+        """The call as UperNet and others make it, less the keywords that there are not here."""
+        known = inspect.signature(self.forward).parameters
+        return self(*args, **{k: v for k, v in kwargs.items() if k in known})
 
     @property
     def channels(self) -> list[int]:

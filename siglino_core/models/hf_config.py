@@ -96,8 +96,8 @@ class SigLinoHFConfig(PretrainedConfig):
         self.teachers_dim = dict(teachers_dim) if isinstance(teachers_dim, Mapping) else list(teachers_dim)
         self.pooled_teachers = list(pooled_teachers)
         self.use_flex_attn = use_flex_attn
-        self.out_indices = None if out_indices is None else list(out_indices)
-        self.out_features = None if out_features is None else list(out_features)
+        self.out_indices: Any = list(out_indices) if isinstance(out_indices, tuple) else out_indices
+        self.out_features: Any = list(out_features) if isinstance(out_features, tuple) else out_features
         super().__init__(**kwargs)
 
     @classmethod
@@ -147,7 +147,9 @@ class SigLinoHFConfig(PretrainedConfig):
             raise ValueError(f"config.json: this model has no such form: {', '.join(wrong)}")
         dims = self.teachers_dim
         if not isinstance(dims, dict):
-            dims = dict(zip(self.teachers, dims, strict=True))
+            dims = dict(zip(self.teachers, dims, strict=False))
+        if missing := [t for t in self.teachers if t not in dims]:
+            raise ValueError(f"config.json: teachers_dim has no width for {', '.join(missing)}")
         dense = self.moe_args is None or not moe.get("num_experts") or self.first_n_layers_dense >= self.n_layers
         mixture = {} if dense else {"experts": moe["num_experts"], "top_k": moe["top_k"]}
         return SigLinoConfig(

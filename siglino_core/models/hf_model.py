@@ -5,9 +5,11 @@ V values of a patch, D width, C a teacher's width, H attention heads, h, w an im
 """
 
 import importlib
+import operator
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -89,6 +91,7 @@ class SigLinoModel(SigLino, PreTrainedModel):
             self.config.auto_map = dict(code.AUTO_MAP)
             code.write(save_directory)
         super().save_pretrained(save_directory, **kwargs)
+        Path(save_directory, "SHA256SUMS").unlink(missing_ok=True)  # of an export that this was: no longer true
 
     def get_input_embeddings(self) -> torch.nn.Module:
         """The layer that embeds a patch."""
@@ -103,7 +106,7 @@ class SigLinoModel(SigLino, PreTrainedModel):
         pixel_values: Tensor,
         padding_mask: Tensor | None = None,
         spatial_shapes: Tensor | None = None,
-        heads: Collection[str] | None = None,
+        heads: Collection[str] | str | None = None,
         normalize: bool = False,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
@@ -122,9 +125,10 @@ class SigLinoModel(SigLino, PreTrainedModel):
         Raises:
             ValueError: shapes that contradict one another, or a head that there is not.
         """
+        heads = [heads] if isinstance(heads, str) else heads
         if heads is not None and (unknown := set(heads) - {STUDENT, *(t.name for t in self.spec.teachers)}):
             there = ", ".join((STUDENT, *(t.name for t in self.spec.teachers)))
-            raise ValueError(f"heads: no {', '.join(sorted(unknown))} here; there are {there}")
+            raise ValueError(f"heads: no {', '.join(sorted(map(str, unknown)))} here; there are {there}")
         batch = batch_of(self, pixel_values, padding_mask, spatial_shapes)
         with_attentions = self._wanted("output_attentions", output_attentions)
         with_states = self._wanted("output_hidden_states", output_hidden_states)
@@ -204,10 +208,13 @@ class SigLinoModel(SigLino, PreTrainedModel):
         return bool(getattr(self.config, name, name == "return_dict")) if given is None else given
 
     def _blocks(self, layers: int | Sequence[int]) -> list[int]:
-        count = len(self.layers)
-        numbers = range(count - layers, count) if isinstance(layers, int) else layers
-        wrong = [i for i in numbers if not -count <= i < count]
-        if wrong or (isinstance(layers, int) and not 1 <= layers <= count):
+        count, several = len(self.layers), isinstance(layers, Iterable)
+        try:
+            given = list(map(operator.index, layers if isinstance(layers, Iterable) else [layers]))
+        except TypeError as e:
+            raise ValueError(f"layers={layers}: the last so many, or the blocks' numbers") from e
+        numbers = given if several else list(range(count - given[0], count))
+        if not numbers or any(not -count <= i < count for i in numbers) or (not several and given[0] > count):
             raise ValueError(f"layers={layers}: this model has {count}")
         return [i % count for i in numbers]
 

@@ -53,6 +53,8 @@ def picture(image: Any, *, as_given: bool = False) -> Image.Image | np.ndarray:
     if pixels_HWC.dtype.kind == "f" and as_given:
         if channels == 4:
             raise ValueError("real numbers taken as they are: of 1 or 3 channels")
+        if not np.isfinite(pixels_HWC).all():
+            raise ValueError("real numbers taken as they are hold NaN or infinity")
         return np.repeat(pixels_HWC, 3 // channels, axis=2).astype(np.float32)
     levels_HWC = _levels(pixels_HWC)
     return to_rgb(Image.fromarray(levels_HWC[..., 0] if channels == 1 else levels_HWC))

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +18,11 @@ from .patches import pad, patchify
 from .resolution import MAX_ASPECT, Resolution
 
 _UNREADABLE = (ValueError, OSError, SyntaxError, Image.DecompressionBombError)  # whatever Pillow says of a file
+_OF_LOADING = (  # keywords of transformers' own
+    "return_unused_kwargs", "use_fast", "backend", "trust_remote_code", "code_revision", "revision", "config", "device",
+    "_from_auto", "_commit_hash", "_from_pipeline", "user_agent", "task", "token", "subfolder", "cache_dir",
+    "force_download", "local_files_only", "proxies", "adapter_kwargs", "torch_dtype", "dtype", "processor_class",
+)  # fmt: skip
 _OF_FILES = ("image_processor_type", "processor_class", "feature_extractor_type", "auto_map")  # what is beside settings
 
 
@@ -63,15 +69,21 @@ class SigLinoImageProcessor(BaseImageProcessor):
     ) -> None:
         _require_known([k for k in kwargs if k not in _OF_FILES], _settings())
         super().__init__(**kwargs)
+        for name, number in (("patch_size", patch_size), ("min_pixels", min_pixels), ("max_pixels", max_pixels)):
+            _require_whole_number(name, number)
+        if max_num_patches is not None:
+            _require_whole_number("max_num_patches", max_num_patches)
+        if not isinstance(rescale_factor, int | float):
+            raise ValueError(f"rescale_factor={rescale_factor!r}: a number")
+        if resample not in list(Image.Resampling):
+            raise ValueError(f"resample={resample!r}: {', '.join(f'{r.value} ({r.name})' for r in Image.Resampling)}")
         self.patch_size, self.min_pixels, self.max_pixels = patch_size, min_pixels, max_pixels
         self.max_num_patches, self.size = max_num_patches, None if size is None else _fixed(size, patch_size)
         self.do_resize, self.resample = do_resize, int(resample)
         self.do_rescale, self.rescale_factor, self.do_normalize = do_rescale, rescale_factor, do_normalize
         self.image_mean, self.image_std = _colours("image_mean", image_mean), _colours("image_std", image_std)
         self._rule()  # refuses what cannot be
-        if self.resample not in list(Image.Resampling):
-            raise ValueError(f"resample={resample}: {', '.join(f'{r.value} ({r.name})' for r in Image.Resampling)}")
-        if rescale_factor <= 0 or min(self.image_std) <= 0:
+        if not (0 < rescale_factor < math.inf and all(0 < s < math.inf for s in self.image_std)):
             raise ValueError(f"rescale_factor={rescale_factor}, image_std={self.image_std}: above 0")
 
     @classmethod
@@ -80,6 +92,8 @@ class SigLinoImageProcessor(BaseImageProcessor):
         mine = [*_settings(), *_OF_FILES]
         found = {k: v for k, v in image_processor_dict.items() if k in mine}
         changes = {k: v for k in _settings() if (v := kwargs.pop(k, None)) is not None}
+        if not kwargs.get("return_unused_kwargs"):
+            _require_known([k for k in kwargs if k not in _OF_LOADING], _settings())
         return super().from_dict(_changed(found, changes), **kwargs)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> Any:  # type: ignore[override]
@@ -104,7 +118,9 @@ class SigLinoImageProcessor(BaseImageProcessor):
         if self.size is not None:
             return self.size["height"], self.size["width"]
         short = min(height, width)
-        if 0 < short < p and max(height, width) <= MAX_ASPECT * short:
+        if short < 1 or max(height, width) > MAX_ASPECT * short:
+            raise ValueError(f"an image of {width} x {height} pixels: an aspect of at most {MAX_ASPECT}")
+        if short < p:
             height, width = round(height * p / short), round(width * p / short)
         h, w = self._rule().sizes(np.array([height]), np.array([width]))[0]
         return int(h), int(w)
@@ -154,7 +170,7 @@ class SigLinoImageProcessor(BaseImageProcessor):
         patches, shapes = zip(*found, strict=True)
         return _batch(patches, shapes, return_tensors)
 
-    def pad(self, batches: Sequence[Mapping[str, Any]], return_tensors: Any = None) -> BatchFeature:
+    def pad(self, batches: Sequence[Mapping[str, Any]] | Mapping[str, Any], return_tensors: Any = None) -> BatchFeature:
         """What several calls returned, as one batch.
 
         Args:
@@ -165,7 +181,10 @@ class SigLinoImageProcessor(BaseImageProcessor):
             ValueError: there are none.
         """
         patches, shapes = [], []
-        for batch in batches:
+        several: Sequence[Any] = [batches] if isinstance(batches, Mapping) else batches
+        for batch in several:
+            if missing := [k for k in ("pixel_values", "spatial_shapes") if k not in batch]:
+                raise ValueError(f"a batch without {' and '.join(missing)}: give what this processor returned")
             for values, (h, w) in zip(batch["pixel_values"], np.asarray(batch["spatial_shapes"]).tolist(), strict=True):
                 patches.append(torch.as_tensor(values)[: h * w])
                 shapes.append((h, w))
@@ -222,14 +241,21 @@ def _fixed(size: Mapping[str, int] | int, patch_size: int) -> dict[str, int]:
     if not isinstance(size, Mapping) or set(size) != {"height", "width"}:
         raise ValueError(f'size={size}: {{"height": ..., "width": ...}}; min_pixels and max_pixels keep the aspect')
     height, width = size["height"], size["width"]
+    for side in (height, width):
+        _require_whole_number("size", side)
     if min(height, width) < patch_size or height % patch_size or width % patch_size:
         raise ValueError(f"size={dict(size)}: multiples of the patch, which is {patch_size} pixels")
     return {"height": height, "width": width}
 
 
+def _require_whole_number(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ValueError(f"{name}={value!r}: a whole number")
+
+
 def _colours(name: str, value: Any) -> list[float]:
     values = [float(value)] * 3 if isinstance(value, int | float) else [float(v) for v in value]
-    if len(values) != 3:
+    if len(values) != 3 or not all(map(math.isfinite, values)):
         raise ValueError(f"{name}={value}: one number, or three")
     return values
 

@@ -79,7 +79,12 @@ def export(
             sums.write(folder)
             for file in folder.iterdir():  # safetensors makes files that their owner alone can read
                 file.chmod(folder.stat().st_mode & 0o666)
-            folder.rename(target)
+            try:
+                folder.rename(target)
+            except OSError as e:
+                if target.exists():  # another export was quicker
+                    raise ConfigError(f"--out {out} is there already. Take another name, or remove it.") from e
+                raise
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise

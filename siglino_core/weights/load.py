@@ -87,7 +87,7 @@ def _pretrained(folder: Path, source: str) -> SigLinoModel:
 def _flat(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return _unwrapped(load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as e:
         raise DataError(f"{path}: no readable weights ({type(e).__name__}: {' '.join(str(e).split())[:200]})") from e
@@ -95,7 +95,15 @@ def _flat(path: Path) -> dict[str, Tensor]:
         raise DataError(f"{path}: not a file of tensors alone, and nothing else is loaded ({type(e).__name__})") from e
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise DataError(f"{path}: not a flat state dict (names to tensors)")
-    return dict(state)
+    return _unwrapped(dict(state))
+
+
+def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without what DistributedDataParallel and torch.compile put before every name."""
+    for wrapper in ("module.", "_orig_mod."):
+        if state and all(name.startswith(wrapper) for name in state):
+            return _unwrapped({name.removeprefix(wrapper): tensor for name, tensor in state.items()})
+    return state
 
 
 def _matching(state: dict[str, Tensor], source: str) -> SigLinoHFConfig:
@@ -168,7 +176,13 @@ def _shapes(folder: Path) -> dict[str, list[int]]:
     for path in sorted(folder.glob("model*.safetensors")):
         try:
             with safe_open(path, "pt") as file:
-                shapes |= {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+                for name in file.keys():  # noqa: SIM118
+                    found = file.get_slice(name)
+                    shapes[name] = found.get_shape()
+                    if not str(found.get_dtype()).startswith(("F", "BF")):
+                        raise DataError(
+                            f"{path}: {name} is of {found.get_dtype()}, and weights are real numbers. Is it quantised?"
+                        )
         except (SafetensorError, OSError, ValueError, RuntimeError) as e:
             raise DataError(
                 f"{path}: no readable weights ({type(e).__name__}: {' '.join(str(e).split())[:200]})"
@@ -178,6 +192,9 @@ def _shapes(folder: Path) -> dict[str, list[int]]:
 
 def _filled(config: SigLinoHFConfig, state: dict[str, Tensor], source: str) -> SigLinoModel:
     _require_fits(config, {name: t.shape for name, t in state.items()}, source)
+    if odd := next((name for name, t in state.items() if not t.is_floating_point()), None):
+        kind = str(state[odd].dtype).removeprefix("torch.")
+        raise DataError(f"{source}: {odd} is of {kind}, and weights are real numbers. Is the file quantised?")
     try:
         model = SigLinoModel(config)
         model.load_state_dict(state, strict=True)

@@ -106,7 +106,7 @@ def _require_fits(images: Tensor, about: dict) -> None:  # type: ignore[type-arg
         raise ValueError(
             f"a grid of {rows} x {columns} patches: this program takes {about['grid'][0]} x {about['grid'][1]} alone"
         )
-    if not (low <= min(rows, columns) and max(rows, columns) <= high):
+    if about["grid"] is None and not (low <= min(rows, columns) and max(rows, columns) <= high):
         raise ValueError(f"a grid of {rows} x {columns} patches: this program takes {low} to {high} a side")
 
 

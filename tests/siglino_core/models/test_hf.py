@@ -7,11 +7,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoConfig, AutoImageProcessor, AutoModel
+from torch.export import Dim
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    UperNetConfig,
+    UperNetForSemanticSegmentation,
+)
 
 from siglino_core.models.hf import (
     SigLinoBackbone,
@@ -166,12 +174,40 @@ def test_inputs_that_contradict_one_another(model: SigLinoModel, batch: dict[str
         model(**{**batch, "spatial_shapes": torch.tensor([(5, 2), (1, 1), (1, 1)]), "padding_mask": None})
     with pytest.raises(ValueError, match="multiples of 16"):
         model(torch.zeros(1, 3, 33, 32))
-    with pytest.raises(ValueError, match=r"pixel_values of uint8: real numbers in \+-1"):
-        model(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
-    with pytest.raises(ValueError, match=r"pixel_values of \[1, 4, 32, 32\]: images \[B, 3, height, width\]"):
-        model(torch.zeros(1, 4, 32, 32))
-    with pytest.raises(ValueError, match=r"pixel_values of \[32, 32\]: images"):
-        model(torch.zeros(32, 32))
+    with pytest.raises(ValueError, match=r"spatial_shapes of \[3, 3\]: whole numbers \[B, 2\]"):
+        model(batch["pixel_values"], spatial_shapes=torch.ones(3, 3).long())
+    images = torch.rand(2, 3, 32, 48) * 2 - 1
+    with pytest.raises(ValueError, match=r"padding_mask: images .* have no padding"):
+        model(images, padding_mask=torch.tensor([[1] * 6, [1] * 3 + [0] * 3]))
+    with pytest.raises(ValueError, match="spatial_shapes: these images are of 2 x 3 patches each"):
+        model(images, spatial_shapes=torch.tensor([[1, 1], [2, 2]]))
+    whole = {"padding_mask": torch.ones(2, 6), "spatial_shapes": torch.tensor([[2, 3]] * 2)}
+    assert same(features(model, {"pixel_values": images}), features(model, {"pixel_values": images, **whole}))
+    assert same(features(model, batch), features(model, {**batch, "spatial_shapes": SHAPES}))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), r"pixel_values of uint8: real numbers in \+-1"),
+        (torch.zeros(1, 3, 32, 32, dtype=torch.int64), "pixel_values of int64: real numbers"),
+        (torch.zeros(1, 3, 32, 32, dtype=torch.bool), "pixel_values of bool: real numbers"),
+        (torch.zeros(1, 3, 32, 32, dtype=torch.complex64), "pixel_values of complex64: real numbers"),
+        (torch.full((1, 3, 32, 32), 255.0), "pixel_values up to 255: real numbers in"),
+        (torch.zeros(1, 4, 32, 32), r"pixel_values of \[1, 4, 32, 32\]: .* images \[B, 3, height, width\]"),
+        (torch.zeros(32, 32), r"pixel_values of \[32, 32\]: "),
+        (torch.zeros(3, 32, 32), r"one image wants a batch of one, pixel_values\[None\]"),
+        (torch.zeros(0, 3, 32, 32), "no images, or images without pixels"),
+        (torch.zeros(2, 3, 0, 32), "no images, or images without pixels"),
+        (torch.zeros(1, 3, 32, 32).numpy(), "a tensor is wanted, not ndarray"),
+        ([1], "a tensor is wanted, not list"),
+        (None, "a tensor is wanted, not NoneType"),
+    ],
+)
+def test_what_are_no_pixels(model: SigLinoModel, pixels: Any, said: str) -> None:
+    for run in (model, lambda x: model.intermediates(x, 1)):
+        with pytest.raises(ValueError, match=said):
+            run(pixels)
 
 
 def test_a_folder_of_a_newer_format_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -221,8 +257,10 @@ def test_heads_and_lengths_are_chosen(model: SigLinoModel, batch: dict[str, Tens
     assert torch.allclose(out.summary_features["dinov3"].norm(dim=-1), torch.ones(3))
     assert not out.patch_features["dinov3"][~batch["padding_mask"]].any()
     assert set(model(**batch, heads=()).summary_features) == {"siglino"}
-    with pytest.raises(ValueError, match="heads: no clip here; there are siglino, siglip2, dinov3"):
-        model(**batch, heads=["clip"])
+    assert set(model(**batch, heads="siglip2").summary_features) == {"siglip2", "siglino"}
+    for heads in (["clip"], "clip"):
+        with pytest.raises(ValueError, match="heads: no clip here; there are siglino, siglip2, dinov3"):
+            model(**batch, heads=heads)
 
 
 @torch.no_grad()
@@ -242,9 +280,13 @@ def test_layers_between(model: SigLinoModel, batch: dict[str, Tensor]) -> None:
     assert model.intermediates(batch["pixel_values"], 2, format="NLC", **ragged)[0].shape == (3, 9, 32)
     with pytest.raises(ValueError, match="images of 3 sizes"):
         model.intermediates(batch["pixel_values"], 1, **ragged)
-    for layers in (3, 0, [2], [-3]):
+    for layers in (3, 0, [2], [-3], []):
         with pytest.raises(ValueError, match="this model has 2"):
             model.intermediates(images, layers)
+    for layers in ([1.0], ["2"], None, "2"):
+        with pytest.raises(ValueError, match="the last so many, or the blocks' numbers"):
+            model.intermediates(images, layers)  # type: ignore[arg-type]
+    assert len(model.intermediates(images, np.int64(2))) == 2  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="'NCHW' or 'NLC'"):
         model.intermediates(images, 1, format="NHWC")  # type: ignore[arg-type]
 
@@ -260,6 +302,36 @@ def test_a_backbone(folder: Path, model: SigLinoModel) -> None:
     assert backbone(images, output_hidden_states=True).hidden_states[0].shape == (2, 11, 32)
     with pytest.raises(ValueError, match=r"no 3; there are 0 to 2"):
         SigLinoBackbone.from_pretrained(folder, out_indices=[3])(images)
+    with pytest.raises(ValueError, match=r"out_indices, out_features: none"):
+        SigLinoBackbone.from_pretrained(folder, out_indices=[])(images)
+    backbone.out_indices = [0]
+    assert (backbone.out_features, len(backbone(images).feature_maps)) == (["stem"], 1)
+    backbone.out_features = ["stage1"]
+    assert backbone.out_indices == [1]
+    backbone.config.out_indices = [2]
+    with pytest.raises(ValueError, match=r"out_features=\['stage1'\] and out_indices=\[2\] differ"):
+        backbone(images)
+    assert SigLinoBackbone.from_pretrained(folder, out_indices=2).out_indices == [2]
+
+
+@torch.no_grad()
+def test_a_backbone_in_others_models(folder: Path) -> None:
+    config = UperNetConfig(
+        backbone_config=SigLinoHFConfig.from_pretrained(folder, out_indices=[0, 1, 1, 2]), hidden_size=16,
+        pool_scales=[1, 2], num_labels=3, auxiliary_in_channels=TINY.width,
+    )  # fmt: skip
+    out = UperNetForSemanticSegmentation(config).eval()(pixel_values=torch.rand(1, 3, 64, 64) * 2 - 1)
+    assert out.logits.shape == (1, 3, 64, 64)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_exported_with_its_sizes_left_open(model: SigLinoModel) -> None:
+    shape = {0: Dim("b", min=1, max=64), 2: 16 * Dim("h", min=2, max=64), 3: 16 * Dim("w", min=2, max=64)}
+    program = torch.export.export(model, (torch.rand(2, 3, 64, 96),), dynamic_shapes={"pixel_values": shape}).module()
+    for size in ((1, 3, 32, 80), (5, 3, 64, 96)):
+        images = torch.rand(size) * 2 - 1
+        torch.testing.assert_close(program(images).pooler_output, model(images).pooler_output, atol=1e-5, rtol=0)
 
 
 @pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated")

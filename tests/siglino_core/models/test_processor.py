@@ -263,3 +263,41 @@ def test_refusals() -> None:
         PROCESSOR(b"<html>")
     with pytest.raises(ValueError, match=r"image 0: Image size .* exceeds limit"):
         PROCESSOR(png_of(20_000, 20_000))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"min_pixels": "a"}, "min_pixels='a': a whole number"),
+        ({"max_num_patches": "5"}, "max_num_patches='5': a whole number"),
+        ({"size": {"height": 224.0, "width": 224}}, r"size=224\.0: a whole number"),
+        ({"rescale_factor": "x"}, "rescale_factor='x': a number"),
+        ({"rescale_factor": float("nan")}, "rescale_factor=nan"),
+        ({"image_std": [0.5, float("nan"), 0.5]}, "image_std"),
+        ({"resample": "bicubic"}, "resample='bicubic': 0 .NEAREST."),
+    ],
+)
+def test_values_that_are_none(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        SigLinoImageProcessor(**settings)
+
+
+def test_an_unknown_setting_of_loading_is_refused(tmp_path: Path) -> None:
+    SigLinoImageProcessor().save_pretrained(tmp_path)
+    for load in (SigLinoImageProcessor, AutoImageProcessor):
+        with pytest.raises(ValueError, match="max_pixel: no setting of this image processor"):
+            load.from_pretrained(tmp_path, max_pixel=10**6, trust_remote_code=True)
+    assert AutoImageProcessor.from_pretrained(tmp_path, max_pixels=10**6, trust_remote_code=True).max_pixels == 10**6
+
+
+def test_what_cannot_be_scaled_is_told_as_it_is() -> None:
+    processor = SigLinoImageProcessor()
+    for size in ((1, 201), (201, 1)):
+        with pytest.raises(ValueError, match=r"image 0: an image of .* an aspect of at most 200"):
+            processor(Image.new("RGB", size))
+    with pytest.raises(ValueError, match="hold NaN or infinity"):
+        processor(np.full((32, 32, 3), np.nan), do_rescale=False)
+    with pytest.raises(ValueError, match="a batch without spatial_shapes"):
+        processor.pad([{"pixel_values": torch.zeros(1, 4, 768)}])
+    one = processor(Image.new("RGB", (32, 32)))
+    assert torch.equal(processor.pad(one)["pixel_values"], one["pixel_values"])

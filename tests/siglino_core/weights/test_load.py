@@ -192,3 +192,24 @@ def test_a_checkpoint_on_a_store_that_is_away_is_no_damaged_one(monkeypatch: pyt
     finally:
         be_patient(before)
         s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.complex64])
+@pytest.mark.parametrize("form", ["flat.pt", "flat.safetensors", "folder"])
+@pytest.mark.filterwarnings("ignore")
+def test_weights_that_are_no_real_numbers(model: SigLinoModel, tmp_path: Path, dtype: torch.dtype, form: str) -> None:
+    model.save_pretrained(tmp_path)
+    state = {k: v.to(dtype) if k.endswith("wq.weight") else v for k, v in model.state_dict().items()}
+    path = tmp_path / (form if form != "folder" else "model.safetensors")
+    torch.save(state, path) if form == "flat.pt" else save_file(state, path, metadata={"format": "pt"})
+    source = tmp_path if form == "folder" else path
+    with pytest.raises(DataError, match=r"layers\.0\.attention\.wq\.weight is of .*weights are real numbers"):
+        load_student(str(source), None if form == "folder" else str(tmp_path / "config.json"))
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_what_wrappers_put_before_names_is_left_out(model: SigLinoModel, tmp_path: Path, wrapper: str) -> None:
+    model.config.save_pretrained(tmp_path)
+    torch.save({wrapper + k: v for k, v in model.state_dict().items()}, tmp_path / "flat.pt")
+    loaded = load_student(str(tmp_path / "flat.pt"), str(tmp_path / "config.json"))
+    assert torch.equal(loaded.cls_token, model.cls_token)

@@ -84,6 +84,8 @@ def test_a_saved_program_says_what_it_takes(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=said):
             run(given)
+    save_program(model, tmp_path / "small.pt2", (1, 1))  # a grid of its own may be of any size
+    check(load_program(tmp_path / "small.pt2")(images(1, 1, 1)), model, (1, 1, 1))
     (tmp_path / "bad.pt2").write_bytes(b"no program")
     with pytest.raises(DataError, match=r"bad\.pt2: no program of a student's"):
         load_program(tmp_path / "bad.pt2")

@@ -52,6 +52,21 @@ def test_code_that_does_not_run(model: SigLinoModel, folder: Path, monkeypatch: 
         require_same(folder, model)
 
 
+def test_weights_that_are_not_finite(model: SigLinoModel, folder: Path) -> None:
+    with torch.no_grad():
+        model.cls_token[0, 0, 0] = float("nan")
+    with pytest.raises(DataError, match="its weights hold NaN or infinity"):
+        require_same(folder, model)
+
+
+def test_saving_anew_takes_false_sums_away(model: SigLinoModel, tmp_path: Path) -> None:
+    export(model, str(tmp_path / "out"), source="x")
+    with torch.no_grad():
+        model.cls_token += 1
+    model.save_pretrained(tmp_path / "out")
+    assert torch.equal(load_student(str(tmp_path / "out")).cls_token, model.cls_token)
+
+
 def test_an_export_that_fails_leaves_nothing(
     model: SigLinoModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
