@@ -265,7 +265,7 @@ class Files:
             return
         for folder in (self.local / UNFINISHED).glob("*,*,*"):
             host, pid, _ = folder.name.split(",")
-            if host == socket.gethostname() and not _runs(int(pid)):
+            if host == socket.gethostname() and not is_running(int(pid)):
                 shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # another is in it
             (self.local / UNFINISHED).rmdir()
@@ -296,7 +296,8 @@ class Files:
             os.close(folder)
 
 
-def _runs(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Whether this machine has a process of that number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

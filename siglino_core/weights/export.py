@@ -1,12 +1,16 @@
 """A student as others take it: safetensors, config, processor, code and card in one folder; programs beside them."""
 
+import glob
+import os
 import shutil
+import socket
 import uuid
 from pathlib import Path
 
 from siglino_core.errors import ConfigError, StoreError
 from siglino_core.models.hf import SigLinoModel
 from siglino_core.models.processor import SigLinoImageProcessor
+from siglino_core.store.files import is_running
 from siglino_core.weights import sums
 from siglino_core.weights.model_card import model_card
 from siglino_core.weights.onnx_program import save_onnx
@@ -56,7 +60,8 @@ def export(
     processor = SigLinoImageProcessor(patch_size=model.spec.patch_size, min_pixels=lowest, max_pixels=max_pixels)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = target.parent / f".{target.name}-{uuid.uuid4().hex[:8]}"
+        _tidy(target)
+        folder = target.parent / f".{target.name},{socket.gethostname()},{os.getpid()},{uuid.uuid4().hex[:8]}"
         folder.mkdir()
         try:
             model.save_pretrained(folder)
@@ -91,6 +96,14 @@ def export(
     except OSError as e:
         raise StoreError(f"--out {out} cannot be written: {e.filename or out}: {e.strerror or e}") from e
     return sorted(target.iterdir(), key=lambda f: -f.stat().st_size)
+
+
+def _tidy(target: Path) -> None:
+    """Drop what killed exports of this machine left beside the folder."""
+    for left in target.parent.glob(f".{glob.escape(target.name)},*,*,*"):
+        host, pid = left.name.split(",")[-3:-1]
+        if host == socket.gethostname() and pid.isdecimal() and not is_running(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _grid(program: str | None) -> tuple[int, int] | None:

@@ -2,6 +2,9 @@
 
 import json
 import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +51,21 @@ def test_what_is_there_stays(model: SigLinoModel, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"kept/out cannot be written: .*kept: File exists"):
         export(model, str(tmp_path / "kept" / "out"), source="x")
     assert os.listdir(tmp_path) == ["kept"]
+
+
+def test_what_killed_exports_left_is_dropped(model: SigLinoModel, tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    here = socket.gethostname()
+    dead = tmp_path / f".out,{here},{ended.pid},0123abcd"
+    others = [
+        tmp_path / name for name in (f".out,{here},{os.getpid()},0123abcd", f".out,elsewhere,{ended.pid},0123abcd")
+    ]
+    for folder in (dead, *others):
+        folder.mkdir()
+        (folder / "half").touch()
+    export(model, str(tmp_path / "out"), source="x")
+    assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / "out"])
 
 
 def test_a_failure_leaves_nothing(model: SigLinoModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
