@@ -46,7 +46,7 @@ from siglino_core.models.attention import EXTRA, _sink_key, _with_one
 from siglino_core.models.config import SigLinoConfig
 from siglino_core.models.encoder import Attention
 from siglino_core.models.layout import Layout
-from siglino_core.models.moe import MixtureOfExperts, path
+from siglino_core.models.moe import MixtureOfExperts
 from siglino_core.models.rope import rotate, rotation
 from siglino_core.models.size import forward_flops
 from siglino_core.networks import load_teacher
@@ -113,10 +113,7 @@ def _mixture(layer: MixtureOfExperts, x_XD: Tensor, real_T: Tensor) -> Tensor:
     scores_XE = layer.router(x_XD)
     chosen_Xk = (scores_XE + layer.expert_bias).topk(layer.top_k, dim=-1).indices
     layer.load += torch.bincount(chosen_Xk[real_T].flatten(), minlength=len(layer.load))
-    sorted_N, order_N = chosen_Xk.flatten().sort(stable=True)
-    offsets_E = torch.searchsorted(sorted_N, torch.arange(len(layer.load)), right=True).int()
-    e = layer.experts
-    return path(x_XD)(x_XD, e.w1, e.w2, e.w3, scores_XE.gather(1, chosen_Xk), order_N, offsets_E)
+    return layer.experts(x_XD, scores_XE.gather(1, chosen_Xk), chosen_Xk)
 
 
 class Trainer:
