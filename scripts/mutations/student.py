@@ -51,8 +51,8 @@ MUTATIONS = (
     Mutation(
         says="layers between are never normed",
         file=f"{MODELS}/hf_model.py",
-        old="return [self._laid_out(self.norm(x) if norm else x, batch, format)[0] for x in chosen]",
-        new="return [self._laid_out(x, batch, format)[0] for x in chosen]",
+        old="return [self._laid_out(self.norm(x) if norm else x, batch, format) for x in chosen]",
+        new="return [self._laid_out(x, batch, format) for x in chosen]",
         tests=(f"{MODEL_TESTS}/test_hf.py::test_layers_between",),
     ),
     Mutation(

@@ -1,7 +1,5 @@
 """What ``transformers`` is told of: ``AutoConfig``, ``AutoModel``, ``AutoBackbone``, ``AutoImageProcessor``."""
 
-from collections.abc import Callable
-
 from transformers import AutoBackbone, AutoConfig, AutoImageProcessor, AutoModel
 
 from .hf_backbone import SigLinoBackbone
@@ -12,9 +10,9 @@ from .processor import SigLinoImageProcessor
 __all__ = ["SigLinoBackbone", "SigLinoHFConfig", "SigLinoImageProcessor", "SigLinoModel", "SigLinoOutput"]
 
 
-def _register(register: Callable[..., None] = AutoConfig.register) -> None:
+def _register() -> None:
     """Tell transformers of these classes; an exported copy of this file is named in its folder's config instead."""
-    register("siglino", SigLinoHFConfig, exist_ok=True)
+    AutoConfig.register("siglino", SigLinoHFConfig, exist_ok=True)
     AutoModel.register(SigLinoHFConfig, SigLinoModel, exist_ok=True)
     AutoBackbone.register(SigLinoHFConfig, SigLinoBackbone, exist_ok=True)
     backends = {"pil": SigLinoImageProcessor, "torchvision": SigLinoImageProcessor}

@@ -173,8 +173,7 @@ class SigLinoModel(SigLino, PreTrainedModel):
         batch = batch_of(self, pixel_values, padding_mask, spatial_shapes)
         states: list[Tensor] = []
         self.encode(batch.patches_NV, batch.layout, states)
-        chosen = [states[1 + i] for i in self._blocks(layers)]
-        return [self._laid_out(self.norm(x) if norm else x, batch, format)[0] for x in chosen]
+        return [patches for patches, _ in self._between(states, layers, batch, norm, format)]
 
     def forward_intermediates(
         self,
@@ -199,8 +198,8 @@ class SigLinoModel(SigLino, PreTrainedModel):
         batch = batch_of(self, x, None, None)
         states: list[Tensor] = []
         last = self.encode(batch.patches_NV, batch.layout, states)
-        wanted = self._blocks(len(self.layers) if indices is None else indices)
-        pairs = [self._laid_out(self.norm(states[1 + i]) if norm else states[1 + i], batch, output_fmt) for i in wanted]
+        layers = len(self.layers) if indices is None else indices
+        pairs = self._between(states, layers, batch, norm, output_fmt)
         found = pairs if return_prefix_tokens else [patches for patches, _ in pairs]
         return found if intermediates_only else (batch.tokens(last), found)
 
@@ -217,6 +216,13 @@ class SigLinoModel(SigLino, PreTrainedModel):
         if not numbers or any(not -count <= i < count for i in numbers) or (not several and given[0] > count):
             raise ValueError(f"layers={layers}: this model has {count}")
         return [i % count for i in numbers]
+
+    def _between(
+        self, states: Sequence[Tensor], layers: int | Sequence[int], batch: Batch, norm: bool, format: Format
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Of some blocks, the patches in a format and the tokens before them."""
+        chosen = [states[1 + i] for i in self._blocks(layers)]
+        return [self._laid_out(self.norm(x) if norm else x, batch, format) for x in chosen]
 
     def _laid_out(self, x_TD: Tensor, batch: Batch, format: Format) -> tuple[Tensor, Tensor]:
         """Patches in a format, and the tokens before them."""

@@ -13,7 +13,7 @@ from siglino_core.models.processor import SigLinoImageProcessor
 from siglino_core.store.files import is_running
 from siglino_core.weights import sums
 from siglino_core.weights.model_card import model_card
-from siglino_core.weights.onnx_program import save_onnx
+from siglino_core.weights.onnx_program import require_packages, save_onnx
 from siglino_core.weights.origin import Origin
 from siglino_core.weights.program import save_program
 from siglino_core.weights.reload import require_same
@@ -54,6 +54,8 @@ def export(
     target, grid = Path(out), _grid(program)
     if target.exists():
         raise ConfigError(f"--out {out} is there already. Take another name, or remove it.")
+    if program == "onnx":
+        require_packages()  # before anything is written
     if max_pixels < model.spec.patch_size**2:
         raise ConfigError(f"--max-pixels {max_pixels}: from {model.spec.patch_size**2} (one patch)")
     lowest = min(SMALLEST, max_pixels)

@@ -12,6 +12,19 @@ ALLOWED = 1e-4  # between ONNX Runtime's features and the student's
 MOST_INSIDE = 1 << 30  # bytes of weights within the file, which may have 2 GB; more lie beside it
 
 
+def require_packages() -> None:
+    """Refuse to begin without what ONNX programs are made by.
+
+    Raises:
+        ConfigError: the packages for it are not installed.
+    """
+    try:
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as e:
+        raise ConfigError(f"--program onnx needs {e.name}, which is not installed. pip install 'siglino[onnx]'") from e
+
+
 def save_onnx(model: SigLino, path: Path) -> None:
     """Write the encoder for ONNX runtimes, for any number of images and any grid up to 64 patches a side, and check it.
 
@@ -21,11 +34,9 @@ def save_onnx(model: SigLino, path: Path) -> None:
         ConfigError: the packages for it are not installed.
         DataError: ONNX Runtime's features differ from the student's.
     """
-    try:
-        import onnxruntime
-        import onnxscript  # noqa: F401
-    except ImportError as e:
-        raise ConfigError(f"--program onnx needs {e.name}, which is not installed. pip install 'siglino[onnx]'") from e
+    require_packages()
+    import onnxruntime
+
     encoder = ImageEncoder(model.float()).eval()
     images, shape = example(model, None, LARGEST)
     with torch.no_grad():
