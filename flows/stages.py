@@ -13,13 +13,14 @@ from pipelines.support.inputs import forget
 from pipelines.support.provenance import asked_for
 from pipelines.support.runtime import Progress, Result
 from siglino_core.config import Config, Runner, to_dict
-from siglino_core.errors import ConfigError, DamagedError
-from siglino_core.foreign import word
-from siglino_core.report.opening import run_card, same_but_columns
+from siglino_core.errors import ConfigError, DamagedError, StoreError
+from siglino_core.foreign import logger, word
+from siglino_core.report.opening import run_card, with_columns
 from siglino_core.store import Files, Run
 from siglino_core.store.lease import release_mine, require_free
 from siglino_core.store.records import MANIFEST
 
+LOG = logger(__name__)
 CurateStage = Literal["source", "embed", "cluster", "sample", "report"]  # spelt out: Prefect's forms list the choices
 DistillStage = Literal["targets", "train", "export"]
 PathStage = Literal["source", "embed", "cluster", "sample", "report", "targets", "train", "export"]
@@ -150,14 +151,21 @@ def run_stage(choice: Choice, config: Config, asked: Asked, progress: Progress) 
 
 
 def _write_card(config: Config) -> None:
-    """Write the card of the run's folder, which has the columns of its images; one that its owner changed stays."""
+    """Write the card of the run's folder, which has the columns of its images; its owner's words stay.
+
+    It is a convenience: where it cannot be written, that is said, and the stage is done all the same.
+    """
     files = Files(config.run)
     card = run_card(config.sample.shards, len(Run(config.run).stage("cluster").require().facts["levels"]))
-    if files.create(CARD, card.encode()):
-        return
-    there = files.read(CARD).decode(errors="replace")
-    if there != card and same_but_columns(there, card):
-        files.put(CARD, card.encode())
+    try:
+        if files.create(CARD, card.encode()):
+            return
+        there = files.read(CARD).decode(errors="replace")
+        mended = with_columns(there, card)
+        if mended != there.replace("\r\n", "\n"):
+            files.put(CARD, mended.encode())
+    except StoreError as e:
+        LOG.warning("the run's card was not written, so `datasets` may not open the run's folder: %s", e)
 
 
 def _note(stage: str, config: Config, asked: Asked) -> None:

@@ -35,9 +35,17 @@ def run_card(shards: Shards, levels: int) -> str:
     return RUN_CARD.format(front="\n".join(front), images=f"sample/{TABLES['images'][0]}")
 
 
-def same_but_columns(card: str, other: str) -> bool:
-    """Whether two cards of a run's folder are of one wording, so that neither is its owner's."""
-    return COLUMNS.sub("", card) == COLUMNS.sub("", other)
+def with_columns(owners: str, card: str) -> str:
+    """A run's card as its owner has it, with the columns of another: they are the files', whoever wrote the words.
+
+    Without front matter that tells where the files lie it stays, since `datasets` then looks for itself.
+    """
+    text, found = owners.replace("\r\n", "\n"), COLUMNS.search(card)
+    columns = found.group() if found else ""
+    if COLUMNS.search(text):
+        return COLUMNS.sub(lambda _: columns, text, count=1)
+    front, end, rest = text.partition("\n---\n")
+    return f"{front}\n{columns}---\n{rest}" if end and "\nconfigs:" in front else text
 
 
 def front_matter(shards: Shards, levels: int, column: str) -> list[str]:

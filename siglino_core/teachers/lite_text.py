@@ -30,7 +30,7 @@ from siglino_core.hashing import files_hash
 from siglino_core.teachers.by_shape import batches
 from siglino_core.teachers.minilm import DIM, MiniLM
 from siglino_core.teachers.teacher import Targets
-from siglino_core.teachers.text import TextTower
+from siglino_core.teachers.text import TextTower, writable
 
 NAME = "lite_text"
 RECIPE = 1  # goes up when the same weights give other targets
@@ -107,10 +107,11 @@ class LiteText:
         """MiniLM's unit vectors [P, 384] of sentences such as "a photo of a dog", on the teacher's device.
 
         Raises:
-            ConfigError: MiniLM isn't installed (images do without it).
+            ConfigError: MiniLM isn't installed (images do without it), or they are no sequence of strings.
         """
+        texts = writable(prompts)
         self._minilm = self._minilm or MiniLM(str(self._classes_KC.device))
-        return self._minilm(prompts).to(self._classes_KC.dtype)
+        return self._minilm(texts).to(self._classes_KC.dtype)
 
 
 class Pooled:

@@ -46,15 +46,24 @@ class TextTower:
         Raises:
             ConfigError: they are no sequence of strings.
         """
-        if isinstance(texts, str):
-            raise ConfigError("texts: a list of strings is needed, not one string")
-        for place, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise ConfigError(f"texts: number {place} is no string but {type(text).__name__}")
-        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+        clean = writable(texts)
         batches = [clean[i : i + BATCH] for i in range(0, len(clean), BATCH)]
         found = [normalize(self.embed(batch).float(), dim=-1) for batch in batches]
         return torch.cat(found) if found else torch.empty(0, self.dim)
+
+
+def writable(texts: Sequence[str]) -> list[str]:
+    """The texts; what no encoding can write in one counts as a question mark.
+
+    Raises:
+        ConfigError: they are no sequence of strings.
+    """
+    if isinstance(texts, str) or not isinstance(texts, Sequence):
+        raise ConfigError(f"texts: a list of strings is needed, not {type(texts).__name__}")
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ConfigError(f"texts: number {place} is no string but {type(text).__name__}")
+    return [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
 
 
 def text_tower(spec: Spec | str, device: str = "cpu") -> TextTower:

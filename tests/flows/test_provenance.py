@@ -138,10 +138,17 @@ def test_the_runs_card_has_the_samples_columns_and_is_left_to_its_owner(run: Pat
     one = ["cluster.num_clusters=[4]", "sample.shards=parquet", "--redo", "cluster", "--redo", "sample"]
     assert main(["curate", f"run={run}", HERE, *one]) == 0
     assert card.read_text() == run_card(Shards.PARQUET, 1)
+    card.write_text(card.read_text() + "mine")
+    assert main(["curate", f"run={run}", HERE, "sample.shards=webdataset", "--redo", "sample"]) == 0
+    assert card.read_text() == run_card(Shards.WEBDATASET, 1) + "mine"
+    assert main(["curate", f"run={run}", HERE, "sample.shards=parquet", "--redo", "sample"]) == 0
     card.write_text("mine")
     assert main(["curate", f"run={run}", HERE, "sample.target_size=8", "--redo", "sample"]) == 0
     assert card.read_text() == "mine"
     card.unlink()
+    card.mkdir()  # whatever stands there, the stage is done
+    assert main(["curate", f"run={run}", HERE, "sample.target_size=7", "--redo", "sample"]) == 0
+    card.rmdir()
     assert main(["curate", f"run={run}", HERE]) == 0
     assert card.read_text() == run_card(Shards.PARQUET, 1)
 

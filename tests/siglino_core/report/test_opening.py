@@ -6,7 +6,7 @@ import yaml
 
 from siglino_core import schema
 from siglino_core.config import Shards
-from siglino_core.report.opening import front_matter, image_columns, run_card, same_but_columns
+from siglino_core.report.opening import front_matter, image_columns, run_card, with_columns
 
 
 def told(shards: Shards, column: str) -> dict[str, list[dict]]:
@@ -64,8 +64,12 @@ def test_the_runs_card_leads_to_the_samples_images_alone(shards: Shards) -> None
     assert "sample/README.md" in card
 
 
-def test_a_card_whose_columns_alone_are_others_is_no_ones_own() -> None:
-    card = run_card(Shards.PARQUET, 2)
-    assert all(same_but_columns(card, run_card(shards, levels)) for shards in Shards for levels in (1, 2, 4))
-    for mine in ("mine", f"{card}More.\n", card.replace("configs:", "license: mit\nconfigs:")):
-        assert not same_but_columns(mine, card)
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_the_owners_words_stay_and_the_columns_follow_the_files(ends: str) -> None:
+    cards = [run_card(shards, levels) for shards in Shards for levels in (1, 3)]
+    for card in cards:
+        mine = (card + "My licence: mine.\n").replace("\n", ends)
+        for other in cards:
+            assert with_columns(mine, other) == other + "My licence: mine.\n"
+    for words in ("mine", "---\nlicense: mit\n---\nmine"):
+        assert with_columns(words, cards[0]) == words

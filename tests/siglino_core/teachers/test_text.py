@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 
 from siglino_core.errors import ConfigError
 from siglino_core.teachers import TextTower, text_features, text_tower
+from siglino_core.teachers.text import writable
 from tests import siglip2
 from tests.hostile import ALL, texts
 
@@ -37,7 +38,7 @@ def test_no_spec_at_all() -> None:
 
 @pytest.mark.parametrize(
     ("given", "says"),
-    [("a dog", "a list of strings is needed, not one string"), (["a", 5], "texts: number 1 is no string but int")],
+    [("a dog", "a list of strings is needed, not str"), (["a", 5], "texts: number 1 is no string but int")],
 )
 def test_no_list_of_texts(tower: TextTower, given: Sequence[Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
@@ -72,3 +73,10 @@ def test_lite_text() -> None:
 def test_what_it_cannot_load_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^teacher=siglip2:\S+: config\.json cannot be read"):
         text_features(f"siglip2:{tmp_path}", ["a dog"])
+
+
+def test_what_is_no_sequence_of_texts() -> None:
+    for wrong in (iter(["a"]), {"a"}, None, 5):
+        with pytest.raises(ConfigError, match="texts: a list of strings is needed, not"):
+            writable(wrong)  # type: ignore[arg-type]
+    assert writable(("a\ud800",)) == ["a?"]
