@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test pytest soak storm check fast bench mutate docs clean
 
-demo: $(VENV)/.installed  ## Curate the pool that ships with the package into runs/demo, distil a student on it
+demo: $(VENV)/.installed  ## Curate the pool that ships with the package into runs/demo, distil a student on it, evaluate that
 	$(BIN)/siglino curate experiment=demo
 	$(BIN)/siglino distill experiment=demo
 	$(BIN)/siglino inspect runs/demo
+	$(BIN)/siglino evaluate experiment=demo
 
 test: $(VENV)/.installed  ## Everything that CI checks
 	@$(MAKE) --no-print-directory --jobs 2 check pytest
@@ -47,7 +48,7 @@ $(VENV)/.docs: $(VENV)/.installed
 # Bytecode is made by all cores afterwards; pip takes one. Files that are for other Pythons have none.
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --editable '.[demo,report,dev]'
+	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --editable '.[demo,dev]'
 	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	touch $@
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from flows.words import EXPERIMENT, Word, is_file, parse
-from pipelines.support.provenance import settings_of
+from flows.words import EXPERIMENT, RECIPE, Word, is_file, parse
+from pipelines.support.provenance import left_out, settings_of
 from siglino_core.config import Config, build, to_dict
 from siglino_core.config.credentials import faults, redacted
+from siglino_core.config.retired import without_retired
 from siglino_core.errors import ConfigError, SiglinoError
 from siglino_core.store import STAGES, Run
 from siglino_core.store.successor import PLAN
@@ -30,16 +32,25 @@ def experiments() -> list[str]:
     return sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
 
 
-def compose_config(overrides: list[str]) -> Config:
+def recipes() -> list[str]:
+    """The recipes of curation that ship: settings of clusters and of the sample."""
+    return sorted(p.stem for p in (CONF / RECIPE).glob("*.yaml"))
+
+
+def compose_config(overrides: list[str], redo: Sequence[str] = ()) -> Config:
     """The config that the overrides ask for, e.g. ``["experiment=demo", "sample.target_size=100"]``.
 
-    ``experiment`` may also be the path of a YAML file of your own. What neither it nor an override gives is as it was
+    ``experiment`` may also be the path of a YAML file of your own; ``recipe`` sets what its file in ``conf/recipe``
+    sets, over the experiment's. What neither it nor an override gives is as it was
     when the run's stages were made, if the run has begun; else it has its default.
+
+    Args:
+        redo: stages that are made anew: what followed from the run, and not from anybody's word, follows anew.
 
     Raises:
         ConfigError: with every unknown key, wrong type and impossible value at once.
     """
-    parsed = parse(overrides, experiments())
+    parsed = parse(overrides, experiments(), recipes())
     values = _composed(parsed, to_dict(Config()))
     run = _begun(values.get("run"))
     if run is None:
@@ -47,8 +58,8 @@ def compose_config(overrides: list[str]) -> Config:
     named = [w for w in parsed if w.key == EXPERIMENT]
     if named and named[0].value == _note(run, "source").get("experiment"):  # what was changed since counts
         base = to_dict(build(Config, _composed(named, to_dict(Config()))))
-        return build(Config, _composed([w for w in parsed if w not in named], _as_made(run, base)))
-    return build(Config, _composed(parsed, _as_made(run, to_dict(Config()))))
+        return build(Config, _composed([w for w in parsed if w not in named], _as_made(run, base, redo)))
+    return build(Config, _composed(parsed, _as_made(run, to_dict(Config()), redo)))
 
 
 def _begun(url: Any) -> Run | None:
@@ -73,8 +84,10 @@ def _composed(words: list[Word], base: dict[str, Any]) -> dict[str, Any]:
         OmegaConf.set_struct(composed, False)  # unknown keys are for the core to name, all at once
         if experiment is not None and is_file(experiment):
             composed = OmegaConf.merge(composed, OmegaConf.load(experiment))
+        for recipe in (w.value for w in words if w.key == RECIPE):
+            composed = OmegaConf.merge(composed, OmegaConf.load(CONF / RECIPE / f"{recipe}.yaml"))
         for word in words:
-            if word.key != EXPERIMENT:
+            if word.key not in (EXPERIMENT, RECIPE):
                 OmegaConf.update(composed, word.key, word.value)
         plain: Any = OmegaConf.to_container(composed, resolve=False)
     except (HydraException, OmegaConfBaseException, OSError, YAMLError, TypeError, ValueError) as e:
@@ -95,17 +108,20 @@ def _interpolations(values: Any, key: str = "") -> list[tuple[str, str]]:
     return [(key, values)] if isinstance(values, str) and "${" in values else []
 
 
-def _as_made(run: Run, values: dict[str, Any]) -> dict[str, Any]:
+def _as_made(run: Run, values: dict[str, Any], redo: Sequence[str]) -> dict[str, Any]:
     """The settings, and over them those by which the run's stages were made, as far as the run tells."""
     for stage in STAGES:
         stored = _note(run, stage).get("config", {})
-        values[stage] |= {k: v for k, v in stored.get(stage, {}).items() if k in values[stage]}
+        kept = without_retired(stored.get(stage, {}), f"{stage}.")
+        values[stage] |= {k: v for k, v in kept.items() if k in values[stage]}
         if stage in stored:
             values["seed"] = stored.get("seed", values["seed"])
     for stage in CURATION:
         try:
             made = settings_of(run, stage)
             values["seed"] = made.pop("seed", values["seed"])
+            if stage == "cluster" and stage in redo and left_out(_note(run, stage)):
+                made.pop("num_clusters")
             values[stage] |= made
         except (SiglinoError, KeyError):  # the command says what it finds of the stage itself
             continue

@@ -17,7 +17,7 @@ def curate(
     only: CurateStage | None = None,
     redo: list[CurateStage] | None = None,
 ) -> dict[str, Any]:
-    """Curate an image pool into a balanced set.
+    """Curate an image pool into a set that represents it.
 
     Args:
         experiment: a named config (see `siglino config`), or the path of a YAML file; empty: the defaults.

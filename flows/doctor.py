@@ -16,6 +16,7 @@ from flows.limits import require_specs
 from siglino_core.config import Config, TargetsConfig
 from siglino_core.config.credentials import redacted
 from siglino_core.device import choose
+from siglino_core.encoders.spec import KINDS
 from siglino_core.errors import SiglinoError
 from siglino_core.foreign import printable
 from siglino_core.store import Files, Run
@@ -50,6 +51,8 @@ def _checks(config: Config) -> Iterator[tuple[str, Callable[[], str]]]:
     # Who only curates needs none: they are looked at once something is set for them.
     for teacher in config.targets.teachers if config.targets != TargetsConfig() else ():
         yield "teacher", lambda t=teacher: _teacher(config, t)
+        if (kind := teacher.partition(":")[0]) in KINDS and KINDS[kind].reads:
+            yield "texts", lambda t=teacher: _texts(t)
     if config.source.uri:
         yield "pool", lambda: _pool(config)
     yield "store", lambda: _store(Run(config.run))
@@ -76,6 +79,13 @@ def _teacher(config: Config, teacher: str) -> str:
     require_specs(config, ["targets"])
     card = describe(teacher)
     return f"{teacher}, {card.dim} wide, weights {card.identity[:12]}"
+
+
+def _texts(teacher: str) -> str:
+    """Its text side, which evaluation needs."""
+    from siglino_core.teachers.text import text_tower
+
+    return f"{teacher}, {text_tower(teacher).dim} wide"
 
 
 def _pool(config: Config) -> str:

@@ -7,16 +7,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flows.headlines import headlines
 from flows.screen import say
-from pipelines.support.summary import duckdb_line
+from pipelines.support.summary import duckdb_line, learning
 from siglino_core.errors import StoreError
 from siglino_core.foreign import printable, word
+from siglino_core.report.learning import points, sentence, verdict
 from siglino_core.report.numbers import size
 from siglino_core.statistics.diversity import SAMPLES, effective_number
 from siglino_core.store import Manifest, Run
 
 CURATION = ("source", "embed", "cluster", "sample", "report")
-DISTILLATION = ("targets", "train", "export")  # shown once one of them has begun
+DISTILLATION = ("targets", "train", "export", "evaluate")  # shown once one of them has begun
 QUANTILES = (0.0, 0.1, 0.5, 0.9, 0.99, 1.0)
 
 
@@ -40,9 +42,12 @@ def inspect(url: str, console: Console) -> None:
     sample = manifests["sample"]
     if sample is not None:
         _reasons(sample, console)
+        say(console, *(f"Warning: {warning}" for warning in sample.facts.get("warnings", ())))
         _balance(sample, console)
+        _learning(sample, console)
         _cluster_sizes(run, sample, console)
     _distillation(manifests, console)
+    _features(run, console)
     if sample is not None:
         say(console, "", "Further, in DuckDB:")
         say(console, *duckdb_line(url).split("\n"), style="dim")
@@ -50,6 +55,8 @@ def inspect(url: str, console: Console) -> None:
         say(console, "", f"Report: {url}/report/curation.html")
     if manifests.get("export") is not None:
         say(console, f"Student: {url}/export/student")
+    if manifests.get("evaluate") is not None:
+        say(console, f"Evaluation: {url}/evaluate/evaluation.html")
 
 
 def losses(train: Manifest, console: Console) -> None:
@@ -119,13 +126,30 @@ def _balance(sample: Manifest, console: Console) -> None:
         metrics = balance[name]
         cells = [name]
         for metric, value in metrics.items():
-            n = value["n"]
-            half = (value["high"] - value["mean"]) if value["high"] is not None else 0.0
+            n = max(n, value["n"])
             scale, unit = (100, "%") if metric.endswith("share") else (1, "")
-            cells.append(f"{value['mean'] * scale:.1f}{unit} ± {half * scale:.1f}")
+            spread = "" if value["high"] is None else f" ± {(value['high'] - value['mean']) * scale:.1f}"
+            cells.append(f"{value['mean'] * scale:.1f}{unit}{spread}")  # without a draw there is no spread
         rows.append(cells)
     names = [m.replace("_", " ") for m in next(iter(balance.values()))]
     _table(console, f"Balance: samples of one size, mean and 95% interval over {n} draws", ["sample", *names], rows)
+
+
+def _learning(sample: Manifest, console: Console) -> None:
+    """What a probe learns from the sample and from a random one, or why that is not known."""
+    found = learning(sample.facts)
+    if found is None:
+        if why := sample.facts.get("learning", {}).get("why"):
+            console.print(f"\nLearning: not measured, {why}.")
+        return
+    rows = []
+    for name, values in (("random", found.random), ("curated", found.curated)):
+        rows.append([name, *(f"{100 * values[key].mean:.1f}%" for key in ("probe", "probe_rare"))])
+    rows.append(["difference", *(points(found.difference[key]) for key in ("probe", "probe_rare"))])
+    title = f"Learning: probes of {found.train:,} images, mean and 95% interval over {found.splits} splits"
+    _table(console, title, ["trained on", "accuracy", "of the rare half"], rows)
+    if verdict(found.difference["probe"]) != "better":
+        say(console, f"{sentence(found.difference['probe'])}.".capitalize())
 
 
 def _cluster_sizes(run: Run, sample: Manifest, console: Console) -> None:
@@ -149,15 +173,34 @@ def _distillation(manifests: dict[str, Manifest | None], console: Console) -> No
     rows = [
         [name, key.replace("_", " "), _said(value)]
         for name in DISTILLATION
-        if (m := manifests.get(name)) is not None
+        if name != "evaluate" and (m := manifests.get(name)) is not None
         for key, value in m.facts.items()
         if key != "losses" and isinstance(value, str | int | float | list) and _said(value)
     ]
     if rows:
         _table(console, "Distillation", ["stage", "fact", "value"], rows, left=3)
-    train = manifests.get("train")
+    train, evaluate = manifests.get("train"), manifests.get("evaluate")
     if train is not None:
         losses(train, console)
+    if evaluate is not None:
+        headlines(evaluate.facts, console)
+
+
+def _features(run: Run, console: Console) -> None:
+    """What was extracted, a line a network and split; it stays, and whatever asks for the same finds it."""
+    rows = []
+    for name in run.features():
+        m = run.stage(name).manifest()
+        if m is None:
+            done, shards = len(run.stage(name).commits()), len(run.stage(name).shards())
+            rows.append(["", "", "begun", "", f"{done:,}/{shards:,}", "", name])
+            continue
+        stored = size(sum(entry[0] for entry in m.files.values()))
+        of = [str(m.facts.get(key, "")) for key in ("network", "dataset", "split")]
+        rows.append([*of, f"{m.rows:,}", f"{m.shards:,}", stored, name])
+    if rows:
+        heads = ["network", "data set", "split", "rows", "shards", "stored", "folder"]
+        _table(console, "Features", heads, sorted(rows), left=3)
 
 
 def _said(value: Any) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from pipelines.support.provenance import differences
 from siglino_core.config import Config
+from siglino_core.curation.clustering.levels import levels_of
 from siglino_core.encoders.spec import OWN, Spec
 from siglino_core.errors import ConfigError, StoreError
 from siglino_core.store import STAGES, Run
@@ -28,7 +29,7 @@ def refuse_too_small(
     faults = []
     if "sample" in stages and config.sample.target_size > images:
         faults.append(f"sample.target_size={config.sample.target_size} is larger than the pool ({has} images)")
-    if "cluster" in stages and config.cluster.num_clusters[0] > images * config.cluster.fit_fraction:
+    if "cluster" in stages and levels_of(config, images)[0] > images * config.cluster.fit_fraction:
         faults.append(f"cluster.num_clusters={config.cluster.num_clusters} asks for more centroids than images ({has})")
     if faults:
         raise ConfigError(*faults)
@@ -46,6 +47,10 @@ def require_specs(config: Config, stages: Sequence[str]) -> None:
     specs = [Spec.of(config.embed)] if "embed" in stages else []
     if "targets" in stages or "train" in stages:
         specs += [Spec.parse(teacher, "targets.teachers") for teacher in config.targets.teachers]
+    if "evaluate" in stages:
+        named = [m.network for m in config.evaluate.models]
+        named += [spec for m in config.evaluate.models for text in m.texts if (spec := text.partition("=")[2])]
+        specs += [Spec.parse(text, "evaluate.models") for text in named]
     for spec in specs:
         _require_allowed(spec)
 

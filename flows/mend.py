@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from flows.stages import Asked, Choice, run_stages
-from flows.verify import CHECKPOINTS, COMMITS, NOTES, RECORDS, Verdict
+from flows.stages import NOTES, Asked, Choice, run_stages
+from flows.verify import CHECKPOINTS, COMMITS, RECORDS, Verdict, stage_of
 from pipelines.support.runtime import Progress
 from siglino_core.config import Config, build
 from siglino_core.distillation.training.metrics import NAME as METRICS
@@ -59,7 +59,7 @@ def mend(run: Run, found: Sequence[Verdict], progress: Progress) -> list[str]:
         before = run.stage(name).manifest()
         about = run.about(name)
         asked = Asked(experiment=about["experiment"], command=about["command"])
-        run_stages([Choice(stage=name, redo="no")], configs[name], asked, progress)
+        run_stages([Choice(stage=stage_of(name), redo="no")], configs[name], asked, progress)
         after = run.stage(name).require()
         if name != "report" and before is not None and before.digest != after.digest:  # a page tells times
             raise StoreError(
@@ -70,7 +70,7 @@ def mend(run: Run, found: Sequence[Verdict], progress: Progress) -> list[str]:
 
 
 def _config(run: Run, stage: str) -> Config:
-    note = next(note for note, of in NOTES.items() if stage in of)
+    note = next(note for note, of in NOTES.items() if stage_of(stage) in of)
     try:
         about = Files(run.url).read_record(note)
     except DamagedError as e:

@@ -34,12 +34,16 @@ def preflight(config: Config, stages: Sequence[str], redo: Sequence[str] = ()) -
     missing = [s for s in stages if s in redo or Run(config.run).stage(s).manifest() is None]
     if "embed" in missing:
         _encoder(config)
+    if "sample" in missing and config.sample.learned:
+        Run(config.sample.learned).stage("train").require()
     if "targets" in missing:
         _teachers(config, train="train" in missing)
     if "train" in missing:
         _training(config)
     if "export" in missing:
         _export(config)
+    if "evaluate" in missing:
+        _evaluation(config, alone=missing == ["evaluate"])
     _pool(config, missing)
 
 
@@ -81,6 +85,43 @@ def _export(config: Config) -> None:
     Origin.of(config)
 
 
+def _evaluation(config: Config, *, alone: bool) -> None:
+    """What an evaluation finds after all features are extracted: text sides; and data sets, where stages come before.
+
+    Args:
+        alone: the run is distilled, so that what the config leaves to it is known.
+    """
+    from siglino_core.encoders.spec import Spec
+    from siglino_core.evaluation.data.open import find_train, open_split
+    from siglino_core.evaluation.network.load import describe_network
+    from siglino_core.evaluation.network.texts import load_texts
+    from siglino_core.teachers.text import has_text_side, text_tower
+
+    if alone:
+        config = import_module("pipelines.evaluate.subjects").settled(config, Run(config.run))
+    evaluate = config.evaluate
+    bounds = {
+        "min_pixels": evaluate.min_pixels or config.targets.min_pixels,
+        "max_pixels": evaluate.max_pixels or config.targets.max_pixels,
+    }
+    for model in evaluate.models:
+        if not alone and f"{config.run.rstrip('/')}/export" in model.network:
+            continue  # it is still to be made
+        network = describe_network(model, **bounds)
+        for view in network.texts:
+            load_texts(network, view, weights=model.weights)
+    if alone:
+        return  # its data sets are opened before anything else
+    if not evaluate.models:
+        for spec in (Spec.parse(teacher, "targets.teachers") for teacher in config.targets.teachers):
+            if has_text_side(spec):
+                text_tower(spec, "cpu")
+    for data in evaluate.datasets:
+        if data.uri or data.annotations:
+            open_split(data, "test", config.seed)
+            find_train(data, config.seed)
+
+
 def _require_there(setting: str, source: str) -> None:
     """Refuse a path of this machine where nothing is; names of hubs and addresses are for whoever fetches them."""
     if source and not may_be_there(source):
@@ -99,7 +140,8 @@ def _pool(config: Config, missing: Sequence[str]) -> None:
     if source is not None:
         most = about = source.rows - source.facts["duplicates"]
     else:
-        enough = max(config.sample.target_size, round(config.cluster.num_clusters[0] / config.cluster.fit_fraction))
+        clusters = max(config.cluster.num_clusters, default=0)  # where they are derived, a pool has enough
+        enough = max(config.sample.target_size, round(clusters / config.cluster.fit_fraction))
         found = import_module("pipelines.source").count(config.source, enough)
         most, about = found.most, found.about
     if most is not None:

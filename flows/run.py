@@ -1,4 +1,4 @@
-"""The flow `run-siglino`: the whole path, from a pool to an exported student; each stage a resumable task."""
+"""The flow `run-siglino`: the whole path, from a pool to a student and its evaluation; each stage a resumable task."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def run_path(
     only: PathStage | None = None,
     redo: list[PathStage] | None = None,
 ) -> dict[str, Any]:
-    """Curate an image pool, then distil the teachers into one student on what was kept.
+    """Curate an image pool, distil the teachers into one student on what was kept, and evaluate it beside them.
 
     Args:
         experiment: a named config (see `siglino config`), or the path of a YAML file; empty: the defaults.

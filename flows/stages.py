@@ -13,7 +13,7 @@ from pipelines.support.inputs import forget
 from pipelines.support.provenance import asked_for
 from pipelines.support.runtime import Progress, Result
 from siglino_core.config import Config, Runner, to_dict
-from siglino_core.errors import ConfigError, DamagedError, StoreError
+from siglino_core.errors import ConfigError, DamagedError, DataError, StoreError
 from siglino_core.foreign import logger, word
 from siglino_core.report.opening import run_card, with_columns
 from siglino_core.store import Files, Run
@@ -23,12 +23,15 @@ from siglino_core.store.records import MANIFEST
 LOG = logger(__name__)
 CurateStage = Literal["source", "embed", "cluster", "sample", "report"]  # spelt out: Prefect's forms list the choices
 DistillStage = Literal["targets", "train", "export"]
-PathStage = Literal["source", "embed", "cluster", "sample", "report", "targets", "train", "export"]
+EvaluateStage = Literal["evaluate"]
+PathStage = Literal["source", "embed", "cluster", "sample", "report", "targets", "train", "export", "evaluate"]
 CURATE: tuple[str, ...] = get_args(CurateStage)
 DISTILL: tuple[str, ...] = get_args(DistillStage)
+EVALUATE: tuple[str, ...] = get_args(EvaluateStage)
 PATH: tuple[str, ...] = get_args(PathStage)
 CARD = "README.md"
-COMMANDS = {"curate": CURATE, "distill": DISTILL, "run": PATH}
+COMMANDS = {"curate": CURATE, "distill": DISTILL, "evaluate": EVALUATE, "run": PATH}
+NOTES = {"curate.json": CURATE, "distill.json": DISTILL, "evaluate.json": EVALUATE}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +102,8 @@ def begin(command: str, words: Sequence[str], config: Config, choices: Sequence[
 def judged(choices: Sequence[Choice], config: Config) -> Iterator[Choice]:
     """The choices in order, each judged when its turn comes: can the images that are counted by then give it?
 
+    An evaluation that ends a path is left out, with a warning, where the run's images allow none.
+
     Raises:
         ConfigError: as `refuse_too_small`.
     """
@@ -107,7 +112,23 @@ def judged(choices: Sequence[Choice], config: Config) -> Iterator[Choice]:
         source = Run(config.run).stage("source").manifest() if choice.stage in CURATE[1:] else None
         if source is not None:
             refuse_too_small(config, source.rows - source.facts["duplicates"], stages=stages)
+        if choice.stage in EVALUATE and len(choices) > 1 and (why := _unmeasurable(config)):
+            LOG.warning("not evaluated: %s", why)
+            continue
         yield choice
+
+
+def _unmeasurable(config: Config) -> str:
+    """Why nothing can be measured on the run's own images, where no other data sets are set; empty: something can."""
+    from siglino_core.evaluation.data.run import open_run
+
+    if config.evaluate.datasets:
+        return ""
+    try:
+        open_run(config.run)
+    except DataError as e:
+        return str(e)
+    return ""
 
 
 def run_stages(choices: Sequence[Choice], config: Config, asked: Asked, progress: Progress) -> dict[str, Any]:
@@ -169,7 +190,7 @@ def _write_card(config: Config) -> None:
 
 
 def _note(stage: str, config: Config, asked: Asked) -> None:
-    """Write down in the run what made a stage, for whoever finds the folder: `curate.json` or `distill.json`.
+    """Write down in the run what made a stage, for whoever finds the folder: one of ``NOTES``.
 
     The note also has which stages came to be finished (``made``): one whose folder is lost leaves no other trace.
     """
@@ -181,7 +202,8 @@ def _note(stage: str, config: Config, asked: Asked) -> None:
     shared = {key: values[key] for key in ("run", "seed", "runtime")}
     settings = {**before.get("config", values), **shared, stage: values[stage]}
     once = before.get("made", [])  # not there in notes of an earlier version
-    made = [s for s in (DISTILL if stage in DISTILL else CURATE) if s in once or run.stage(s).files.exists(MANIFEST)]
+    neighbours = next(of for of in NOTES.values() if stage in of)
+    made = [s for s in neighbours if s in once or run.stage(s).files.exists(MANIFEST)]
     run.note({**asdict(asked), "config": settings, "made": made}, stage)
 
 

@@ -52,13 +52,13 @@ def perform(
     """The body of every flow: the command's stages, each a task; returns each one's outcome.
 
     Args:
-        command: whose stages they are: curate, distill or run.
+        command: whose stages they are: curate, distill, evaluate or run.
         name: the flow's, which the artifact has too.
     """
     logs.calm()
     words = [f"experiment={experiment}"] if experiment else []
     words += [*([f"run={quoted(run)}"] if run else []), *(overrides or [])]
-    config = compose_config(words)
+    config = compose_config(words, redo or [])
     choices = choose(command, from_stage, only, redo or [])
     asked = begin(command, words, config, choices)
     done: dict[str, Any] = {}

@@ -7,10 +7,10 @@ from typing import Any
 from rich.console import Console
 
 from flows.screen import say
-from flows.stages import COMMANDS, CURATE, DISTILL, PATH
+from flows.stages import COMMANDS, NOTES, PATH
 from siglino_core.errors import ConfigError, DamagedError, StoreError
 from siglino_core.report.numbers import size
-from siglino_core.store import Files, Run, Stage
+from siglino_core.store import FEATURES, Files, Run, Stage
 from siglino_core.store.intact import damaged
 from siglino_core.store.records import is_own
 from siglino_core.store.sealed import opened
@@ -20,7 +20,6 @@ from siglino_core.weights.marks import entries as marked
 
 RECORDS = (PLAN, MANIFEST)
 COMMITS, CHECKPOINTS = "commits/", "checkpoints/"
-NOTES = {"curate.json": CURATE, "distill.json": DISTILL}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +52,15 @@ def verdicts(run: Run, stages: Sequence[str]) -> Iterator[Verdict]:
     Raises:
         StoreError: there is no run, or the store cannot be reached.
     """
-    begun = [name for name in PATH if run.stage(name).files.sizes()]
+    path = _with_features(run)
+    begun = [name for name in path if run.stage(name).files.sizes()]
     files = Files(run.url)
     there = [note for note in NOTES if files.exists(note)]
     good, bad = _records(files, there)
     bad += [note for note, record in good.items() if _is_misplaced(note, record)]
     finished = {name for stage in begun for name in _inputs(run.stage(stage))}  # others were made from them
     finished |= {name for note, record in good.items() if note not in bad for name in record.get("made", [])}
-    looked_at = [name for name in PATH if name in stages and (name in begun or name in finished)]
+    looked_at = [name for name in path if stage_of(name) in stages and (name in begun or name in finished)]
     if not looked_at:
         raise StoreError(f"{run.url}: nothing of {', '.join(stages)} is here to verify.")
     gone = [note for note, of in NOTES.items() if note not in there and set(begun) & set(of)]
@@ -69,11 +69,22 @@ def verdicts(run: Run, stages: Sequence[str]) -> Iterator[Verdict]:
         yield _verdict(run.stage(name), finished=name in finished)
 
 
+def _with_features(run: Run) -> list[str]:
+    """The path's stages, and before the evaluation the features that it is made from."""
+    at = PATH.index("evaluate")
+    return [*PATH[:at], *run.features(), *PATH[at:]]
+
+
+def stage_of(name: str) -> str:
+    """The stage that makes a folder of a run: itself, or the evaluation for features."""
+    return "evaluate" if name.startswith(f"{FEATURES}/") else name
+
+
 def _inputs(stage: Stage) -> list[str]:
     """The stages of the run that a stage says it was made from."""
     good, _ = _records(stage.files, [name for name in RECORDS if stage.files.exists(name)])
     identity = next((record["identity"] for record in good.values() if "identity" in record), {"inputs": {}})
-    return [name for name in identity["inputs"] if name in PATH]
+    return [name for name in identity["inputs"] if stage_of(name) in PATH]
 
 
 def _is_misplaced(note: str, record: dict[str, Any]) -> bool:

@@ -9,9 +9,10 @@ from hydra.errors import HydraException
 
 from siglino_core.config import Config, did_you_mean, kinds
 from siglino_core.config.credentials import redacted
+from siglino_core.config.retired import retired
 from siglino_core.errors import ConfigError
 
-EXPERIMENT = "experiment"
+EXPERIMENT, RECIPE = "experiment", "recipe"
 _WORD = re.compile(r"([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
 
 
@@ -23,13 +24,17 @@ class Word:
     value: Any
 
 
-def parse(words: list[str], experiments: list[str]) -> list[Word]:
+def parse(words: list[str], experiments: list[str], recipes: list[str]) -> list[Word]:
     """The words' settings.
+
+    Args:
+        experiments: the names that ``experiment`` may have, beside files.
+        recipes: those that ``recipe`` may have.
 
     Raises:
         ConfigError: with every fault in them at once.
     """
-    known: dict[str, Any] = {**kinds(Config), EXPERIMENT: str}
+    known: dict[str, Any] = {**kinds(Config), EXPERIMENT: str, RECIPE: str}
     parsed: list[Word] = []
     errors: list[str] = []
     for text in words:
@@ -41,9 +46,12 @@ def parse(words: list[str], experiments: list[str]) -> list[Word]:
         if word.key == EXPERIMENT and not is_file(word.value) and word.value not in experiments:
             hint = did_you_mean(word.value, experiments)
             errors.append(f"experiment={word.value}: there is no such experiment{hint}: {', '.join(experiments)}")
+        if word.key == RECIPE and word.value not in recipes:
+            hint = did_you_mean(word.value, recipes)
+            errors.append(f"recipe={word.value}: there is no such recipe{hint}: {', '.join(recipes)}")
         parsed.append(word)
-    if sum(w.key == EXPERIMENT for w in parsed) > 1:
-        errors.append("experiment= stands there more than once")
+    twice = [key for key in (EXPERIMENT, RECIPE) if sum(w.key == key for w in parsed) > 1]
+    errors += [f"{key}= stands there more than once" for key in twice]
     if errors:
         raise ConfigError("the command does not hold:", *(f"  {error}" for error in errors))
     return parsed
@@ -68,10 +76,16 @@ def _parsed(text: str, known: dict[str, Any]) -> Word:
             return Word(key, [item.strip() for item in value[1:-1].split(",")])
         if known.get(key) is str:
             return Word(key, value)
+        if key in known:
+            raise ValueError(
+                f"{key}: {redacted(value)}: this value cannot be read; put texts that hold = or other marks in quotes, "
+                'such as ["siglip2=siglip2:FOLDER"]'
+            ) from None
         raise ValueError(f"{redacted(text)!r} is not key=value") from None
     key = override.key_or_group
     if key not in known:
-        raise ValueError(f"unknown key {key}{did_you_mean(key, list(known))}")
+        mend = retired(key)
+        raise ValueError(f"{key}: {mend}" if mend else f"unknown key {key}{did_you_mean(key, list(known))}")
     if override.is_add() or override.is_delete():
         raise ValueError(f"{redacted(text)!r}: every key exists already; write {redacted(text.lstrip('+~'))}")
     if override.is_sweep_override():

@@ -28,6 +28,7 @@ from siglino_core import schema
 from siglino_core.config import Config, shaping
 from siglino_core.curation.clustering.assign import nearest
 from siglino_core.curation.clustering.kmeans import Recipe, State, steps
+from siglino_core.curation.clustering.levels import levels_of
 from siglino_core.curation.clustering.points import mean_of, prepare
 from siglino_core.device import choose, single_thread
 from siglino_core.errors import DamagedError, DataError
@@ -58,6 +59,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     """Fit every level, then give every image its centroids."""
     embed, stage = run.stage("embed"), run.stage("cluster")
     manifest = embed.require()
+    config = replace(config, cluster=replace(config.cluster, num_clusters=levels_of(config, manifest.rows)))
     if manifest.rows < config.cluster.num_clusters[0]:
         raise DataError(
             f"cluster.num_clusters={config.cluster.num_clusters} asks for more level-1 centroids than there are "
@@ -107,7 +109,8 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
 
 def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
     """What clustering costs: the matrix products of every pass over the points, exactly assigned."""
-    c, rows, dim = config.cluster, upstream["embed"].rows, upstream["embed"].dim
+    rows, dim = upstream["embed"].rows, upstream["embed"].dim
+    c = replace(config.cluster, num_clusters=levels_of(config, rows))
     points, flops = rows * c.fit_fraction, 0.0
     for level, k in enumerate(c.num_clusters, start=1):
         n = points if level == 1 else c.num_clusters[level - 2]

@@ -6,36 +6,29 @@ Reads `source`, writes one shard of embeddings for each of its shards, and a rej
 import io
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from pipelines.support import price
+from pipelines.support.decoding import Decoded, records
 from pipelines.support.inputs import check
 from pipelines.support.networks import as_finished
 from pipelines.support.runtime import (
-    RETRIES,
     Estimate,
     Progress,
     Result,
     computing_device,
-    fitting,
-    parallelism,
     precision_of,
     silent,
-    start_ray,
-    unpack,
-    worker_device,
-    worker_errors,
 )
-from pipelines.support.runtime import gpus as gpus_of
-from pipelines.support.runtime import pack as packed
 from pipelines.support.work import Work
 from siglino_core import schema
-from siglino_core.config import Config, EmbedConfig, Runner, shaping
+from siglino_core.config import Config, EmbedConfig, shaping
 from siglino_core.curation.dedup.exact import duplicate_rows
 from siglino_core.device import choose, memory_reused, single_thread
 from siglino_core.encoders import Card, Spec
@@ -44,12 +37,11 @@ from siglino_core.images.decode import BadImage, decode
 from siglino_core.networks import Embeds, describe, load_encoder, outline
 from siglino_core.pools.image_rows import image_rows
 from siglino_core.report.numbers import short
-from siglino_core.store import Identity, Run, Stage
+from siglino_core.store import Identity, Run, Shard, Stage
 from siglino_core.store.vectors import to_column
 
 VERSION = 3
 LENGTH_TOLERANCE = 0.01  # of an embedding; float16 of any width is within 0.001
-WORKER_MEMORY = 1 << 30  # bytes of an embedding worker beside its images: the network and what it computes
 DECODED_PIXEL = 12  # bytes that an image takes for a pixel while it becomes RGB
 
 
@@ -86,7 +78,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     done = todo.done
     progress("embed", done, len(todo.shards), device.reason)
     work = EmbedWork(run=run, stage=todo.stage, fingerprint=identity.fingerprint, config=config, card=card)
-    for record in _records(work, [shard["name"] for shard in todo.missing]):
+    for record in _records(work, todo.missing):
         done += 1
         progress("embed", done, len(todo.shards), f"{record['rows']} images in {record['shard']}")
     facts = {"asked": [config.embed.encoder], "dim": card.dim, "device": device.reason}
@@ -135,37 +127,10 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
     )
 
 
-def _records(work: EmbedWork, names: list[str]) -> Iterator[dict[str, Any]]:
+def _records(work: EmbedWork, shards: Sequence[Shard]) -> Iterator[dict[str, Any]]:
     """Embed and commit the shards; their commit records, in the order in which they end."""
-    runtime = work.config.runtime
-    if not names:
-        return
-    if runtime.runner is Runner.LOCAL:
-        worker = ShardWorker(work)
-        yield from (worker.commit(name) for name in names)
-        return
-    ray = start_ray(runtime)
-    gpus = gpus_of(runtime) if worker_device(runtime).device != "cpu" else 0
-    memory, fit = fitting(_memory(work) + (0 if gpus else WORKER_MEMORY))
-    actors = min(len(names), runtime.workers or gpus or min(fit, parallelism(runtime)))
-    pool: dict[str, Any] = {
-        "batch_size": 1,
-        "batch_format": "pyarrow",
-        "compute": ray.data.ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
-        "max_task_retries": RETRIES,
-    }
-    with worker_errors():
-        dataset = ray.data.from_items([{"shard": name} for name in names], override_num_blocks=len(names))
-        if gpus:  # decoders on the CPUs feed encoders on the GPUs, through Ray's object store
-            decoder = Decoder(work)
-            needs: dict[str, Any] = {"num_cpus": 1, "max_retries": RETRIES, "memory": memory}
-            dataset = dataset.map_batches(decoder, batch_size=1, batch_format="pyarrow", **needs).map_batches(
-                ShardEncoder, fn_constructor_args=(work,), zero_copy_batch=True, num_gpus=1, num_cpus=0, **pool
-            )
-        else:  # a core decodes what it encodes: pixels need not travel
-            dataset = dataset.map_batches(ShardWorker, fn_constructor_args=(work,), num_cpus=1, memory=memory, **pool)
-        for row in dataset.iter_rows():
-            yield unpack(row["record"])
+    make = partial(ShardEncoder, work)
+    return records(shards, ShardDecoder(work), make, work.config.runtime, memory=_memory(work) if shards else 0)
 
 
 def _memory(work: EmbedWork) -> int:
@@ -176,44 +141,26 @@ def _memory(work: EmbedWork) -> int:
     return 2 * rows * size * size * 3 + 2 * largest["bytes"] + DECODED_PIXEL * largest["pixels"]
 
 
-class Decoder:
+class ShardDecoder:
     """Reads a source shard and decodes its images to the pixels that the encoder wants."""
 
     def __init__(self, work: EmbedWork) -> None:
         self._source, self._settings = work.run.stage("source"), work.config.source
         self._preprocess = work.card.pixels
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        shards = [self._guarded(name) for name in batch.column("shard").to_pylist()]
-        columns = {
-            "meta": [shard["meta"] for shard in shards],
-            "pixels": pa.array([shard["pixels"] for shard in shards], pa.large_binary()),
-        }
-        return pa.table(columns)
-
-    def _guarded(self, shard: str) -> dict[str, Any]:
-        pixels = b""
-
-        def work() -> dict[str, Any]:
-            nonlocal pixels
-            decoded = self.decoded(shard)
-            pixels = decoded["pixels"]
-            return decoded["meta"]
-
-        return {"meta": packed(work), "pixels": pixels}
-
-    def decoded(self, shard: str) -> dict[str, Any]:
+    def decoded(self, shard: Shard) -> Decoded:
         """The shard's pixels as one buffer, uint8 [N, S, S, 3], and what belongs to them."""
         began = time.monotonic()
+        name = shard["name"]
         size, source = self._preprocess.size, self._source
         pixels = io.BytesIO()
         ids: list[str] = []
         rows: list[int] = []
         where: list[dict[str, str]] = []
         rejects: list[dict[str, Any]] = []
-        with source.files.parquet(f"{shard}.parquet") as file:
+        with source.files.parquet(f"{name}.parquet") as file:
             every = np.arange(file.metadata.num_rows)
-        for row, image in image_rows(source, shard, np.setdiff1d(every, duplicate_rows(source, shard))):
+        for row, image in image_rows(source, name, np.setdiff1d(every, duplicate_rows(source, name))):
             here = {"source_uri": image["source_uri"], "source_key": image["source_key"]}
             try:
                 picture = decode(
@@ -229,13 +176,13 @@ class Decoder:
             ids.append(image["image_id"])
             rows.append(row)
             where.append(here)
-        meta = {"shard": shard, "image_id": ids, "row": rows, "where": where, "rejects": rejects}
+        meta = {"shard": name, "image_id": ids, "row": rows, "where": where, "rejects": rejects}
         meta["seconds"] = time.monotonic() - began
         return {"meta": meta, "pixels": pixels.getbuffer()}
 
 
 class ShardEncoder:
-    """An actor: holds the encoder, turns one shard's pixels into embeddings, and commits them."""
+    """Holds the encoder, turns one shard's pixels into embeddings, and commits them."""
 
     def __init__(self, work: EmbedWork) -> None:
         self._work = work
@@ -250,14 +197,7 @@ class ShardEncoder:
             return
         self._batch = config.batch_size or self._encoder.device.batch_size
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        shards = zip(batch.column("meta").to_pylist(), batch.column("pixels"), strict=True)
-        return pa.table({"record": [packed(self._commit_packed, meta, p.as_buffer()) for meta, p in shards]})
-
-    def _commit_packed(self, meta: str, pixels: Any) -> dict[str, Any]:
-        return self.commit({"meta": unpack(meta), "pixels": pixels})
-
-    def commit(self, decoded: dict[str, Any]) -> dict[str, Any]:
+    def commit(self, decoded: Decoded) -> dict[str, Any]:
         """Embed and commit a shard; returns its commit record."""
         if self._fault is not None:
             raise self._fault
@@ -287,20 +227,6 @@ class ShardEncoder:
             out.write(f"{shard}.parquet", table, schema.embed(self._work.card.dim), row_group_size=16384)
             out.write(f"rejects/{shard}.parquet", pa.Table.from_pylist(rejects, schema.REJECTS), schema.REJECTS)
             return out.commit(rows=table.num_rows, rejects=counts)
-
-
-class ShardWorker:
-    """An actor on a CPU, or this process: decodes a shard, turns it into embeddings, and commits them."""
-
-    def __init__(self, work: EmbedWork) -> None:
-        self._decoder, self._encoder = Decoder(work), ShardEncoder(work)
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        return pa.table({"record": [packed(self.commit, name) for name in batch.column("shard").to_pylist()]})
-
-    def commit(self, shard: str) -> dict[str, Any]:
-        """Embed and commit a shard; returns its commit record."""
-        return self._encoder.commit(self._decoder.decoded(shard))
 
 
 def _encoder(config: EmbedConfig, device: str, card: Card) -> Embeds:

@@ -1,6 +1,6 @@
 """The artifacts' columns: Arrow schemas with a sentence on every column, checked on write and on read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -91,6 +91,49 @@ def centroids(dim: int) -> pa.Schema:
             _column("centroid", pa.list_(pa.float32(), dim), "its vector, in the clustered space"),
         ]
     )
+
+
+def features(views: Mapping[str, int], dense: Sequence[str]) -> pa.Schema:
+    """``features/KEY/part-*.parquet``: one sample of a data set a row, as one network sees it.
+
+    Args:
+        views: the width of each of the network's feature spaces.
+        dense: those whose features of patches are stored; then the masks are too.
+    """
+    columns = [
+        _column("sample_id", pa.string(), "name of the sample in its split"),
+        _column("image_id", pa.string(), "SHA-256 of the encoded image's bytes, first 32 hex digits; empty: not read"),
+        LABEL,
+        _column("captions", pa.list_(pa.string()), "texts that came with the image"),
+        _column("error", pa.string(), "why the sample could not be read; null: it could", nullable=True),
+        _column("height", pa.int32(), "of the pixels that the network saw"),
+        _column("width", pa.int32(), "of the pixels that the network saw"),
+    ]
+    for view, dim in views.items():
+        doc = f"summary of the image in the space {view}, of any length; zeros where it could not be read"
+        columns.append(_column(f"summary_{view}", pa.list_(pa.float32(), dim), doc))
+    for view in dense:
+        doc = f"features of patches in the space {view}: float16 [grid_height, grid_width, {views[view]}], row by row"
+        columns.append(_column(f"patches_{view}", pa.large_binary(), doc))
+    if dense:
+        columns += [
+            _column("grid_height", pa.int32(), "patches"),
+            _column("grid_width", pa.int32(), "patches"),
+            _column("mask", pa.binary(), "class number a pixel, as a PNG; null: there is none", nullable=True),
+        ]
+    return pa.schema(columns)
+
+
+OVERLAP = pa.schema(
+    [
+        _column("sample_id", pa.string(), "test image of the data set; empty in the parts that are gathered"),
+        _column("image_id", pa.string(), "SHA-256 of the encoded image's bytes, first 32 hex digits"),
+        _column("train_id", pa.string(), "image_id of the image in the training sample that is most like it"),
+        _column("cosine", pa.float32(), "of their embeddings by the run's encoder; 1 where they are the same bytes"),
+        _column("exact", pa.bool_(), "whether they are the same bytes"),
+    ]
+)
+"""``evaluate/overlap/``: one test image that is in the training sample, byte by byte or nearly, a row."""
 
 
 def _levels(levels: int, *, nullable: bool = False) -> list[pa.Field]:

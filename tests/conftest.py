@@ -5,6 +5,11 @@ import sys
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is the machine's affair.
+settings.register_profile("any machine", parent=settings(), deadline=None)
+settings.load_profile("any machine")
 
 # One thread a process, and in those that a test starts: the test processes are the parallelism, and threads that wait
 # for one another on busy cores take a multiple of the time.
@@ -24,6 +29,13 @@ def _same_numbers_in_any_order() -> None:
     """Torch's own generator is as new for every test, whichever ran before it."""
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown() -> None:
+    """A stage that failed in a test still holds its lease, whose folder is about to be removed under it."""
+    if lease := sys.modules.get("siglino_core.store.lease"):
+        lease.release_mine()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -55,7 +55,7 @@ def test_every_setting_of_every_config_is_on_the_page_with_its_sentence(pages: d
 def test_a_setting_is_shown_with_type_default_range_and_whether_it_shapes_the_bytes(pages: dict[str, str]) -> None:
     found = {row[0]: row[1:5] for row in rows(pages["settings.md"])}
     assert found["source.rows_per_shard"] == ["a whole number", "1024", "1 to 65,536", "yes"]
-    assert found["sample.quota"][0] == "one of radius, hierarchical"
+    assert found["sample.quota"][0] == "one of grouped, global, hierarchical"
     assert found["runtime.device"] == ["text", '"auto"', "", "no"]
     assert found["train.optim.ema"] == ["a number or none", "null", "0 to 1", "yes"]
     assert "train.parts[].ratio" in found

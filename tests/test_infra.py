@@ -52,26 +52,29 @@ def test_job_and_cluster_are_the_same_cluster() -> None:
 def test_the_manifests_commands_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
-    from flows.cli import _parser
+    from flows.arguments import parsed
     from flows.config import compose_config
 
     words = manifest("rayjob.yaml")["spec"]["entrypoint"].split()
-    arguments = _parser().parse_args(words[1:])
+    arguments = parsed(words[1:])
     assert compose_config(arguments.settings).runtime.address == "auto"
     version = manifest("raycluster.yaml")["spec"]["rayVersion"]
     assert version.split(".")[:2] == ray.__version__.split(".")[:2]
 
 
-@pytest.mark.parametrize("path", ["docs/operations.md", "infra/prefect/README.md", "infra/kuberay/README.md"])
+@pytest.mark.parametrize(
+    "path", ["docs/operations.md", "docs/evaluation.md", "infra/prefect/README.md", "infra/kuberay/README.md"]
+)
 def test_the_notes_commands_and_settings_exist(path: str) -> None:
     from prefect.utilities.callables import parameter_schema
 
-    from flows.cli import _parsed
+    from flows.arguments import parsed
     from flows.config import compose_config
     from flows.curate import curate
     from flows.distill import distill
+    from flows.evaluate import evaluate
 
-    flows = {flow.name: flow for flow in (curate, distill)}
+    flows = {flow.name: flow for flow in (curate, distill, evaluate)}
     commands = [
         shlex.split(line, comments=True)
         for block in re.findall(r"```(?:sh|bash)\n(.*?)```", (REPO / path).read_text(), re.S)
@@ -79,7 +82,7 @@ def test_the_notes_commands_and_settings_exist(path: str) -> None:
     ]
     for program, *words in filter(None, commands):
         if program == "siglino":
-            arguments = _parsed(words)
+            arguments = parsed(words)
             compose_config(getattr(arguments, "settings", []))
         elif program == "kubectl" and "-f" in words and words[-1].endswith(".yaml"):
             assert (REPO / words[-1]).is_file()
@@ -101,11 +104,13 @@ def test_prefect_yaml_names_no_machine_and_its_parameters_hold() -> None:
     from flows.config import compose_config
     from flows.curate import curate
     from flows.distill import distill
+    from flows.evaluate import evaluate
 
     project = yaml.safe_load((REPO / "prefect.yaml").read_text())
     entries = {"curate-openlvd": "flows.curate.curate", "distill-siglino": "flows.distill.distill"}
-    assert [d["name"] for d in project["deployments"]] == [curate.name, distill.name] == list(entries)
-    for deployment, flow in zip(project["deployments"], (curate, distill), strict=True):
+    entries["evaluate-siglino"] = "flows.evaluate.evaluate"
+    assert [d["name"] for d in project["deployments"]] == list(entries)
+    for deployment, flow in zip(project["deployments"], (curate, distill, evaluate), strict=True):
         assert deployment["entrypoint"] == entries[flow.name]
         assert deployment["description"]
         assert deployment["concurrency_limit"] == 1
@@ -115,7 +120,9 @@ def test_prefect_yaml_names_no_machine_and_its_parameters_hold() -> None:
     assert compose_config(["experiment=demo"]).run == "runs/demo"
 
 
-@pytest.mark.parametrize(("command", "flow"), [("curate", "curate"), ("distill", "distill"), ("run", "run_path")])
+@pytest.mark.parametrize(
+    ("command", "flow"), [("curate", "curate"), ("distill", "distill"), ("evaluate", "evaluate"), ("run", "run_path")]
+)
 def test_the_form_lists_the_stages(command: str, flow: str) -> None:
     from importlib import import_module
 
@@ -127,9 +134,13 @@ def test_the_form_lists_the_stages(command: str, flow: str) -> None:
     schema = parameter_schema(getattr(import_module(f"flows.{command}"), flow))
     properties = schema.model_dump()["properties"]
     assert all(p["description"] for p in properties.values())
-    assert properties["only"]["anyOf"][0]["enum"] == stages
-    assert properties["from_stage"]["anyOf"][0]["enum"] == stages
-    assert properties["redo"]["anyOf"][0]["items"]["enum"] == stages
+
+    def listed(form: dict[str, Any]) -> list[str]:
+        return form["enum"] if "enum" in form else [form["const"]]
+
+    assert listed(properties["only"]["anyOf"][0]) == stages
+    assert listed(properties["from_stage"]["anyOf"][0]) == stages
+    assert listed(properties["redo"]["anyOf"][0]["items"]) == stages
 
 
 STAND_INS = {

@@ -100,7 +100,7 @@ def test_there_is_one_version() -> None:
 
 @pytest.mark.parametrize("path", ["RELEASE.md", "AGENTS.md", "CONTRIBUTING.md", "SECURITY.md"])
 def test_commands_of_the_texts_exist(path: str) -> None:
-    from flows.cli import _parsed
+    from flows.arguments import parsed
 
     makefile, text = (ROOT / "Makefile").read_text(), (ROOT / path).read_text()
     lines = [line.strip() for block in re.findall(r"```sh\n(.*?)```", text, re.S) for line in block.splitlines()]
@@ -110,4 +110,4 @@ def test_commands_of_the_texts_exist(path: str) -> None:
         words = line.partition("#")[0].split()
         at = next((i for i, w in enumerate(words) if w.rpartition("/")[2] == "siglino"), None)
         if at is not None and words[at + 1] != "--version":
-            assert _parsed(words[at + 1 :])
+            assert parsed(words[at + 1 :])

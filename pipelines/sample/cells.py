@@ -1,30 +1,55 @@
 """Work by cluster: bring a cell's images together, drop near-duplicates, and pick within quotas."""
 
-from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pipelines.sample.layout import SampleWork, bucket_of_cell
-from siglino_core.config import Pick
-from siglino_core.curation.clustering.points import prepare
+from pipelines.sample.layout import SampleWork
+from pipelines.sample.order import is_ordered, scores
+from pipelines.sample.read import bucket_cells, members, runs, stays
+from siglino_core.curation.dedup.cells import CELL, cells
 from siglino_core.curation.dedup.near import representatives
-from siglino_core.curation.sampling.coverage import farthest_first, knn_distance
+from siglino_core.curation.sampling.coverage import knn_distance
 from siglino_core.curation.sampling.quotas import choose
 from siglino_core.device import single_thread
-from siglino_core.hashing import id_bits, key_of, uniform
-from siglino_core.store import Shard, Stage
+from siglino_core.store import Shard
 from siglino_core.store.vectors import from_column
 
-SEEDS = 5  # draws over which balance is measured; the first is the sample
 MANY_LABELS = 100_000  # more are no classes but captions, and are not counted
+
+
+def commit_cells(work: SampleWork) -> None:
+    """Which clusters are one cell, and which cells one bucket, of about equally many images."""
+    cluster = work.run.stage("cluster")
+
+    def read(level: int, column: str) -> pa.ChunkedArray:
+        with cluster.files.parquet(f"centroids_{level}/part-00000.parquet") as file:
+            return file.read(columns=[column])[column]
+
+    size_K = read(1, "size").to_numpy()
+    parents = [read(level, "parent_id").to_numpy() for level in range(1, work.layout.levels)]
+    cell_K = cells(size_K, parents, lambda level: from_column(read(level, "centroid")), most=CELL)
+    images = np.bincount(cell_K, size_K).astype(np.int64)
+    bucket = (np.cumsum(images) - images) * work.layout.buckets // max(1, int(images.sum()))
+    table = pa.table({"cell": cell_K, "bucket": np.minimum(bucket, work.layout.buckets - 1).astype(np.int32)[cell_K]})
+    with work.writer("cells") as out:
+        out.write("exchange/cells.parquet", table, table.schema)
+        out.commit(rows=0)
+
+
+@lru_cache(maxsize=1)
+def _cells(work: SampleWork) -> tuple[np.ndarray, np.ndarray]:
+    """The cell and the bucket of every cluster of level 1; a worker reads them once."""
+    with work.stage.files.parquet("exchange/cells.parquet") as file:
+        table = file.read()
+    return table["cell"].to_numpy(), table["bucket"].to_numpy()
 
 
 def exchange(work: SampleWork, unit: Shard) -> dict[str, Any]:
     """Write a group's images with one row group a bucket; counts the pool's labels on the way."""
     writer = work.writer(unit["name"])
-    bucket_C = bucket_of_cell(work.run.stage("cluster"), work.layout)
     tables: list[pa.Table] = []
     labels: dict[str, int] = {}
     for shard in work.layout.groups()[unit["group"]]:
@@ -33,7 +58,8 @@ def exchange(work: SampleWork, unit: Shard) -> dict[str, Any]:
         for label, count in counts.items():
             labels[label] = labels.get(label, 0) + count
     joined = pa.concat_tables(tables)
-    buckets = bucket_C[joined["cell"].to_numpy()]
+    buckets = joined["bucket"].to_numpy()
+    joined = joined.drop_columns(["bucket"])
     with writer as out:
         with out.parquet(f"exchange/{unit['name']}.parquet", joined.schema) as file:
             order = np.argsort(buckets, kind="stable")
@@ -54,14 +80,15 @@ def _joined(work: SampleWork, shard: str) -> tuple[pa.Table, dict[str, int]]:
 
     source = read("source", f"{shard}.parquet", ["width", "height", "label"])
     embed = read("embed", f"{shard}.parquet", ["image_id", "row", "embedding"])
-    wanted = list(dict.fromkeys(["level_1", f"level_{layout.cell_level}", "distance"]))
-    places = read("cluster", f"assignments/{shard}.parquet", wanted)
+    places = read("cluster", f"assignments/{shard}.parquet", ["level_1", "distance"])
+    cluster_N, (cell_K, bucket_K) = places["level_1"].to_numpy(), _cells(work)
     counts = source["label"].combine_chunks().value_counts()
     labels = {v["values"] or "": v["counts"] for v in counts.to_pylist()}
     seen = source.take(embed["row"])
     n = embed.num_rows
     columns = {
-        "cell": places[f"level_{layout.cell_level}"],
+        "cell": cell_K[cluster_N],
+        "bucket": bucket_K[cluster_N],
         "level_1": places["level_1"],
         "shard": pa.array(np.full(n, layout.shards.index(shard), np.int32)),
         "row": embed["row"],
@@ -77,21 +104,21 @@ def _joined(work: SampleWork, shard: str) -> tuple[pa.Table, dict[str, int]]:
 def near_duplicates(work: SampleWork, unit: Shard) -> dict[str, Any]:
     """Decide, cell by cell, which image stands for which; the larger and then the more central one stays.
 
-    Of those that stay, measure how far each is from its neighbours in its level-1 cluster.
+    Of those that stay, measure how far each is from its neighbours in its cell.
     """
     single_thread()
     sample = work.config.sample
     writer = work.writer(unit["name"])
-    table, points = _cells(work, unit["bucket"])
+    table, points = bucket_cells(work, unit["bucket"])
     cell_N = table["cell"].to_numpy()
     stands = np.arange(table.num_rows)
     if sample.near_duplicate < 1:
-        for rows in _runs(cell_N):
+        for rows in runs(cell_N):
             stands[rows] = rows[0] + representatives(points[rows], sample.near_duplicate)
     copy = stands != np.arange(table.num_rows)
     distance_N = np.zeros(table.num_rows, np.float32)
     if sample.trim > 0:
-        for rows in _members(table["level_1"].to_numpy(), ~copy):
+        for rows in members(cell_N, ~copy):
             distance_N[rows] = knn_distance(points[rows])
     ids = table["image_id"].combine_chunks()
     decided = (
@@ -104,56 +131,25 @@ def near_duplicates(work: SampleWork, unit: Shard) -> dict[str, Any]:
         return out.commit(rows=0, facts={"candidates": int((~copy).sum())})
 
 
-def coverage(work: SampleWork, limit: float, unit: Shard) -> dict[str, Any]:
-    """In which order each cluster is thinned: one column of cover distances a draw; outliers are left out."""
-    single_thread()
-    name = f"bucket-{unit['bucket']:05d}"
-    writer = work.writer(unit["name"])
-    table, points = _cells(work, unit["bucket"])
-    with work.stage.files.parquet(f"decisions/{name}.parquet") as file:
-        candidate = stays(file.read(columns=["duplicate_of", "knn_distance"]), limit)
-    bits = id_bits(table["image_id"].to_pylist())
-    columns: dict[str, np.ndarray] = {}
-    for i in range(SEEDS):
-        cover_distance = columns[f"cover_distance_{i}"] = np.zeros(table.num_rows, np.float32)
-        start_key = uniform(key_of(work.config.seed + i, "spread"), bits)
-        for rows in _members(table["level_1"].to_numpy(), candidate):
-            cover_distance[rows] = farthest_first(points[rows], int(start_key[rows].argmin()))
-    with writer as out:
-        out.write(f"coverage/{name}.parquet", pa.table(columns), pa.table(columns).schema)
-        return out.commit(rows=0)
-
-
-def stays(decided: pa.Table, limit: float) -> np.ndarray:
-    """Which images may be kept: neither near-duplicates nor outliers."""
-    return decided["duplicate_of"].is_null().to_numpy() & (decided["knn_distance"].to_numpy() <= limit)
-
-
 def pick(work: SampleWork, limit: float, unit: Shard) -> dict[str, Any]:
     """Fill every cluster's quota; writes one row group a group of shards, and counts the labels of every draw."""
     config, stage, name = work.config, work.stage, f"bucket-{unit['bucket']:05d}"
     writer = work.writer(unit["name"])
     with stage.files.parquet(f"decisions/{name}.parquet") as file:
         table = file.read()
-    if config.sample.pick is Pick.COVERAGE:
-        with stage.files.parquet(f"coverage/{name}.parquet") as file:
+    if is_ordered(config.sample):
+        with stage.files.parquet(f"orders/{name}.parquet") as file:
             for column, values in zip(file.schema_arrow.names, file.read().columns, strict=True):
                 table = table.append_column(column, values)
     table = table.sort_by([("shard", "ascending"), ("row", "ascending")])
     with stage.files.parquet("exchange/quotas.parquet") as file:
         quotas = file.read()
     candidate = stays(table, limit)
-    units, ids = table["level_1"].to_numpy()[candidate], id_bits(table["image_id"].to_pylist())[candidate]
+    units = table["level_1"].to_numpy()[candidate]
     draws: list[np.ndarray] = []
-    for i in range(SEEDS):
-        if config.sample.pick is Pick.COVERAGE:
-            key = -table[f"cover_distance_{i}"].to_numpy()[candidate]
-        elif config.sample.pick is Pick.CLOSEST:
-            key = table["distance"].to_numpy()[candidate]
-        else:
-            key = uniform(key_of(config.seed + i, "pick"), ids)
+    for i in range(quotas.num_columns):
         kept = np.zeros(len(candidate), bool)
-        kept[candidate] = choose(units, key, quotas[f"quota_{i}"].to_numpy())
+        kept[candidate] = choose(units, -scores(work, table, i)[candidate], quotas[f"quota_{i}"].to_numpy())
         draws.append(kept)
     copy = table["duplicate_of"].is_valid().to_numpy()
     why = np.select([draws[0], copy, ~candidate], ["kept", "near_duplicate", "outlier"], "over_quota")
@@ -162,33 +158,10 @@ def pick(work: SampleWork, limit: float, unit: Shard) -> dict[str, Any]:
     group_N = table["shard"].to_numpy() // work.layout.group_size
     with writer as out:
         with out.parquet(f"picks/{unit['name']}.parquet", result.schema) as file:
-            for rows in _runs(group_N):
+            for rows in runs(group_N):
                 file.write_table(result.take(rows), row_group_size=1 << 30)
         facts = {"present": np.unique(group_N).tolist(), "labels": _label_counts(table["label"], ~copy, draws)}
         return out.commit(rows=0, facts=facts)
-
-
-def _cells(work: SampleWork, bucket: int) -> tuple[pa.Table, np.ndarray]:
-    """A bucket's images from every group, cell by cell, the most wanted first, and their unit vectors."""
-    table = pa.concat_tables(_row_groups(work.stage, "exchange", len(work.layout.groups()), bucket))
-    keys = [("cell", "ascending"), ("pixels", "descending"), ("distance", "ascending"), ("image_id", "ascending")]
-    table = table.sort_by(keys)
-    points = prepare(from_column(table["embedding"]), work.center).astype(np.float32)
-    points /= np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-6)
-    return table.drop_columns(["embedding"]), points
-
-
-def _runs(values_N: np.ndarray) -> list[np.ndarray]:
-    """The positions of every run of equal values."""
-    cuts = np.flatnonzero(values_N[1:] != values_N[:-1]) + 1
-    return np.split(np.arange(len(values_N)), cuts) if len(values_N) else []
-
-
-def _members(cluster_N: np.ndarray, mask_N: np.ndarray) -> list[np.ndarray]:
-    """The positions of every cluster's members among the masked rows."""
-    rows = np.flatnonzero(mask_N)
-    rows = rows[np.argsort(cluster_N[rows], kind="stable")]
-    return [rows[run] for run in _runs(cluster_N[rows])]
 
 
 def _label_counts(label: pa.ChunkedArray, candidate: np.ndarray, draws: list[np.ndarray]) -> dict[str, list[int]]:
@@ -200,20 +173,3 @@ def _label_counts(label: pa.ChunkedArray, candidate: np.ndarray, draws: list[np.
     index = codes.indices.to_numpy(zero_copy_only=False)
     counts = [np.bincount(index[mask], minlength=len(names)) for mask in (candidate, *draws)]
     return {name: [int(c[i]) for c in counts] for i, name in enumerate(names)}
-
-
-def picked(work: SampleWork, group: int) -> pa.Table:
-    """What was decided of a group's images, from every bucket."""
-    return pa.concat_tables(_row_groups(work.stage, "picks", work.layout.buckets, group, "pick"))
-
-
-def _row_groups(stage: Stage, folder: str, files: int, wanted: int, unit: str = "exchange") -> Iterator[pa.Table]:
-    """The row group that belongs to ``wanted`` of every file that has one; always at least an empty table."""
-    names = [f"{unit}-{index:05d}" for index in range(files)]
-    for index, (name, record) in enumerate(stage.records(names).items()):
-        present = record["facts"]["present"]
-        with stage.files.parquet(f"{folder}/{name}.parquet") as file:
-            if wanted in present:
-                yield file.read_row_group(present.index(wanted))
-            elif index == 0:
-                yield file.schema_arrow.empty_table()

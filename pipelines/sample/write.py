@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.sample.cells import picked
 from pipelines.sample.layout import SampleWork
+from pipelines.sample.read import picked
 from siglino_core import schema
 from siglino_core.config import Shards
 from siglino_core.curation.dedup.exact import duplicate_rows

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from siglino_core.config import Config, build, shaping
+from siglino_core.config.retired import without_retired
 from siglino_core.encoders.spec import Spec
 from siglino_core.errors import ConfigError
 from siglino_core.networks import describe
@@ -42,6 +43,15 @@ def made_by(run: Run, sample: Mapping[str, Any]) -> Config:
     return build(Config, {**values, "seed": sample["config"]["seed"], "run": run.url})
 
 
+def left_out(note: Mapping[str, Any]) -> bool:
+    """Whether nobody said how many clusters there are, so that they followed from pool and sample.
+
+    Args:
+        note: of what made the stage `cluster`.
+    """
+    return note.get("config", {}).get("cluster", {}).get("num_clusters") == []
+
+
 def settings_of(run: Run, stage: str) -> dict[str, Any]:
     """The settings that shaped a finished stage of the curation, as one would give them; ``seed`` is the run's."""
     manifest = run.stage(stage).manifest()
@@ -55,7 +65,7 @@ def settings_of(run: Run, stage: str) -> dict[str, Any]:
 
 def _settings(stage: str, manifest: Manifest) -> dict[str, Any]:
     """A finished stage's settings, with those that shape no byte and that one would miss."""
-    values = _known(stage, manifest.identity["config"])
+    values = without_retired(_known(stage, manifest.identity["config"]), f"{stage}.")
     if stage == "source":
         values["uri"] = manifest.facts["uri"]
     if stage == "embed":
@@ -80,6 +90,8 @@ def differences(config: Config, stage: str, manifest: Manifest) -> list[str]:
     ours = {key: value for key, value in ours.items() if value != "auto"}  # left to the pool, or to the device
     for key in ("teachers", "student"):  # there as cards and a shape, here as words
         ours.pop(key, None)
+    if stage == "export" and not config.export.max_pixels:  # left to the training
+        ours.pop("max_pixels")
     found = [
         f"{stage}.{key}: {theirs[key]!r} there, {value!r} here"
         for key, value in ours.items()

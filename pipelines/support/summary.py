@@ -16,6 +16,7 @@ from siglino_core.report.model import (
     Drop,
     Funnel,
     LabelCounts,
+    Learning,
     LevelSizes,
     Metric,
     StageRecord,
@@ -64,6 +65,7 @@ def summarise(made: Config, run: Run, sample: Stage, facts: dict[str, Any]) -> C
         levels=tuple(_levels(sample, facts["levels"])),
         balance=_balance(made, facts["balance"]),
         labels=_labels(facts["labels"]),
+        learning=learning(facts),
         reject_counts={**manifests["source"].rejects, **manifests["embed"].rejects},
         stages=tuple(_record(run, name, m) for name, m in manifests.items()),
         command=str(told.get("command", "")),
@@ -121,6 +123,18 @@ def _labels(labels: dict[str, list[int]]) -> LabelCounts | None:
         return None
     pool, kept = zip(*labels.values(), strict=True)
     return LabelCounts(names=list(labels), pool=pool, kept=kept)
+
+
+def learning(facts: dict[str, Any]) -> Learning | None:
+    """What a sample's facts say of what it teaches; None: nothing, or why there is nothing."""
+    found = facts.get("learning", {})
+    if "difference" not in found:
+        return None
+    rows = {
+        name: {key: Interval(**value) for key, value in found[name].items()}
+        for name in ("curated", "random", "difference")
+    }
+    return Learning(**rows, **{name: found[name] for name in ("splits", "train", "test", "labels")})
 
 
 def _record(run: Run, name: str, m: Manifest) -> StageRecord:

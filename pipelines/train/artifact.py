@@ -92,9 +92,10 @@ def _losses(lines: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     if not good:
         return {"first": {}, "last": {}}
     some = max(1, min(10, len(lines) // 10))
-    names = [k for k in good[-1] if k == "loss" or k.endswith(KINDS)]
+    names = [k for k in dict.fromkeys(k for line in good for k in line) if k == "loss" or k.endswith(KINDS)]
 
     def mean(steps: list[dict[str, Any]]) -> dict[str, float]:
-        return {name: round(statistics.fmean(line[name] for line in steps), 6) for name in names}
+        told = {name: [line[name] for line in steps if name in line] for name in names}  # a step may lack a teacher
+        return {name: round(statistics.fmean(values), 6) for name, values in told.items() if values}
 
     return {"first": mean(good[:some]), "last": mean(good[-some:])}

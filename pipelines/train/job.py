@@ -1,5 +1,6 @@
 """What a training is: its identity, the job that every rank gets, and whether the targets belong to it."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import gettempdir
@@ -12,13 +13,14 @@ from siglino_core.config.distill import STUDENTS
 from siglino_core.distillation.training.clusters import MOST
 from siglino_core.distillation.training.mixture import runs_of
 from siglino_core.distillation.training.rank import Job
+from siglino_core.distillation.training.routes import Routes
 from siglino_core.distillation.training.student import student_config
 from siglino_core.encoders.card import Card
 from siglino_core.errors import ConfigError
 from siglino_core.networks import describe
 from siglino_core.store import Identity, Manifest, Run
 
-VERSION = 2
+VERSION = 3
 
 
 def require_same_targets(config: Config, run: Run, sample: Manifest, targets: Manifest) -> None:
@@ -72,6 +74,8 @@ def job_of(work: Work, sample: Manifest, targets: Manifest) -> Job:
     config = work.config
     cards = _cards(config, targets)
     shape = student_config(config.train, cards)
+    Routes.of(config, [card.name for card in cards])  # refused before any rank starts
+    _require_something(config, cards)
     counts = work.run.stage("cluster").require().identity["config"]["num_clusters"]
     level = next((i for i, k in enumerate(counts, start=1) if k <= MOST), len(counts))
     return Job(
@@ -85,6 +89,23 @@ def job_of(work: Work, sample: Manifest, targets: Manifest) -> Job:
         clusters=counts[level - 1],
         cache=str(Path(gettempdir()) / "siglino-index") if sample.facts["kept"] > 1_000_000 else "",
     )
+
+
+def _require_something(config: Config, cards: Sequence[Card]) -> None:
+    """Refuse a training whose only terms are of what its teachers have not.
+
+    Raises:
+        ConfigError: patches or registers alone weigh anything, and no teacher has them.
+    """
+    loss = config.train.loss
+    if loss.summary or loss.relates or loss.gram:
+        return
+    if not any((loss.patch and card.patches) or (loss.register and card.registers) for card in cards):
+        kinds = " and ".join(kind for kind in ("patch", "register") if getattr(loss, kind))
+        raise ConfigError(
+            f"train.loss: {kinds} alone weighs anything, and none of {', '.join(c.name for c in cards)} has such "
+            "features, so that there is nothing to learn: set train.loss.summary above 0"
+        )
 
 
 def _others(config: Config) -> dict[str, str]:

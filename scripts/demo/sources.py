@@ -8,6 +8,7 @@ import struct
 import subprocess
 import tarfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -45,10 +46,10 @@ def run(*command: str, cwd: Path) -> None:
     subprocess.run([program, *command[1:]], cwd=cwd, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
 
 
-def fetch(cache: Path) -> dict[str, Path]:
+def fetch(cache: Path, names: Sequence[str] = (*NPM_PACKAGES, *DEBIAN_PACKAGES)) -> dict[str, Path]:
     """Downloads and unpacks what the cache folder lacks: the root of each package, by its short name."""
     cache.mkdir(parents=True, exist_ok=True)
-    roots = {name: cache / "unpacked" / name for name in (*NPM_PACKAGES, *DEBIAN_PACKAGES)}
+    roots = {name: cache / "unpacked" / name for name in names}
     for name, root in roots.items():
         if root.exists():
             continue
@@ -76,13 +77,13 @@ def fetch(cache: Path) -> dict[str, Path]:
 
 def list_candidates(roots: dict[str, Path]) -> list[Candidate]:
     """All images that may be used, ordered by key; links follow in the same order among them."""
-    candidates = _openclipart(roots["openclipart-png"], roots["openclipart-svg"])
-    candidates += _emoji(roots["emojibase"], roots["fluent"] / "package/assets", "fluent", ".webp")
-    candidates += _emoji(roots["emojibase"], roots["noto"] / "package/img/google/64", "noto", ".png")
+    candidates = openclipart(roots["openclipart-png"], roots["openclipart-svg"])
+    candidates += emoji(roots["emojibase"], roots["fluent"] / "package/assets", "fluent", ".webp")
+    candidates += emoji(roots["emojibase"], roots["noto"] / "package/img/google/64", "noto", ".png")
     return sorted(candidates, key=lambda c: c.key)
 
 
-def _openclipart(png_root: Path, svg_root: Path) -> list[Candidate]:
+def openclipart(png_root: Path, svg_root: Path) -> list[Candidate]:
     png, svg = png_root / "usr/share/openclipart/png", svg_root / "usr/share/openclipart/svg"
     paths = sorted(png.rglob("*.png"))
     drawings = {p: (svg / p.relative_to(png)).with_suffix(".svg") for p in paths if not p.is_symlink()}
@@ -144,7 +145,7 @@ def _has_usable_size(png: Path) -> bool:
     return short >= 20 and short * long <= MAX_PIXELS and long <= MAX_ASPECT * short
 
 
-def _emoji(emojibase: Path, folder: Path, style: str, suffix: str) -> list[Candidate]:
+def emoji(emojibase: Path, folder: Path, style: str, suffix: str) -> list[Candidate]:
     data = json.loads((emojibase / "package/en/data.json").read_text())
     names = json.loads((emojibase / "package/meta/groups.json").read_text())
     candidates = []

@@ -24,6 +24,8 @@ ARGUMENTS: dict[str, tuple[Any, str]] = {
     "levels": (2, "two levels"),
     "cards": ([_TEACHER], "one teacher, `dinov3`, 1,024 wide with 4 registers"),
     "keep": ("bf16", "`targets.keep=bf16`"),
+    "views": ({"siglino": 768, "dinov3": 1024}, "the views `siglino`, 768 wide, and `dinov3`, 1,024 wide"),
+    "dense": (["dinov3"], "features of patches for `dinov3`"),
     "columns": (["dinov3_summary", "dinov3_patches"], "the columns `dinov3_summary` and `dinov3_patches`"),
 }
 

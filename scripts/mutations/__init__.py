@@ -4,7 +4,7 @@ Each is a mistake that was, or could be, made. `old` stands in its file exactly 
 mutation is rewritten with it.
 """
 
-from scripts.mutations import commands, curation, inputs, store, student, training
+from scripts.mutations import commands, curation, evaluation, inputs, store, student, training
 from scripts.mutations.mutation import Mutation
 
 __all__ = ["MUTATIONS", "Mutation"]
@@ -15,4 +15,5 @@ MUTATIONS = (
     *inputs.MUTATIONS,
     *student.MUTATIONS,
     *commands.MUTATIONS,
+    *evaluation.MUTATIONS,
 )

@@ -16,8 +16,8 @@ MUTATIONS = (
     Mutation(
         says="any neighbour of the block is a near-duplicate",
         file=f"{CURATION}/dedup/near.py",
-        old="if inner_RR[i, j] >= max(cosine, best_R[i]):",
-        new="if inner_RR[i, j] >= best_R[i]:",
+        old="np.tril(inner_RR >= cosine, -1)",
+        new="np.tril(inner_RR >= 0, -1)",
         tests=(f"{CURATION_TESTS}/dedup/test_near.py",),
     ),
     Mutation(
@@ -44,17 +44,17 @@ MUTATIONS = (
     # Sampling
     Mutation(
         says="no outlier is trimmed",
-        file="pipelines/sample/__init__.py",
+        file="pipelines/sample/fill.py",
         old="int(candidates * trim) + 1",
         new="1",
-        tests=("tests/pipelines/test_sample.py::test_the_trimmed_are_the_loneliest",),
+        tests=("tests/pipelines/sample/test_cells.py::test_the_trimmed_are_the_loneliest",),
     ),
     Mutation(
-        says="the radius keeps one image more",
+        says="the threshold keeps one image more",
         file=f"{CURATION}/sampling/quotas.py",
         old="left = target - int(above.sum())",
         new="left = target - int(above.sum()) + 1",
-        tests=(f"{CURATION_TESTS}/sampling/test_quotas.py::test_radius_quotas_keep_the_target_and_the_farthest",),
+        tests=(f"{CURATION_TESTS}/sampling/test_quotas.py::test_global_quotas_keep_the_target_and_the_highest",),
     ),
     Mutation(
         says="every rest of a quota goes to one cluster too many",
@@ -65,10 +65,52 @@ MUTATIONS = (
     ),
     Mutation(
         says="a cluster is thinned from its first row, not from the seed's",
-        file="pipelines/sample/cells.py",
-        old="int(start_key[rows].argmin())",
+        file="pipelines/sample/order.py",
+        old="int(start[rows].argmin())",
         new="0",
-        tests=("tests/pipelines/test_sample.py::test_where_a_cluster_is_thinned_from_follows_from_the_seed",),
+        tests=("tests/pipelines/sample/test_order.py::test_where_a_cluster_is_thinned_from_follows_from_the_seed",),
+    ),
+    Mutation(
+        says="an image counts once, however many near-duplicates it has",
+        file="pipelines/sample/order.py",
+        old="facility_gains(points[rows], weight[rows])",
+        new="facility_gains(points[rows])",
+        tests=("tests/pipelines/sample/test_order.py",),
+    ),
+    Mutation(
+        says="an image that went counts for another than the one that stands for it",
+        file="pipelines/sample/order.py",
+        old='pc.index_in(gone, value_set=decided["image_id"])',
+        new='pc.index_in(gone, value_set=decided["image_id"].slice(1))',
+        tests=("tests/pipelines/sample/test_order.py",),
+    ),
+    Mutation(
+        says="groups share as their clusters do",
+        file="pipelines/sample/fill.py",
+        old="[INSIDE, s.quota_power]",
+        new="[INSIDE, INSIDE]",
+        tests=("tests/pipelines/sample/test_order.py",),
+    ),
+    Mutation(
+        says="clusters of a pool without groups share by the root of their images",
+        file="pipelines/sample/fill.py",
+        old=" if parents else [1.0]",
+        new=" if parents else [INSIDE]",
+        tests=("tests/pipelines/sample/test_order.py",),
+    ),
+    Mutation(
+        says="the weight of a member counts for those that represent it, not for itself",
+        file=f"{CURATION}/sampling/facility.py",
+        old="offer_MM *= weight_M.astype(np.float32)[:, None]",
+        new="offer_MM *= weight_M.astype(np.float32)[None]",
+        tests=(f"{CURATION_TESTS}/sampling/test_facility.py",),
+    ),
+    Mutation(
+        says="the size of a cluster does not count",
+        file="pipelines/sample/order.py",
+        old=" / len(rows) ** sample.size_penalty",
+        new="",
+        tests=("tests/pipelines/sample/test_order.py",),
     ),
     Mutation(
         says="a table without rows has a row group, which `datasets` cannot read",
@@ -93,9 +135,9 @@ MUTATIONS = (
     ),
     Mutation(
         says="outliers stay",
-        file="pipelines/sample/cells.py",
+        file="pipelines/sample/read.py",
         old='(decided["knn_distance"].to_numpy() <= limit)',
         new='(decided["knn_distance"].to_numpy() < np.inf)',
-        tests=("tests/pipelines/test_sample.py::test_the_trimmed_are_the_loneliest",),
+        tests=("tests/pipelines/sample/test_cells.py::test_the_trimmed_are_the_loneliest",),
     ),
 )

@@ -132,4 +132,11 @@ MUTATIONS = (
         new="            pass",
         tests=(f"{STORE_TESTS}/test_stage.py::test_a_writer_that_raises_leaves_nothing",),
     ),
+    Mutation(
+        says="a stage that was begun is written over by another run's",
+        file="siglino_core/store/adopted.py",
+        old="return stage.files.exists(PLAN) or stage.files.exists(MANIFEST)",
+        new="return stage.files.exists(MANIFEST)",
+        tests=("tests/siglino_core/store/test_adopted.py",),
+    ),
 )

@@ -7,6 +7,20 @@ WEIGHTS, WEIGHTS_TESTS = "siglino_core/weights", "tests/siglino_core/weights"
 
 MUTATIONS = (
     Mutation(
+        says="a ladder's rungs read the block before theirs",
+        file=f"{MODELS}/encoder.py",
+        old="between = [states[i + 1] for i in t.layers]",
+        new="between = [states[i] for i in t.layers]",
+        tests=(f"{MODEL_TESTS}/test_heads.py",),
+    ),
+    Mutation(
+        says="a transformer head's attention is not added",
+        file=f"{MODELS}/heads.py",
+        old="x_TD = x_TD + self.wo(",
+        new="x_TD = x_TD + 0 * self.wo(",
+        tests=(f"{MODEL_TESTS}/test_heads.py::test_a_transformer_head_is_a_block_over_each_image",),
+    ),
+    Mutation(
         says="a sink learns in the wrong direction",
         file=f"{MODELS}/flash.py",
         old="dsink_H = -(weight_HT",
@@ -19,6 +33,30 @@ MUTATIONS = (
         old="ctx.save_for_backward(q_THD, k_THD, v_THD, out_THD, with_sink_HT,",
         new="ctx.save_for_backward(q_THD, k_THD, v_THD, out_THD, lse_HT,",
         tests=(f"{MODEL_TESTS}/test_flash.py",),
+    ),
+    Mutation(
+        says="training in bf16 rounds the routers' gates",
+        file="siglino_core/distillation/training/parallel.py",
+        old="fully_shard(model, mesh=mesh, mp_policy=fp32,",
+        new="fully_shard(model, mesh=mesh, mp_policy=replace(fp32, param_dtype=dtype),",
+        tests=(
+            "tests/siglino_core/distillation/training/test_parallel_precision.py"
+            "::test_an_export_in_bf16_routes_as_training_in_bf16_does",
+        ),
+    ),
+    Mutation(
+        says="a cast rounds what stays fp32",
+        file=f"{MODELS}/precision.py",
+        old="return tensor.to(new.device) if less and any(tensor is k for k in kept) else new",
+        new="return new",
+        tests=(f"{MODEL_TESTS}/test_precision.py",),
+    ),
+    Mutation(
+        says="an image's tokens are summed in their own precision",
+        file=f"{MODELS}/heads.py",
+        old="x_T = x_T.to(torch.promote_types(x_T.dtype, torch.float32))",
+        new="pass",
+        tests=(f"{MODEL_TESTS}/test_heads.py",),
     ),
     Mutation(
         says="in traces every expert counts",
@@ -72,7 +110,7 @@ MUTATIONS = (
     Mutation(
         says="an attention map leaves the sink out",
         file=f"{MODELS}/attention_maps.py",
-        old="torch.cat([scores_HNN, column_HN1], dim=-1).float().softmax(-1)[..., :-1]",
+        old="torch.cat([scores_HNN.float(), column_HN1], dim=-1).softmax(-1)[..., :-1]",
         new="scores_HNN.float().softmax(-1)",
         tests=(f"{MODEL_TESTS}/test_hf.py::test_attentions_are_those_that_the_blocks_use",),
     ),

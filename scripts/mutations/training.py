@@ -40,11 +40,25 @@ MUTATIONS = (
         tests=(GOLDEN,),
     ),
     Mutation(
-        says="a step's relations are summed over its passes",
-        file=f"{TRAINING}/objective.py",
-        old="relation = relation / passes",
-        new="relation = relation * 1",
-        tests=(GOLDEN,),
+        says="a step's relations are those of each pass alone",
+        file=f"{TRAINING}/passes.py",
+        old="related = related_packs(self.objective.config, self.packs)",
+        new="related = self.at_once",
+        tests=(f"{TRAINING_TESTS}/test_passes.py::test_passes_change_no_gradient",),
+    ),
+    Mutation(
+        says="gradients are exchanged in every pass",
+        file=f"{TRAINING}/parallel.py",
+        old="model.set_requires_gradient_sync(now)",
+        new="model.set_requires_gradient_sync(True)",
+        tests=(f"{TRAINING_TESTS}/test_passes.py::test_gradients_are_exchanged_once_a_step",),
+    ),
+    Mutation(
+        says="the passes that ask for summaries count as load",
+        file="siglino_core/models/moe.py",
+        old="self.training and torch.is_grad_enabled()",
+        new="self.training",
+        tests=(f"{TRAINING_TESTS}/test_passes.py::test_loads_are_counted_once",),
     ),
     Mutation(
         says="gradients of the step before stay",
@@ -133,17 +147,69 @@ MUTATIONS = (
     ),
     Mutation(
         says="relations' gradient is a share of the ranks'",
-        file=f"{TRAINING}/losses.py",
-        old="ctx.count) * ctx.ranks, None",
-        new="ctx.count), None",
+        file=f"{TRAINING}/relations.py",
+        old="own_BD = ranks * gradient_BD",
+        new="own_BD = gradient_BD",
         tests=(OVER_RANKS,),
     ),
     Mutation(
         says="arkd pulls what it should push",
-        file=f"{TRAINING}/losses.py",
+        file=f"{TRAINING}/relations.py",
         old="theirs_P < theirs_P.median()",
         new="theirs_P >= theirs_P.median()",
-        tests=(f"{TRAINING_TESTS}/test_losses.py::test_relations_by_hand",),
+        tests=(f"{TRAINING_TESTS}/test_relations.py::test_relations_by_hand",),
+    ),
+    # Options
+    Mutation(
+        says="teacher dropping may leave out an image's worst teacher",
+        file=f"{TRAINING}/dropping.py",
+        old="kept_MB = says_MB & (worst_MB | (",
+        new="kept_MB = says_MB & ((",
+        tests=(f"{TRAINING_TESTS}/test_dropping.py::test_coefficients_are_those_of_single_images",),
+    ),
+    Mutation(
+        says="teacher dropping draws the same in every epoch",
+        file=f"{TRAINING}/dropping.py",
+        old='key_of(seed, "drop", name, int(epoch))',
+        new='key_of(seed, "drop", name)',
+        tests=(f"{TRAINING_TESTS}/test_dropping.py::test_draws_belong_to_the_image_its_epoch_and_the_teacher",),
+    ),
+    Mutation(
+        says="what dropping left out is paid for",
+        file=f"{TRAINING}/objective.py",
+        old="mean_over_images(kept[name] * error_B, share)",
+        new="mean_over_images(error_B, share)",
+        tests=(
+            f"{TRAINING_TESTS}/test_objective.py::test_dropped_teachers_cost_nothing_and_are_measured_all_the_same",
+        ),
+    ),
+    Mutation(
+        says="all teachers weigh 1",
+        file=f"{TRAINING}/objective.py",
+        old="weight = self.weights.get(name, 1.0)",
+        new="weight = 1.0",
+        tests=(f"{TRAINING_TESTS}/test_objective.py::test_teachers_weigh_what_they_are_given",),
+    ),
+    Mutation(
+        says="a teacher's mean is over all images, also those that do not train it",
+        file=f"{TRAINING}/objective.py",
+        old="share = taught[name].images if name in taught else images",
+        new="share = images",
+        tests=(f"{TRAINING_TESTS}/test_routes.py::test_a_mean_is_over_the_images_that_count",),
+    ),
+    Mutation(
+        says="the mix of errors has its weights the wrong way round",
+        file=f"{TRAINING}/errors.py",
+        old="self.cosine_share * angular_T + (1 - self.cosine_share) * absolute_T",
+        new="(1 - self.cosine_share) * angular_T + self.cosine_share * absolute_T",
+        tests=(f"{TRAINING_TESTS}/test_errors.py::test_values_are_those_of_plain_sums",),
+    ),
+    Mutation(
+        says="channels are divided by their variances",
+        file=f"{TARGETS}/normalize.py",
+        old="return 1 / self._fitted.variance.sqrt()",
+        new="return 1 / self._fitted.variance",
+        tests=(f"{TARGETS_TESTS}/test_normalize.py::test_channel_gives_each_channel_mean_0_and_variance_1",),
     ),
     # Optimisers
     Mutation(
@@ -192,8 +258,8 @@ MUTATIONS = (
     Mutation(
         says="packs go to the rank at the other end",
         file=f"{PACKING}/plan.py",
-        old="window.pack_SV[row, rank::world]",
-        new="window.pack_SV[row, world - 1 - rank :: world]",
+        old="made.dealt_V[rank::world]",
+        new="made.dealt_V[world - 1 - rank :: world]",
         tests=(f"{PACKING_TESTS}/test_plan.py::test_ranks_that_come_and_go_hold_the_same_steps",),
     ),
     Mutation(
@@ -206,9 +272,23 @@ MUTATIONS = (
     Mutation(
         says="packs come in the order of their filling",
         file=f"{PACKING}/block.py",
-        old="start_P, size_P = start_P[shuffle_P], size_P[shuffle_P]",
+        old="start_P, size_P = start_P[row_P], size_P[row_P]",
         new="pass",
         tests=(f"{PACKING_TESTS}/test_plan.py::test_packs_come_in_no_order_of_their_filling",),
+    ),
+    Mutation(
+        says="a step's packs are not sorted by cost",
+        file=f"{PACKING}/match.py",
+        old="match is Match.NONE else",
+        new="match is Match.STEP else",
+        tests=(f"{PACKING_TESTS}/test_measures.py::test_the_second_stages_ranks_wait_little",),
+    ),
+    Mutation(
+        says="like packs follow one another",
+        file=f"{PACKING}/match.py",
+        old="np.arange(len(size_P)) * GOLDEN) % 1",
+        new="np.arange(len(size_P)) / len(size_P)) % 1",
+        tests=(f"{PACKING_TESTS}/test_measures.py::test_every_step_has_the_mixtures_resolutions",),
     ),
     # Targets
     Mutation(

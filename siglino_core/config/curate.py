@@ -60,10 +60,12 @@ class Pick(StrEnum):
     RANDOM = "random"
     CLOSEST = "closest"
     COVERAGE = "coverage"
+    FACILITY = "facility"
 
 
 class Quota(StrEnum):
-    RADIUS = "radius"
+    GROUPED = "grouped"
+    GLOBAL = "global"
     HIERARCHICAL = "hierarchical"
 
 
@@ -128,7 +130,12 @@ class EmbedConfig:
 class ClusterConfig:
     """The hierarchy of centroids."""
 
-    num_clusters: list[int] = setting([1000, 100, 10], "number of centroids of each level, the finest first", ge=1)
+    num_clusters: list[int] = setting(
+        [],
+        "number of centroids of each level, the finest first; empty: one for 64 images but at most one for 4 of the "
+        "sample, and a third of that on each level above, which has 64 or more",
+        ge=1,
+    )
     seeding: Seeding = setting(
         Seeding.D2_ROUNDS,
         "how the first centroids are chosen: random, kmeans++, or d2_rounds (like it, doubling them each round)",
@@ -157,21 +164,58 @@ class SampleConfig:
     )
     trim: float = setting(
         0.01,
-        "share of images dropped as outliers: those farthest from their second neighbour in their cluster",
+        "share of images dropped as outliers: those farthest from their second neighbour among some thousand images",
         ge=0,
         le=0.5,
     )
+    pick: Pick = setting(
+        Pick.FACILITY,
+        "which images of a cluster are kept. facility: those that represent the others best; coverage: those farthest "
+        "apart; closest: to the centroid; random",
+    )
     quota: Quota = setting(
-        Quota.RADIUS,
-        "radius: kept images are equally far apart everywhere; hierarchical: equal shares per cluster, by level",
+        Quota.GROUPED,
+        "how many of each cluster. grouped: in proportion to its images, with one level; with several, by quota_power "
+        "on level 2 and by the root of the images on level 1. global: the pick's score is compared over all clusters, "
+        "and the highest stay. hierarchical: by quota_power on every level",
     )
     quota_power: float = setting(
-        0.0, "hierarchical: a cluster's share grows as its size to this power; 0: equal, 1: as at random", ge=0, le=1
+        0.25,
+        "grouped (level 2), hierarchical: a share grows as the cluster's size to this power; 0: equal, 1: as at random",
+        ge=0,
+        le=1,
+    )
+    duplicate_power: float = setting(
+        0.25,
+        "facility: an image that is to be represented counts as often as the pool has near-duplicates of it, to this "
+        "power; 0: once",
+        ge=0,
+        le=1,
+    )
+    size_penalty: float = setting(
+        0.25,
+        "facility with quota=global: scores are divided by the cluster's size to this power; the higher, the fewer "
+        "from large clusters",
+        ge=0,
+        le=1,
     )
     min_support: int = setting(
         1, "hierarchical: clusters with fewer images get no more than their share of the pool", ge=1
     )
-    pick: Pick = setting(Pick.COVERAGE, "which images of a cluster are kept; coverage: those farthest apart first")
+    learned: str = setting(
+        "",
+        "folder or URL of a run that was trained on a sample of the same clusters: those with more loss left get more "
+        "images; empty: none",
+        shapes=False,
+    )
+    learned_power: float = setting(
+        1.0,
+        "of sample.learned: what a cluster claims is multiplied by its loss over the mean one, to this power; below 0 "
+        "it gets less",
+        ge=-8,
+        le=8,
+        shapes=False,  # with the run's digest it is among the sample's inputs
+    )
     shards: Shards = setting(Shards.PARQUET, "file format of the training shards")
 
 

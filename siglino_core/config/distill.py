@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from siglino_core.config.curate import NETWORKS, Precision
+from siglino_core.config.loss import LossConfig
 from siglino_core.config.optim import OptimConfig
 from siglino_core.config.settings import setting
 
@@ -26,21 +27,19 @@ class Stored(StrEnum):
     FP8 = "fp8"
 
 
-class Relation(StrEnum):
-    ARKD = "arkd"
-    RKD = "rkd"
-    NONE = "none"
+class HeadForm(StrEnum):
+    MLP = "mlp"
+    LINEAR = "linear"
+    TRANSFORMER = "transformer"
 
 
 class Match(StrEnum):
-    """How the packs of a window are matched, so that those of one step cost about the same."""
+    """How a step's packs are matched, so that ranks which wait for one another in a pass have like ones."""
 
     NONE = "none"
     """As they come."""
-    SHARDS = "shards"
-    """Every virtual shard sorts its own packs of the window by cost; the k-th of each meet in one step."""
-    GLOBAL = "global"
-    """All packs of the window are sorted together and dealt out."""
+    STEP = "step"
+    """Sorted by cost, inside the step."""
 
 
 class Tracker(StrEnum):
@@ -80,12 +79,13 @@ class PackConfig:
     capacity: int = setting(
         4096, "tokens per pack, at most; a pack is one sequence of several images' tokens", ge=64, le=1 << 24
     )
-    max_images: int = setting(0, "images per pack, at most; 0: chosen from the mean image's tokens", ge=0)
+    max_images: int = setting(
+        0, "images per pack, at most; 0: 1.5 times what fills a pack in the part with the smallest images", ge=0
+    )
     look_ahead: int = setting(256, "images from which the next pack is filled; a multiple of 8", ge=8, le=65536)
-    window: int = setting(64, "steps over which packs of equal cost are brought together", ge=1, le=65536)
     match: Match = setting(
-        Match.GLOBAL,
-        "packs of similar cost meet in one step: none; shards: each shard sorts its own; global: all are sorted",
+        Match.STEP,
+        "step: a step's packs are sorted by cost, so that in a pass all ranks have like ones; none: they are not",
     )
     block: int = setting(1 << 20, "images that are planned at a time; a million take about a second", ge=1)
 
@@ -109,6 +109,9 @@ class PartConfig:
     ratio: float = setting(
         0.0, "share of an epoch, relative to the other parts; 0 for all parts: as many as each has", ge=0
     )
+    teachers: list[str] = setting(
+        [], "names of the teachers that its images train, as metrics have them (dinov3); empty: all"
+    )
 
     def __post_init__(self) -> None:
         if self.min_pixels > self.max_pixels:
@@ -116,34 +119,18 @@ class PartConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossConfig:
-    """The terms of the loss, and their weights."""
+class HeadsConfig:
+    """The heads that predict the teachers' features from the student's; an export keeps them."""
 
-    summary: float = setting(1.0, "weight of the summaries' errors", ge=0)
-    patch: float = setting(1.0, "weight of the patches' errors", ge=0)
-    register: float = setting(1.0, "weight of the registers' errors, of teachers that have registers", ge=0)
-    relation: Relation = setting(
-        Relation.ARKD,
-        "rkd: match the teacher's distances between images; arkd: only where they are off the wrong way; none",
+    form: HeadForm = setting(
+        HeadForm.MLP,
+        "mlp: as published; linear: one product; transformer: a block over the image's tokens, then linear",
     )
-    relation_weight: float = setting(1.0, "weight of that loss", ge=0)
-    relation_beta: float = setting(1.0, "error at which its smooth L1 turns from square to linear", ge=1e-9)
-    gram: float = setting(
-        0.0,
-        "weight of Gram anchoring: keeps the cosines between an image's patches as an earlier student has them",
+    layers: list[int] = setting(
+        [],
+        "numbers of blocks, from 0, whose tokens add to the prediction, each by a head of its own; empty: none",
         ge=0,
     )
-    gram_checkpoint: str = setting(
-        "",
-        "that earlier student, of the same patch size: an exported folder, a checkpoint, a file, a URL or a hub id",
-        shapes=False,
-    )
-
-    def __post_init__(self) -> None:
-        if self.gram > 0 and not self.gram_checkpoint:
-            raise ValueError(
-                f"gram: {self.gram:g} needs gram_checkpoint, the student whose patches anchor this one's; 0 needs none"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,12 +143,13 @@ class TrainConfig:
         "weights to begin from: an exported folder, a training checkpoint, a file, a URL or a hub id; empty: none",
         shapes=False,
     )
+    heads: HeadsConfig = field(default_factory=HeadsConfig)
     parts: list[PartConfig] = setting(
         [], "sets of images and their resolutions; empty: this run's, at the targets' resolution"
     )
     pack: PackConfig = field(default_factory=PackConfig)
     packs_at_once: int = setting(
-        1, "packs per forward pass; loss.relation compares only images of one pass, so this changes the loss", ge=1
+        1, "packs per forward pass and rank: more take more memory, and less time", ge=1, shapes=False
     )
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -204,6 +192,15 @@ class TrainConfig:
     trackers: list[Tracker] = setting(
         [Tracker.TENSORBOARD], "where metrics go beside metrics.jsonl: tensorboard, wandb, mlflow", shapes=False
     )
+
+    def __post_init__(self) -> None:
+        packs, related = self.pack.packs_per_step, self.loss.relation_packs
+        if related and packs % related:
+            fits = ", ".join(str(n) for n in range(1, packs + 1) if packs % n == 0)
+            raise ValueError(
+                f"loss.relation_packs: groups of {related} packs do not make a step of pack.packs_per_step={packs}; of "
+                f"{fits} do, and 0 is all of them"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,13 +9,12 @@ from siglino_core.config import settings
 from siglino_core.config.curate import (
     ClusterConfig,
     EmbedConfig,
-    Pick,
-    Quota,
     ReportConfig,
     SampleConfig,
     SourceConfig,
 )
 from siglino_core.config.distill import STUDENTS, ExportConfig, Stored, TargetsConfig, TrainConfig
+from siglino_core.config.evaluate import EvaluateConfig
 from siglino_core.config.runtime import RuntimeConfig
 from siglino_core.config.settings import did_you_mean, setting
 
@@ -24,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The whole path: source -> embed -> cluster -> sample -> report, then targets -> train -> export."""
+    """The whole path: source -> embed -> cluster -> sample -> report, then targets -> train -> export -> evaluate."""
 
     run: str = setting("runs/default", "folder or URL of the artifacts", shapes=False)
     seed: int = setting(0, "number from which every random choice follows", ge=0)
@@ -36,6 +35,7 @@ class Config:
     targets: TargetsConfig = field(default_factory=TargetsConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
 
@@ -57,12 +57,8 @@ def _impossible(config: Any) -> list[str]:
 def _curation(config: Config) -> list[str]:
     errors: list[str] = []
     levels = config.cluster.num_clusters
-    if not levels:
-        errors.append("cluster.num_clusters: at least one level is needed")
     if any(a <= b for a, b in itertools.pairwise(levels)):
         errors.append(f"cluster.num_clusters: {levels} does not decrease from the finest level up")
-    if config.sample.quota is Quota.RADIUS and config.sample.pick is not Pick.COVERAGE:
-        errors.append("sample.quota=radius needs sample.pick=coverage (or choose sample.quota=hierarchical)")
     if not config.run:
         errors.append("run: a folder or URL is needed")
     return errors
@@ -86,8 +82,9 @@ def _distillation(config: Config) -> list[str]:
         hint = did_you_mean(train.student, list(STUDENTS))
         errors.append(f"train.student: {train.student!r} is neither a file nor one of {', '.join(STUDENTS)}{hint}")
     names = [p.name for p in train.parts]
-    if len(set(names)) < len(names) or not all(names):
-        errors.append(f"train.parts: names {names}: each its own")
+    errors += [f"train.parts[{i}].name: a part needs a name" for i, name in enumerate(names) if not name]
+    if twice := sorted({name for name in names if name and names.count(name) > 1}):
+        errors.append(f"train.parts: names {names}: {', '.join(twice)} stands there twice; each needs its own")
     if len({p.ratio > 0 for p in train.parts}) > 1:
         errors.append("train.parts: ratios for all of them, or for none")
     errors += [
@@ -96,6 +93,13 @@ def _distillation(config: Config) -> list[str]:
         for p in train.parts
         if stored and (p.run or (p.min_pixels, p.max_pixels) != (targets.min_pixels, targets.max_pixels))
     ]
+    weights, drop, count = train.loss.weights, train.loss.drop, len(targets.teachers)
+    if weights and len(weights) != count:
+        errors.append(
+            f"train.loss.weights: {len(weights)} numbers for the {count} of targets.teachers: one for each, in order"
+        )
+    if drop > 0 and count < 2:
+        errors.append(f"train.loss.drop={drop:g} needs several teachers, and targets.teachers has {count}: set it to 0")
     packs = train.pack.packs_per_step
     if train.ranks and packs % train.ranks:
         errors.append(f"train.pack.packs_per_step={packs} over train.ranks={train.ranks}: every rank holds as many")

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from siglino_core.config.credentials import faults
+from siglino_core.config.retired import retired
 from siglino_core.errors import ConfigError
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ def _build(cls: Any, values: Any, prefix: str, errors: list[str], known: list[st
         errors.append(f"{prefix.rstrip('.')}: expected settings, got {values!r}")
         return cls()
     hints = typing.get_type_hints(cls)
-    errors += [f"unknown key {prefix}{k}{did_you_mean(prefix + str(k), known)}" for k in values if k not in hints]
+    errors += [_unknown(f"{prefix}{k}", known) for k in values if k not in hints]
     made: dict[str, Any] = {}
     for f in dataclasses.fields(cls):
         if f.name not in values:
@@ -98,7 +99,8 @@ def _build(cls: Any, values: Any, prefix: str, errors: list[str], known: list[st
         try:
             made[f.name] = _convert(kind, value)
         except (TypeError, ValueError, OverflowError):
-            errors.append(f"{key}: {value!r} is not {says(kind)}")
+            mend = retired(key, value)
+            errors.append(f"{key}={value}: {mend}" if mend else f"{key}: {value!r} is not {says(kind)}")
             continue
         errors += [f"{key}: {v!r} {fault}" for v in _items(made[f.name]) if (fault := _range_fault(v, f.metadata))]
     try:
@@ -107,6 +109,11 @@ def _build(cls: Any, values: Any, prefix: str, errors: list[str], known: list[st
         reported = any(error.startswith(prefix) for error in errors)
         errors += [] if reported else [f"{prefix}{line}" for line in str(e).splitlines()]
         return cls()
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    mend = retired(key)
+    return f"{key}: {mend}" if mend else f"unknown key {key}{did_you_mean(key, known)}"
 
 
 def _list_of_settings(kind: Any) -> Any:

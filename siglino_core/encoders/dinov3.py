@@ -43,7 +43,7 @@ def load(spec: Spec, device: str, precision: str) -> "Encoder":
 
     def features(pixels_B3HW):  # type: ignore[no-untyped-def]
         states = model(pixel_values=pixels_B3HW).last_hidden_state
-        return states[:, 0] if spec.pooling is Pooling.CLS else states[:, prefix:].mean(1)
+        return states[:, 0] if spec.pooling is Pooling.CLS else states[:, prefix:].float().mean(1)
 
     return Encoder(
         model, card, mean=IMAGENET_MEAN, std=IMAGENET_STD, device=device, precision=precision, features=features

@@ -53,6 +53,12 @@ def outline(spec: Spec) -> Card:
     return _card(spec, config_of(spec, weights=False), "")
 
 
+def colours(spec: Spec) -> dict[str, list[float]]:
+    """Mean and deviation of the channels, 0 to 1, as :func:`load` applies them."""
+    pixels = config_of(spec, weights=False)["preprocess_cfg"]
+    return {"mean": list(pixels["mean"]), "std": list(pixels["std"])}
+
+
 def load(spec: Spec, device: str, precision: str) -> "Encoder":
     """Weights from the source or from ``embed.weights``: safetensors, or a .pth read with weights_only."""
     from siglino_core.encoders.encoder import Encoder

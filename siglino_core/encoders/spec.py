@@ -1,7 +1,9 @@
 """How a config says a frozen network: one grammar, for whatever uses it.
 
-``dinov3:SOURCE`` and ``siglip2:SOURCE`` (a folder or hub id), ``timm:NAME_OR_FOLDER``, ``open_clip:NAME_OR_FOLDER``,
-the packaged ``efficientnet_lite0``, ``lite`` and ``lite_text``, and ``module:attribute`` for one of your own.
+``dinov3:SOURCE`` and ``siglip2:SOURCE`` (a folder or hub id), ``siglino:SOURCE`` for a student of any form in which its
+weights come, ``siglino_untrained:SOURCE`` for one of its shape before training, ``dinotxt:SOURCE`` for the text side of
+DINOv3's features, ``timm:NAME_OR_FOLDER``, ``open_clip:NAME_OR_FOLDER``, the packaged ``efficientnet_lite0``, ``lite``
+and ``lite_text``, and ``module:attribute`` for one of your own.
 """
 
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ class Kind:
     reads: str = ""
 
 
+STUDENT, UNTRAINED, DINOTXT = "siglino", "siglino_untrained", "dinotxt"
 KINDS = {  # the modules are imported by `siglino_core.networks`, when they are asked for
     "dinov3": Kind(source="FOLDER_OR_HUB_ID", describes="encoders.dinov3", teaches="teachers.dinov3"),
     "siglip2": Kind(
@@ -36,6 +39,15 @@ KINDS = {  # the modules are imported by `siglino_core.networks`, when they are 
         describes="encoders.siglip2",
         teaches="teachers.siglip2",
         reads="teachers.siglip2_text",
+    ),
+    STUDENT: Kind(source="FOLDER_FILE_OR_HUB_ID", describes="weights.frozen", embeds=False, teaches="weights.frozen"),
+    UNTRAINED: Kind(source="FOLDER_FILE_OR_HUB_ID", describes="weights.frozen", embeds=False, teaches="weights.frozen"),
+    DINOTXT: Kind(
+        source="FOLDER_OR_FILE",
+        describes="teachers.dinotxt",
+        embeds=False,
+        teaches="teachers.dinotxt",
+        reads="teachers.dinotxt",
     ),
     "timm": Kind(source="NAME_OR_FOLDER", describes="encoders.timm_model"),
     "open_clip": Kind(source="NAME_OR_FOLDER", describes="encoders.open_clip_model", reads="teachers.open_clip_text"),

@@ -58,6 +58,12 @@ def load(spec: Spec, device: str, precision: str) -> "Encoder":
     return Encoder(model, card, mean=data["mean"], std=data["std"], device=device, precision=precision, maps=maps)
 
 
+def colours(spec: Spec) -> dict[str, list[float]]:
+    """Mean and deviation of the channels, 0 to 1, as :func:`load` applies them."""
+    data = _shape(*_named(spec), spec.image_size, spec.asked).data
+    return {"mean": list(data["mean"]), "std": list(data["std"])}
+
+
 def _card(spec: Spec, identity: str) -> Card:
     name, options = _named(spec)
     shape = _shape(name, options, spec.image_size, spec.asked)

@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 from PIL import Image
 
 from siglino_core.config import Verify
 from siglino_core.images.formats import FORMATS, name_of, plugin_of
+from siglino_core.images.numbers import class_numbers
 from siglino_core.images.png import picture_alone
 from siglino_core.images.reasons import BadImage, broken, too_many_bytes
-from siglino_core.models.rgb import orientation, to_rgb
+from siglino_core.models.rgb import orientation, to_rgb, to_rgba
 
-__all__ = ["FORMATS", "BadImage", "ImageInfo", "decode", "probe"]
+__all__ = ["FORMATS", "BadImage", "ImageInfo", "decode", "decode_alpha", "decode_numbers", "probe"]
 
 T = TypeVar("T")
 
@@ -66,6 +68,20 @@ def decode(data: bytes, *, max_pixels: int, max_bytes: int, draft: int | None = 
         return to_rgb(im)
 
     return _opened(data, max_pixels, max_bytes, pixels)
+
+
+def decode_alpha(data: bytes, *, max_pixels: int, max_bytes: int) -> Image.Image:
+    """The first frame as an RGBA image, upright; raises as :func:`decode`."""
+    return _opened(data, max_pixels, max_bytes, to_rgba)
+
+
+def decode_numbers(data: bytes, *, max_pixels: int, max_bytes: int) -> np.ndarray:
+    """The class numbers that a mask holds, uint8 or uint16 [H, W], as they are stored; a palette's are its indices.
+
+    Raises:
+        BadImage: it cannot be used; with the reason ``colours``: it has colours or lossy levels, not numbers.
+    """
+    return _opened(data, max_pixels, max_bytes, lambda im: class_numbers(im, data))
 
 
 def _opened(data: bytes, max_pixels: int, max_bytes: int, use: Callable[[Image.Image], T]) -> T:

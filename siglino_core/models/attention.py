@@ -5,8 +5,8 @@ Legend: T tokens, H heads, D channels of a head, R images of equal length N.
 A head's sink s multiplies its output by sigmoid(log-sum-exp - s), which equals a softmax with one more key of logit s
 and value zero. Only FlexAttention differentiates its log-sum-exp; SDPA and the variable-length kernel drop that
 gradient in silence. So these two get the key itself: eight more channels (kernels want multiples of eight), of which a
-query holds 1, a real key 0, and the extra key sink / scale. Flash attention with its own backward pass (`flash.py`)
-needs neither.
+query holds 1, a real key 0, and the extra key sink / scale, in three channels that add up to it: one alone would round
+it to the precision of the products. Flash attention with its own backward pass (`flash.py`) needs neither.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,6 +22,7 @@ from .segments import Segments
 
 Backend = Literal["auto", "loop", "flash", "varlen", "flex", "mask"]
 EXTRA = 8
+PARTS = 3  # of these: what fp32 holds is what three numbers of bf16 hold
 READS: dict[str, tuple[str, ...]] = {  # of the segments, by backend, beside their runs
     "loop": (),
     "flash": ("longest", "offsets"),
@@ -87,14 +88,23 @@ def _chosen(backend: Backend, like: Tensor) -> Backend:
 
 def _loop(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, segments: Segments, sink_H: Tensor | None) -> Tensor:
     parts = []
-    for start, images, length in segments.runs:
-
-        def batch(x_THD: Tensor, start: int = start, images: int = images, length: int = length) -> Tensor:
-            return x_THD[start : start + images * length].unflatten(0, (images, length)).transpose(1, 2)
-
-        o_RHND = _sdpa(batch(q_THD), batch(k_THD), batch(v_THD), sink_H)
+    cut = [_by_run(x_THD, segments) for x_THD in (q_THD, k_THD, v_THD)]
+    for (_, images, length), *qkv in zip(segments.runs, *cut, strict=True):
+        q_RHND, k_RHND, v_RHND = (x_THD.unflatten(0, (images, length)).transpose(1, 2) for x_THD in qkv)
+        o_RHND = _sdpa(q_RHND, k_RHND, v_RHND, sink_H)
         parts.append(o_RHND.transpose(1, 2).flatten(0, 1))
     return _with_padding(parts, v_THD, segments)
+
+
+def _by_run(x_THD: Tensor, segments: Segments) -> Sequence[Tensor]:
+    """Each run's tokens.
+
+    Cut all at once: the gradient of a slice is as long as the pack, and there would be one for every run to add up.
+    """
+    if len(segments.runs) == 1 and segments.used == segments.total:
+        return (x_THD,)
+    counts = [images * length for _, images, length in segments.runs]
+    return x_THD.split([*counts, segments.total - segments.used])[:-1]
 
 
 def _sdpa(q_RHND: Tensor, k_RHND: Tensor, v_RHND: Tensor, sink_H: Tensor | None) -> Tensor:
@@ -165,12 +175,13 @@ def _flex_kernel(compiled: bool) -> Callable[..., Any]:
 
 def _mask(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, segments: Segments, sink_H: Tensor | None) -> Tensor:
     scores_HTT = torch.einsum("qhd,khd->hqk", q_THD, k_THD) * q_THD.shape[-1] ** -0.5
+    scores_HTT = scores_HTT.to(torch.promote_types(scores_HTT.dtype, torch.float32))
     same_TT = segments.image_T[:, None] == segments.image_T
     scores_HTT = scores_HTT.masked_fill(~same_TT, float("-inf"))
     if sink_H is not None:
-        column_HT1 = sink_H.to(q_THD.dtype)[:, None, None].expand(-1, len(q_THD), 1)
-        scores_HTT = torch.cat([scores_HTT, column_HT1], dim=-1)
-    weights_HTT = scores_HTT.softmax(-1)[..., : len(k_THD)]
+        column_HT1 = sink_H[:, None, None].expand(-1, len(q_THD), 1)
+        scores_HTT = torch.cat([scores_HTT, column_HT1.to(scores_HTT.dtype)], dim=-1)
+    weights_HTT = scores_HTT.softmax(-1)[..., : len(k_THD)].to(v_THD.dtype)
     out_THD = torch.einsum("hqk,khd->qhd", weights_HTT, v_THD)
     return _with_padding([out_THD[: segments.used]], v_THD, segments)
 
@@ -185,14 +196,18 @@ BACKENDS: dict[str, Callable[[Tensor, Tensor, Tensor, Segments, Tensor | None], 
 
 
 def _sink_key(sink_H: Tensor, scale: float, like: Tensor) -> Tensor:
-    """[1, H, D + EXTRA]: a key that meets a query's 1 with the sink's logit."""
-    key_1H1 = (sink_H / scale).to(like.dtype)[None, :, None]
-    return F.pad(key_1H1, (like.shape[-1], EXTRA - 1))
+    """[1, H, D + EXTRA]: a key that meets a query's 1s with the parts of the sink's logit."""
+    logit_H = sink_H / scale
+    parts = [logit_H.to(like.dtype)]  # the gradient's way; the others mend its rounding
+    for _ in range(PARTS - 1):
+        logit_H = logit_H.detach() - parts[-1].detach()
+        parts.append(logit_H.to(like.dtype))
+    return F.pad(torch.stack(parts, dim=-1)[None], (like.shape[-1], EXTRA - PARTS))
 
 
 def _with_one(q: Tensor) -> Tensor:
     """[..., D + EXTRA]: a query that holds 1 where a sink's key holds its logit."""
-    unit = F.pad(q.new_ones(1), (0, EXTRA - 1))
+    unit = F.pad(q.new_ones(PARTS), (0, EXTRA - PARTS))
     return torch.cat([q, unit.expand(*q.shape[:-1], EXTRA)], dim=-1)
 
 

@@ -28,12 +28,12 @@ def attention_maps(model: SigLino, batch: Batch, states: Sequence[Tensor]) -> It
     for block, x_TD in zip(blocks, states, strict=False):
         attention = block.attention
         q_THD, k_THD, _ = attention.turned(block.attention_norm(x_TD), turn)
-        sink_H11 = attention.sinks[:, None, None].to(q_THD.dtype)
+        sink_H11 = attention.sinks[:, None, None].float()
         maps = []
         for q_NHD, k_NHD in zip(q_THD.split(segments.lengths), k_THD.split(segments.lengths), strict=True):
             scores_HNN = torch.einsum("qhd,khd->hqk", q_NHD, k_NHD) * q_NHD.shape[-1] ** -0.5
             column_HN1 = sink_H11.expand(-1, len(q_NHD), 1)
-            weights_HNN = torch.cat([scores_HNN, column_HN1], dim=-1).float().softmax(-1)[..., :-1]
+            weights_HNN = torch.cat([scores_HNN.float(), column_HN1], dim=-1).softmax(-1)[..., :-1]
             spare = longest - len(q_NHD)
             maps.append(torch.nn.functional.pad(weights_HNN, (0, spare, 0, spare)).to(x_TD.dtype))
         yield torch.stack(maps)

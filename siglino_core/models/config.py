@@ -6,6 +6,8 @@ Source: the SigLino release (arXiv 2512.20157) for the five published ones.
 from dataclasses import dataclass, replace
 
 POOLING_HEADS = 16  # of SigLIP2's attention pooling
+HEAD_HIDDEN = 4  # times the width: the hidden layer of a transformer head
+FORMS = ("mlp", "linear", "transformer")  # of heads; `siglino_core.models.heads` has them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,11 +18,20 @@ class HeadConfig:
         name: one word; prefixes the head's keys in a checkpoint.
         dim: width of its features.
         pooled: its summary comes from its own attention pooling over all predicted tokens, else from the CLS token.
+        form: how features are predicted, one of ``FORMS``; the published one is ``mlp``.
+        layers: numbers of blocks, from 0 and before the last, whose tokens add to what is predicted from the last ones.
     """
 
     name: str
     dim: int
     pooled: bool = False
+    form: str = "mlp"
+    layers: tuple[int, ...] = ()
+
+    @property
+    def by_token(self) -> bool:
+        """Whether a token's prediction depends on that token alone."""
+        return self.form != "transformer"
 
 
 SIGLIP2 = HeadConfig(name="siglip2", dim=1152, pooled=True)
@@ -90,9 +101,20 @@ class SigLinoConfig:
                 not t.pooled or t.dim % POOLING_HEADS == 0,
                 f"teachers: {t.name} of width {t.dim}: a pooled one's is a multiple of {POOLING_HEADS}, the heads",
             )
+            _require(t.form in FORMS, f"teachers: {t.name}: form={t.form!r}: one of {', '.join(FORMS)}")
+            _require(
+                len(set(t.layers)) == len(t.layers) and all(0 <= i < self.layers - 1 for i in t.layers),
+                f"teachers: {t.name}: layers={list(t.layers)}: each once, from 0 to {self.layers - 2}; heads read the "
+                "last block in any case",
+            )
         names = [t.name for t in self.teachers]
         _require(len(set(names)) == len(names), f"teachers={names}: each once")
         _require(all(n.isidentifier() and n != "siglino" for n in names), f"teachers={names}: words, none 'siglino'")
+
+    @property
+    def in_between(self) -> bool:
+        """Whether a head reads blocks before the last."""
+        return any(t.layers for t in self.teachers)
 
     def is_mixture(self, layer: int) -> bool:
         """Whether this layer's feed-forward is a mixture of experts."""
@@ -124,5 +146,5 @@ PRESETS: dict[str, SigLinoConfig] = {
     "siglino-30m": SigLinoConfig(width=384, layers=12, heads=6, head_dim=64, hidden=1536, norm_weights=False),
     # Not published; for CPUs: demonstrations, tests and probes.
     "siglino-micro": SigLinoConfig(width=384, layers=6, heads=6, head_dim=64, experts=28, top_k=6, expert_hidden=96),
-    "siglino-nano": SigLinoConfig(width=192, layers=4, heads=4, head_dim=64, experts=8, top_k=2, expert_hidden=96),
+    "siglino-nano": SigLinoConfig(width=192, layers=4, heads=3, head_dim=64, experts=4, top_k=2, expert_hidden=96),
 }

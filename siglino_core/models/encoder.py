@@ -7,7 +7,7 @@ Source: the SigLino release (arXiv 2512.20157).
 """
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from .attention import Backend, packed_attention, prepare
 from .config import SigLinoConfig
-from .heads import PoolingHead, TeacherHead
+from .heads import HEADS, PoolingHead, head_of, ladder_of, predict, truncated
 from .layout import Layout
 from .moe import MixtureOfExperts
-from .precision import KeepsFp32
+from .precision import KeepsFp32, RMSNorm
 from .rope import golden_frequencies, rotate, rotation
 from .segments import Segments
 
@@ -35,8 +35,10 @@ class Features(NamedTuple):
     registers: dict[str, Tensor]  # [B, R, C]
 
 
-class Attention(nn.Module):
+class Attention(KeepsFp32, nn.Module):
     """Queries and keys RMS-normalised per head, then rotated; a sink per head."""
+
+    keeps_fp32 = ("sinks",)
 
     def __init__(self, config: SigLinoConfig) -> None:
         super().__init__()
@@ -122,10 +124,12 @@ class SigLino(KeepsFp32, nn.Module):
         frequencies_HF2 = torch.empty(config.heads, config.head_dim // 4, 2, dtype=torch.float32)
         self.register_buffer("freqs_cis_golden", frequencies_HF2)
         self.layers = nn.ModuleList(Block(config, i) for i in range(config.layers))
-        self.norm = nn.RMSNorm(config.width, eps=config.norm_eps)
+        self.norm = RMSNorm(config.width, eps=config.norm_eps)
         self.register_load_state_dict_pre_hook(_check_frequencies)
         for t in config.teachers:
-            self.add_module(f"{t.name}_adapter", TeacherHead(config.width, t.dim))
+            self.add_module(f"{t.name}_adapter", head_of(t, config))
+            if t.layers:
+                self.add_module(f"{t.name}_ladder", ladder_of(t, config))
             if t.name == "dinov3":  # stored in the release, frozen, and used by nothing
                 self.layer_norm_dinov3 = nn.LayerNorm(t.dim).requires_grad_(False)
             if t.pooled:
@@ -135,7 +139,7 @@ class SigLino(KeepsFp32, nn.Module):
         """The published initialisation: each block begins as the identity, since ``wo`` and ``w2`` are zero."""
         nn.init.normal_(self.cls_token, std=0.02)
         nn.init.normal_(self.storage_tokens, std=0.02)
-        _truncated(self.img_projector.weight, 0.02)
+        truncated(self.img_projector.weight, 0.02)
         self.freqs_cis_golden.copy_(self.golden())
         for i, block in enumerate(self.layers):
             depth = 0.02 / math.sqrt(2 * (i + 1))
@@ -145,17 +149,13 @@ class SigLino(KeepsFp32, nn.Module):
                 elif name.endswith("norm.weight"):
                     nn.init.ones_(p)
                 else:
-                    _truncated(p, 0.02 if "w1" in name else depth)
+                    truncated(p, 0.02 if "w1" in name else depth)
         for m in self.modules():
             if isinstance(m, MixtureOfExperts):
                 nn.init.zeros_(m.expert_bias)
                 nn.init.zeros_(m.load)
-            elif isinstance(m, nn.LayerNorm | nn.RMSNorm) and m.weight is not None:
+            elif (isinstance(m, nn.LayerNorm | nn.RMSNorm) and m.weight is not None) or isinstance(m, HEADS):
                 m.reset_parameters()
-            elif isinstance(m, TeacherHead):
-                _truncated(m.fc1.weight, 0.01)
-                _truncated(m.fc2.weight, 0.01)
-                nn.init.zeros_(m.fc1.bias)
             elif isinstance(m, PoolingHead):  # until the teacher's own weights are copied in
                 for p in m.parameters():
                     nn.init.zeros_(p) if p.ndim == 1 else nn.init.normal_(p, std=p.shape[-1] ** -0.5)
@@ -217,22 +217,25 @@ class SigLino(KeepsFp32, nn.Module):
             states.append(x_TD)
         return self.norm(x_TD)
 
-    def forward(self, patches: Tensor, layout: Layout) -> Features:
+    def forward(self, patches: Tensor, layout: Layout, summarized: Collection[str] = ()) -> Features:
         """The same as :meth:`features`."""
-        return self.features(patches, layout)
+        return self.features(patches, layout, summarized)
 
-    def features(self, patches: Tensor, layout: Layout) -> Features:
+    def features(self, patches: Tensor, layout: Layout, summarized: Collection[str] = ()) -> Features:
         """Features of all images of a pack.
 
         Args:
             patches: [N, V], pixels in +-1; those of image 0 row by row, then those of image 1, and so on.
             layout: from :meth:`layout`.
+            summarized: teachers whose summaries alone are wanted.
 
         Raises:
             ValueError: patches that don't fit the layout.
         """
         self.require_fits(patches, layout)
-        return self.predicted(self.encode(patches, layout), layout)
+        states: list[Tensor] = []
+        x_TD = self.encode(patches, layout, states if self.spec.in_between else None)
+        return self.predicted(x_TD, layout, summarized=summarized, states=states)
 
     def require_fits(self, patches: Tensor, layout: Layout) -> None:
         """Refuse patches that don't fit the layout.
@@ -246,14 +249,31 @@ class SigLino(KeepsFp32, nn.Module):
                 f"{self.spec.patch_values} values"
             )
 
-    def predicted(self, x_TD: Tensor, layout: Layout, teachers: Collection[str] | None = None) -> Features:
-        """What the heads make of the tokens after the last norm: of all teachers, or of those named."""
+    def predicted(
+        self,
+        x_TD: Tensor,
+        layout: Layout,
+        teachers: Collection[str] | None = None,
+        summarized: Collection[str] = (),
+        states: Sequence[Tensor] = (),
+    ) -> Features:
+        """What the heads make of the tokens after the last norm: of all teachers, or of those named.
+
+        Args:
+            summarized: teachers whose summaries alone are wanted: theirs come from CLS, one token of an image.
+            states: as :meth:`encode` fills them, if a head reads blocks before the last (``spec.in_between``).
+        """
         prefix_BPD, patches_ND = layout.parted(x_TD)
         out = Features({STUDENT: patches_ND}, {STUDENT: prefix_BPD[:, 0]}, {STUDENT: prefix_BPD[:, 1:]})
         for t in self.spec.teachers:
             if teachers is not None and t.name not in teachers:
                 continue
-            predicted_TC = self.get_submodule(f"{t.name}_adapter")(x_TD)
+            between = [states[i + 1] for i in t.layers]
+            if t.name in summarized and not t.pooled and t.by_token:
+                cls_BD = [layout.parted(x)[0][:, 0] for x in between]
+                out.summaries[t.name] = predict(self, t, prefix_BPD[:, 0], cls_BD)
+                continue
+            predicted_TC = predict(self, t, x_TD, between, layout.segments, self.backend)
             prefix_BPC, out.patches[t.name] = layout.parted(predicted_TC)
             out.registers[t.name] = prefix_BPC[:, 1:]
             if t.pooled:
@@ -272,11 +292,7 @@ def _check_frequencies(model: SigLino, state: dict[str, Tensor], prefix: str, *_
             state[f"{prefix}freqs_cis_golden"] = model.golden()  # a checkpoint in half precision has rounded them
 
 
-def _norm(config: SigLinoConfig) -> nn.RMSNorm:
+def _norm(config: SigLinoConfig) -> RMSNorm:
     if config.norm_weights:
-        return nn.RMSNorm(config.width, eps=config.norm_eps)
-    return nn.RMSNorm(config.width, eps=FP32_EPS, elementwise_affine=False)
-
-
-def _truncated(p: Tensor, std: float) -> None:
-    nn.init.trunc_normal_(p, std=std, a=-3 * std, b=3 * std)
+        return RMSNorm(config.width, eps=config.norm_eps)
+    return RMSNorm(config.width, eps=FP32_EPS, elementwise_affine=False)

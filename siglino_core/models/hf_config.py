@@ -10,7 +10,8 @@ from .config import HeadConfig, SigLinoConfig
 
 TRANSFORMERS = (4, 57), (6, 0)  # tested from the first on, below the second
 
-FORMAT = 1  # of the folder; goes up when this code could no longer read a newer one
+FORMAT = 2  # of the folder; goes up when this code could no longer read a newer one
+PUBLISHED = 1  # the format of students with published heads, which older code reads too
 MIXTURE = {"num_experts": 28, "top_k": 6}
 _INSTALLED = tuple(int(part) for part in transformers.__version__.split(".")[:2])
 if not TRANSFORMERS[0] <= _INSTALLED < TRANSFORMERS[1]:
@@ -28,6 +29,8 @@ class SigLinoHFConfig(PretrainedConfig):
         moe_args: of the mixture layers, ``num_experts`` and ``top_k`` among them; None for a dense model.
         teachers_dim: widths by teacher's name, or in the order of ``teachers``.
         pooled_teachers: whose summary comes from the teacher's own pooling head; the others' from CLS.
+        teacher_heads: by teacher's name, ``form`` and ``layers`` of heads that are not the published ones
+            (`siglino_core.models.config.HeadConfig`).
         siglino_format: of the folder; a newer one than this code knows is refused.
         out_indices, out_features: the stages that a backbone gives (`SigLinoBackbone`); its last if left out.
 
@@ -74,7 +77,8 @@ class SigLinoHFConfig(PretrainedConfig):
         use_flex_attn: bool = True,
         out_indices: Sequence[int] | None = None,
         out_features: Sequence[str] | None = None,
-        siglino_format: int = FORMAT,
+        teacher_heads: Mapping[str, Mapping[str, Any]] | None = None,
+        siglino_format: int = PUBLISHED,
         **kwargs: Any,
     ) -> None:
         if siglino_format > FORMAT:
@@ -95,6 +99,8 @@ class SigLinoHFConfig(PretrainedConfig):
         self.teachers = list(teachers)
         self.teachers_dim = dict(teachers_dim) if isinstance(teachers_dim, Mapping) else list(teachers_dim)
         self.pooled_teachers = list(pooled_teachers)
+        if teacher_heads:  # else no field: a config of published heads is as it always was
+            self.teacher_heads = {name: dict(head) for name, head in teacher_heads.items()}
         self.use_flex_attn = use_flex_attn
         self.out_indices: Any = list(out_indices) if isinstance(out_indices, tuple) else out_indices
         self.out_features: Any = list(out_features) if isinstance(out_features, tuple) else out_features
@@ -104,6 +110,7 @@ class SigLinoHFConfig(PretrainedConfig):
     def of(cls, student: SigLinoConfig, **kwargs: Any) -> "SigLinoHFConfig":
         """The flat form of a student's config."""
         moe = {"num_experts": student.experts, "top_k": student.top_k, "route_scale": 1.0, "activation": "silu"}
+        heads = {t.name: {"form": t.form, "layers": list(t.layers)} for t in student.teachers if _own(t)}
         return cls(
             dim=student.width,
             n_layers=student.layers,
@@ -123,6 +130,8 @@ class SigLinoHFConfig(PretrainedConfig):
             teachers=[t.name for t in student.teachers],
             teachers_dim={t.name: t.dim for t in student.teachers},
             pooled_teachers=[t.name for t in student.teachers if t.pooled],
+            teacher_heads=heads or None,
+            siglino_format=FORMAT if heads else PUBLISHED,
             **kwargs,
         )
 
@@ -150,6 +159,9 @@ class SigLinoHFConfig(PretrainedConfig):
             dims = dict(zip(self.teachers, dims, strict=False))
         if missing := [t for t in self.teachers if t not in dims]:
             raise ValueError(f"config.json: teachers_dim has no width for {', '.join(missing)}")
+        heads = getattr(self, "teacher_heads", {})
+        if unknown := [t for t in heads if t not in self.teachers]:
+            raise ValueError(f"config.json: teacher_heads of {', '.join(unknown)}, not of teachers={self.teachers}")
         dense = self.moe_args is None or not moe.get("num_experts") or self.first_n_layers_dense >= self.n_layers
         mixture = {} if dense else {"experts": moe["num_experts"], "top_k": moe["top_k"]}
         return SigLinoConfig(
@@ -168,5 +180,19 @@ class SigLinoHFConfig(PretrainedConfig):
             channels=self.channel_size,
             rope_min=self.rope_min_freqs,
             rope_max=self.rope_max_freqs,
-            teachers=tuple(HeadConfig(name=t, dim=dims[t], pooled=t in self.pooled_teachers) for t in self.teachers),
+            teachers=tuple(
+                HeadConfig(
+                    name=t,
+                    dim=dims[t],
+                    pooled=t in self.pooled_teachers,
+                    form=heads.get(t, {}).get("form", "mlp"),
+                    layers=tuple(heads.get(t, {}).get("layers", ())),
+                )
+                for t in self.teachers
+            ),
         )
+
+
+def _own(t: HeadConfig) -> bool:
+    """Whether a head is not the published one."""
+    return t.form != "mlp" or bool(t.layers)

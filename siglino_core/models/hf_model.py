@@ -22,6 +22,7 @@ from .batch import Batch, batch_of
 from .encoder import STUDENT, Features, SigLino
 from .hf_config import SigLinoHFConfig
 from .moe import MixtureOfExperts
+from .precision import exact_parameters
 
 Format = Literal["NCHW", "NLC"]
 
@@ -56,9 +57,8 @@ class SigLinoModel(SigLino, PreTrainedModel):
     def __init__(self, config: SigLinoHFConfig) -> None:
         PreTrainedModel.__init__(self, config)
         self.build(config.spec(), "auto")
-        if any(isinstance(m, MixtureOfExperts) for m in self.modules()):
-            # In quantised loading too: what a router chooses must not depend on 4 bits.
-            self._keep_in_fp32_modules_strict = {"gate"}  # type: ignore[assignment]
+        # In quantised loading too: what a router chooses must not depend on 4 bits.
+        self._keep_in_fp32_modules_strict = _exact_names(self)  # type: ignore[assignment]
         self.post_init()
 
     def _init_weights(self, module: torch.nn.Module) -> None:
@@ -132,9 +132,9 @@ class SigLinoModel(SigLino, PreTrainedModel):
         batch = batch_of(self, pixel_values, padding_mask, spatial_shapes)
         with_attentions = self._wanted("output_attentions", output_attentions)
         with_states = self._wanted("output_hidden_states", output_hidden_states)
-        states: list[Tensor] | None = [] if with_states or with_attentions else None
+        states: list[Tensor] | None = [] if with_states or with_attentions or self.spec.in_between else None
         x_TD = self.encode(batch.patches_NV, batch.layout, states)
-        found = self.predicted(x_TD, batch.layout, heads)
+        found = self.predicted(x_TD, batch.layout, heads, states=states or ())
         if normalize:
             found = Features(*({k: _unit(x) for k, x in part.items()} for part in found))
         out = SigLinoOutput(
@@ -234,6 +234,15 @@ class SigLinoModel(SigLino, PreTrainedModel):
             raise ValueError(f"format={format!r}: 'NCHW' or 'NLC'")
         h, w = batch.one_grid()
         return patches_BND.mT.unflatten(2, (h, w)), prefix_BPD
+
+
+def _exact_names(model: SigLino) -> set[str]:
+    """Last names of what stays fp32, as ``transformers`` wants them: each must be there."""
+    exact = set(map(id, exact_parameters(model)))
+    names = [
+        name.removesuffix(".weight").removesuffix(".bias") for name, p in model.named_parameters() if id(p) in exact
+    ]
+    return {name.rpartition(".")[2] for name in names}
 
 
 def _unit(x: Tensor) -> Tensor:

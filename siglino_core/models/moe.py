@@ -6,23 +6,13 @@ Legend: T tokens, D width, E experts, k experts per token, N = T * k rows sorted
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .experts_dense import experts_dense
 from .experts_grouped import experts_grouped
 from .experts_loop import experts_loop
 from .grouped import traceable
-from .precision import KeepsFp32
-
-
-class Fp32Linear(nn.Linear):
-    """A linear layer that computes in fp32 at least, whatever its weights are cast to."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        dtype = torch.promote_types(input.dtype, torch.float32)
-        with torch.autocast(input.device.type, enabled=False):
-            return F.linear(input.to(dtype), self.weight.to(dtype))
+from .precision import Fp32Linear, KeepsFp32
 
 
 class Router(nn.Module):
@@ -55,8 +45,8 @@ class MixtureOfExperts(KeepsFp32, nn.Module):
     """The sum over each token's ``top_k`` experts of gate x output; no token is dropped.
 
     Experts are chosen by score + ``expert_bias``; the gate is the score alone, not renormalised, applied to the
-    output in fp32. While training, ``load`` counts the tokens that each expert was given, padding apart;
-    :func:`rebalance` moves the bias and resets the counts.
+    output in fp32. While training, ``load`` counts the tokens that each expert was given, padding apart, in
+    passes that have a gradient; :func:`rebalance` moves the bias and resets the counts.
     """
 
     keeps_fp32 = ("expert_bias", "load")
@@ -81,7 +71,7 @@ class MixtureOfExperts(KeepsFp32, nn.Module):
         scores_TE = self.router(x_TD)
         chosen_Tk = (scores_TE + self.expert_bias).topk(self.top_k, dim=-1).indices
         gates_Tk = scores_TE.gather(1, chosen_Tk)
-        if self.training:
+        if self.training and torch.is_grad_enabled():  # a pass that is read and not learnt from is no load
             given_N = chosen_Tk[:used].flatten()  # bincount would make a GPU wait, and a compiled block break in two
             self.load.scatter_add_(0, given_N, torch.ones_like(given_N, dtype=self.load.dtype))
         return self.experts(x_TD, gates_Tk, chosen_Tk).to(x_TD.dtype)

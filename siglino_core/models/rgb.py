@@ -51,6 +51,21 @@ def to_rgb(im: Image.Image) -> Image.Image:
     return rgb
 
 
+def to_rgba(im: Image.Image) -> Image.Image:
+    """The image as RGBA, turned as its EXIF or XMP asks; opaque where it tells no transparency. Loads it.
+
+    Deep grey is opaque: what it says of transparency lies over white.
+    """
+    _load(im)
+    if im.mode.startswith("I") or im.mode == "F" or not im.has_transparency_data:
+        return to_rgb(im).convert("RGBA")
+    turn = _TRANSPOSED.get(orientation(im))
+    layer = _layer(im)
+    layer = layer if turn is None else layer.transpose(turn)
+    layer.info = {}
+    return layer
+
+
 def orientation(im: Image.Image) -> int:
     """EXIF's number for how the stored pixels are turned: 1 is upright; 5 and more swap width and height."""
     if im.format in _TURNED_BY_DECODER or not any(k in im.info for k in _CARRIES_ORIENTATION):

@@ -1,6 +1,6 @@
 """What a student weighs and what a token of it costs, from its config alone."""
 
-from siglino_core.models.config import SigLinoConfig
+from siglino_core.models.config import HEAD_HIDDEN, HeadConfig, SigLinoConfig
 
 
 def backbone_parameters(config: SigLinoConfig, *, active: bool = False) -> int:
@@ -17,6 +17,15 @@ def backbone_parameters(config: SigLinoConfig, *, active: bool = False) -> int:
     return total
 
 
+def head_products(config: SigLinoConfig, t: HeadConfig) -> int:
+    """Parameters of a teacher's head that a token meets in matrix products; its pooling apart."""
+    width, inner = config.width, config.heads * config.head_dim
+    mlp, linear = width * t.dim + t.dim**2, width * t.dim
+    transformer = 4 * width * inner + 2 * HEAD_HIDDEN * width**2 + linear
+    head = {"mlp": mlp, "linear": linear, "transformer": transformer}[t.form]
+    return head + len(t.layers) * (linear if t.form == "linear" else mlp)
+
+
 def forward_flops(config: SigLinoConfig, tokens: int) -> float:
     """Floating-point operations of the forward pass for one image of so many tokens, heads included.
 
@@ -26,8 +35,9 @@ def forward_flops(config: SigLinoConfig, tokens: int) -> float:
     c = config
     products = backbone_parameters(c, active=True) - c.width * (c.prefix + 1) - c.layers * c.heads
     products -= 2 * c.width * c.norm_weights * c.layers
-    products += sum(c.width * t.dim + t.dim**2 + (2 * t.dim**2 if t.pooled else 0) for t in c.teachers)
-    return 2.0 * products * tokens + 4.0 * tokens**2 * c.heads * c.head_dim * c.layers
+    products += sum(head_products(c, t) + (2 * t.dim**2 if t.pooled else 0) for t in c.teachers)
+    attentions = c.layers + sum(not t.by_token for t in c.teachers)
+    return 2.0 * products * tokens + 4.0 * tokens**2 * c.heads * c.head_dim * attentions
 
 
 def training_flops(config: SigLinoConfig, tokens: int) -> float:

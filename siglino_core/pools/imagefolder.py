@@ -126,29 +126,30 @@ def _window(
     location: Location, window: list[Any], heads: dict[str, bytes], config: SourceConfig, shared: str
 ) -> Iterator[Found | Refused]:
     fit = [entry for entry in window if entry[1] <= config.max_bytes]
-    beside = [text for _, _, texts in fit for text in texts]
+    beside = [text for _, _, texts in window for text in texts]
     images = location.read_many([name for name, _, _ in fit], config.max_bytes)
     contents = location.read_many([text[1] for text in beside if text[0] != ROW], MAX_TEXT)
     values = _values(location, [text[1:] for text in beside if text[0] == ROW], heads)
     for name, size, texts in window:
         url = location.url(name)
-        if size > config.max_bytes:
-            yield too_long(url, name, size, config)
-            continue
-        data = next(images)
         found = {kind: _short(next(contents)) for kind, *_ in texts if kind != ROW}
         row = next(values) if any(kind == ROW for kind, *_ in texts) else {}
+        caption, label, captions = described(found, row, config)
+        label = label or folder_label(name, config, shared)
+        known: dict[str, Any] = {"label": label, "captions": captions}
+        if size > config.max_bytes:
+            yield too_long(url, name, size, config, **known)
+            continue
+        data = next(images)
         if config.keep is Keep.POINTER and not _is_text(name):
             error = "its name is no text, and no pointer leads to it. Rename it, or set source.keep=bytes"
-            yield Refused(uri=url, key=name, reason="unreadable", error=error)
+            yield Refused(uri=url, key=name, reason="unreadable", error=error, **known)
         elif isinstance(data, UnreadableError):
-            yield Refused(uri=url, key=name, reason="unreadable", error=str(data))
+            yield Refused(uri=url, key=name, reason="unreadable", error=str(data), **known)
         elif len(data) > config.max_bytes:  # longer than when it was listed
-            yield too_long(url, name, len(data), config)
+            yield too_long(url, name, len(data), config, **known)
         else:
-            caption, label = described(found, row, config)
-            label = label or folder_label(name, config, shared)
-            yield Found(uri=url, key=name, data=data, caption=caption, label=label)
+            yield Found(uri=url, key=name, data=data, caption=caption, **known)
 
 
 def _is_text(name: str) -> bool:

@@ -4,6 +4,7 @@ import contextlib
 import posixpath
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +15,17 @@ from siglino_core.errors import StoreError, UnreadableError
 from siglino_core.pools.columns import Columns, find_columns
 from siglino_core.pools.labels import folder_label
 from siglino_core.pools.location import Location, damaged
-from siglino_core.pools.record import MAX_TEXT, NOT_DOWNLOADED, TOO_LONG, Found, Passed, Refused, text, too_long
+from siglino_core.pools.record import (
+    MAX_TEXT,
+    NOT_DOWNLOADED,
+    TOO_LONG,
+    Found,
+    Passed,
+    Refused,
+    all_texts,
+    text,
+    too_long,
+)
 from siglino_core.store import Shard
 from siglino_core.store.files import reported
 
@@ -158,28 +169,30 @@ def _rows(
     for i, image in enumerate(images):
         key = text(value(columns.key, i)) or str(first + i)
         size = size_of(image)
+        captions = next((c for column in columns.captions if (c := all_texts(value(column, i)))), ())
+        label = columns.label_text(value(columns.label, i)) or columns.folder_label
         if size > config.max_bytes:
-            yield too_long(url, key, size, config)
+            yield too_long(url, key, size, config, label, captions)
             continue
         data, path = image_of(image)
         key, uri, offset = path or key, url, first + i
+        if label is None and config.label_folder is not LabelFolder.AUTO:
+            label = folder_label(key, config)
         if data is None:
             found = _elsewhere(location, name, path, config) if path else None
             if isinstance(found, bytes):
                 data, uri, offset = found, location.url(_beside(name, path or "")), 0
             else:
                 status = text(value(columns.status, i))
-                yield _without(url, key, first + i, status, text(value(columns.error, i)), found)
+                bare = _without(url, key, first + i, status, text(value(columns.error, i)), found)
+                yield replace(bare, label=label, captions=captions)
                 continue
-        caption = text([value(column, i) for column in columns.captions])  # of several the first with a value
-        label = columns.label_text(value(columns.label, i))
+        caption = next(iter(captions), None)  # of several the first with a value
         if caption is not None and len(caption) > MAX_TEXT:
             yield Passed(uri=url, key=key, what=TOO_LONG)
             caption = None
-        label = label or columns.folder_label
-        if label is None and config.label_folder is not LabelFolder.AUTO:
-            label = folder_label(key, config)
-        yield Found(uri=uri, key=key, offset=offset, data=data, caption=caption, label=label)
+        captions = tuple(c for c in captions if len(c) <= MAX_TEXT)
+        yield Found(uri=uri, key=key, offset=offset, data=data, caption=caption, label=label, captions=captions)
 
 
 def _without(url: str, key: str, row: int, status: str | None, error: str | None, why: str | None) -> Refused:

@@ -25,7 +25,12 @@ MAX_TEXT = 1 << 20  # bytes of a caption, label or JSON file; longer ones are pa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """An encoded image of the pool; ``key`` and ``offset`` as in `siglino_core.schema.SOURCE`."""
+    """An encoded image of the pool; ``key`` and ``offset`` as in `siglino_core.schema.SOURCE`.
+
+    Attributes:
+        caption: the first; of a text file beside the image all of it.
+        captions: all that it has: of a list each, of a text file each line.
+    """
 
     uri: str
     key: str
@@ -33,17 +38,24 @@ class Found:
     data: bytes
     caption: str | None = None
     label: str | None = None
+    captions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """Something of the pool that is no image, or was not read; as in `siglino_core.schema.REJECTS`."""
+    """Something of the pool that is no image, or was not read; as in `siglino_core.schema.REJECTS`.
+
+    Attributes:
+        label, captions: what is known of the image nevertheless.
+    """
 
     uri: str
     key: str
     reason: str
     error: str
     images: int = 1
+    label: str | None = None
+    captions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +68,12 @@ class Passed:
     times: int = 1
 
 
-def too_long(uri: str, key: str, size: int, config: SourceConfig) -> Refused:
+def too_long(
+    uri: str, key: str, size: int, config: SourceConfig, label: str | None = None, captions: tuple[str, ...] = ()
+) -> Refused:
     """The reject of an image that is longer than ``max_bytes``, read or not."""
     bad = too_many_bytes(size, config.max_bytes)
-    return Refused(uri=uri, key=key, reason=bad.reason, error=bad.message)
+    return Refused(uri=uri, key=key, reason=bad.reason, error=bad.message, label=label, captions=captions)
 
 
 def suffix(name: str) -> str:
@@ -95,18 +109,26 @@ def text(value: Any) -> str | None:
     return str(value).strip() or None
 
 
+def all_texts(value: Any) -> tuple[str, ...]:
+    """Every text that a value holds, in order: one, or those of a list; what is empty is left out."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return tuple(found for v in values if (found := text(v)) is not None)
+
+
 def described(
     texts: Mapping[str, bytes], values: dict[str, Any], config: SourceConfig
-) -> tuple[str | None, str | None]:
-    """(caption, label) that texts beside an image give: its own files first, then a row of the pool's metadata.
+) -> tuple[str | None, str | None, tuple[str, ...]]:
+    """(caption, label, captions) that texts beside an image give: its own files first, then a row of the metadata.
 
     Args:
         texts: the contents by kind: txt, json, cls.
         values: of the row; empty: there is none.
     """
-    caption, label = _from_values(object_of(texts.get("json", b"")), config)
-    more = _from_values(values, config)
-    return _decoded(texts.get("txt", b"")) or caption or more[0], _decoded(texts.get("cls", b"")) or label or more[1]
+    captions, label = _from_values(object_of(texts.get("json", b"")), config)
+    more, other = _from_values(values, config)
+    whole = _decoded(texts.get("txt", b""))
+    captions = all_texts((whole or "").splitlines()) or captions or more
+    return whole or next(iter(captions), None), _decoded(texts.get("cls", b"")) or label or other, captions
 
 
 def _decoded(data: bytes) -> str | None:
@@ -136,8 +158,8 @@ def object_of(data: bytes) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _from_values(values: dict[str, Any], config: SourceConfig) -> tuple[str | None, str | None]:
+def _from_values(values: dict[str, Any], config: SourceConfig) -> tuple[tuple[str, ...], str | None]:
     filled = {name: found for name, value in values.items() if (found := text(value)) is not None}
     caption = pick(config.caption_column, filled, CAPTION_NAMES)
     label = pick(config.label_column, filled, LABEL_NAMES)
-    return filled[caption] if caption else None, filled[label] if label else None
+    return all_texts(values[caption]) if caption else (), filled[label] if label else None

@@ -137,15 +137,16 @@ def _images(f: Any, found: list[Member], url: str, config: SourceConfig) -> Iter
     stems = Counter(stem(n) for n in joined.images)
     for name in sorted(joined.images, key=lambda n: seen[n].offset):
         member, key = seen[name], stem(name) if stems[stem(name)] == 1 else name
+        texts = {kind: _text(f, seen[n]) for kind, n in joined.images[name].items()}
+        caption, label, captions = described(texts, rows.get(name, {}), config)
+        known: dict[str, Any] = {"label": label or folder_label(name, config), "captions": captions}
         if member.what:
-            yield Refused(uri=url, key=key, reason="unreadable", error=f"{name} is {member.what} and no regular file")
+            error = f"{name} is {member.what} and no regular file"
+            yield Refused(uri=url, key=key, reason="unreadable", error=error, **known)
         elif member.size > config.max_bytes:
-            yield too_long(url, key, member.size, config)
+            yield too_long(url, key, member.size, config, **known)
         elif (data := _data(f, member)) is not None:  # else the tar ends within it
-            texts = {kind: _text(f, seen[n]) for kind, n in joined.images[name].items()}
-            caption, label = described(texts, rows.get(name, {}), config)
-            label = label or folder_label(name, config)
-            yield Found(uri=url, key=key, offset=member.offset, data=data, caption=caption, label=label)
+            yield Found(uri=url, key=key, offset=member.offset, data=data, caption=caption, **known)
     for name, what in {**joined.passed, **hidden}.items():
         if is_image(name) or what != IS_HIDDEN:
             yield Passed(uri=url, key=name, what=what)

@@ -5,7 +5,8 @@ import re
 
 from siglino_core.config import Config, Pick, Quota, Seeding, Shards
 from siglino_core.report.headline import headline
-from siglino_core.report.model import Balance, CurationReport, Interval, Metric
+from siglino_core.report.learning import how, sentence
+from siglino_core.report.model import Balance, CurationReport, Interval, Learning, Metric
 from siglino_core.report.numbers import decimals, number, percent
 from siglino_core.report.opening import TABLES, front_matter, image_columns, opened
 from siglino_core.report.words import block, clean, reason_name
@@ -22,7 +23,9 @@ SEEDINGS = {
     Seeding.D2_ROUNDS: "in rounds that double, by squared distance",
 }
 QUOTAS = {
-    Quota.RADIUS: "one distance for all clusters, so that kept images are equally far apart everywhere",
+    Quota.GROUPED: "shares in proportion to the images left in a cluster; where there are several levels, shares of "
+    "those of level 2 by their size to the power {power:g}, and inside them by the root of the size",
+    Quota.GLOBAL: "one threshold for the images of all clusters",
     Quota.HIERARCHICAL: "shares from the top level down (a cluster's grows as its size to the power {power:g}; one of "
     "fewer than {support} images gets no more than its share of the pool)",
 }
@@ -30,6 +33,8 @@ PICKS = {
     Pick.RANDOM: "members are drawn at random",
     Pick.CLOSEST: "those closest to its centroid are kept",
     Pick.COVERAGE: "those farthest from one another are kept first",
+    Pick.FACILITY: "those that represent its other members best are kept first (facility gain; who is represented "
+    "counts as often as it has near-duplicates, to the power {copies:g})",
 }
 AGAIN = (
     "Save these settings of all stages as `again.yaml`, and say `siglino curate experiment=again.yaml run=FOLDER` with "
@@ -70,6 +75,7 @@ def dataset_card(
         "## Licence\n\n" + (f"`{code(licence)}`, as given by whoever made this set." if licence else UNKNOWN_LICENCE),
         "## How it was made\n\n" + _recipe(report, config),
         "## Balance\n\n" + (_balance(report.balance) if report.balance else "Not measured against a baseline."),
+        *(["## What it teaches\n\n" + _learning(report.learning)] if report.learning else []),
         "## How to open it\n\n" + _opening(config.sample.shards, column),
         "## Columns\n\n" + _columns(config, column),
         "## Known limits\n\n" + _limits(report),
@@ -132,13 +138,16 @@ def _recipe(report: CurationReport, config: Config) -> str:
     near = f"of two images closer than cosine {s.near_duplicate:g}, one stays" if s.near_duplicate < 1 else "all stay"
     trim = f"the {s.trim:.3g} of the images that are farthest from their neighbours are left out" if s.trim else "kept"
     quota = QUOTAS[s.quota].format(power=s.quota_power, support=s.min_support)
+    pick = PICKS[s.pick].format(copies=s.duplicate_power)
+    if s.pick is Pick.FACILITY and s.quota is Quota.GLOBAL:
+        pick += f", divided by the cluster's size to the power {s.size_penalty:g}"
     steps = [
         "Exact duplicates: the same bytes count once.",
         f"Embedding: `{code(config.embed.encoder)}`{', centred on the mean of the pool' if c.center else ''}.",
         f"Clusters: {levels} (finest level first), seeded {SEEDINGS[c.seeding]}, {iterations}{again}.",
         f"Near duplicates: {near}.",
         f"Outliers: {trim}.",
-        f"Sample: {s.target_size:,} images asked for; {quota}; of a cluster {PICKS[s.pick]}.",
+        f"Sample: {s.target_size:,} images asked for; {quota}; of a cluster {pick}.",
     ]
     numbered = "\n".join(f"{i}. {step}" for i, step in enumerate(steps, 1))
     f = report.funnel
@@ -168,6 +177,10 @@ def _balance(comparison: Balance) -> str:
     head = [f"sample of {comparison.sample_size:,}", *(plain(m.title) for m in comparison.metrics), "repeats"]
     varies = plain(comparison.varies.rstrip(". "), 400)
     return table(head, rows) + f"\n\nMean (95% interval). Between repeats varies: {varies}."
+
+
+def _learning(learning: Learning) -> str:
+    return f"{sentence(learning.difference['probe']).capitalize()}. {how(learning)}"
 
 
 def _opening(shards: Shards, column: str) -> str:

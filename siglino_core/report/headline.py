@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from siglino_core.report.learning import sentence
 from siglino_core.report.measures import as_counts, random_counts
 from siglino_core.report.model import Balance, BalanceRow, CurationReport, Interval, Metric
 from siglino_core.report.numbers import decimals, number, percent
@@ -65,8 +66,8 @@ def headline(report: CurationReport) -> Headline:
     kept = f"{report.funnel.kept:,} of {report.funnel.pool:,} images kept"
     judged = judge(report.balance) if report.balance else None
     if judged is None:
-        sentence = f"{kept}{_clusters(report)}. {_why(report)}"
-        return Headline(outcome="unknown", title=HEADLINES["unknown"], sentence=sentence)
+        said = f"{kept}{_clusters(report)}. {_why(report)}{_taught(report)}"
+        return Headline(outcome="unknown", title=HEADLINES["unknown"], sentence=said)
     outcome, metric, ours, best, first = judged
     title = clean(metric.title, 60)
 
@@ -89,7 +90,7 @@ def headline(report: CurationReport) -> Headline:
         tail = f"{move}{ahead}."
     costs = _costs(report.balance, metric, ours, best)
     price = f" {'Worse too' if outcome == 'worse' else 'The price'}: {', '.join(costs)}." if costs else ""
-    caveat = "" if report.labels else " The pool has no labels."
+    caveat = ("" if report.labels else " The pool has no labels.") + _taught(report)
     return Headline(outcome=outcome, title=HEADLINES[outcome], sentence=f"{kept}; {tail}{price}{caveat}")
 
 
@@ -112,6 +113,11 @@ def _costs(balance: Balance | None, judged: Metric, ours: BalanceRow, best: Bala
             title = clean(metric.title, 60)
             costs.append(f"{title} {_say(balance, metric, ours)} against {_say(balance, metric, best)}")
     return costs
+
+
+def _taught(report: CurationReport) -> str:
+    """What is learned from it, where that was measured."""
+    return f" {sentence(report.learning.difference['probe']).capitalize()}." if report.learning else ""
 
 
 def _clusters(report: CurationReport) -> str:

@@ -64,6 +64,19 @@ class Balance:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Learning:
+    """What a probe learns from the sample, beside one that learns from as many random images: shares of 1."""
+
+    curated: Mapping[str, Interval]  # by metric: probe, and probe_rare of the rarer half of the labels
+    random: Mapping[str, Interval]
+    difference: Mapping[str, Interval]  # paired over the splits
+    splits: int
+    train: int  # images
+    test: int
+    labels: int  # that are tested
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabelCounts:
     """Images a label, aligned over names; labels that nothing was kept of count 0."""
 
@@ -169,6 +182,7 @@ class CurationReport:
     levels: tuple[LevelSizes, ...]  # finest first
     balance: Balance | None = None
     labels: LabelCounts | None = None  # None: the pool has none, and the page says so
+    learning: Learning | None = None  # None: not measured, or not to be measured
     map: MapView | None = None
     grids: tuple[ClusterGrid, ...] = ()  # at most 50
     reject_counts: Mapping[str, int] = field(default_factory=dict)

@@ -7,13 +7,24 @@ import numpy as np
 from siglino_core.report import charts
 from siglino_core.report.charts import Series
 from siglino_core.report.headline import judge
+from siglino_core.report.learning import how, points, sentence, verdict
 from siglino_core.report.measures import as_counts, random_counts, summary
-from siglino_core.report.model import Balance, CurationReport, Funnel, Interval, LabelCounts, LevelSizes, Metric
+from siglino_core.report.model import (
+    Balance,
+    CurationReport,
+    Funnel,
+    Interval,
+    LabelCounts,
+    Learning,
+    LevelSizes,
+    Metric,
+)
 from siglino_core.report.numbers import decimals, number, percent, plural
 from siglino_core.report.words import clean, reason_class, reason_name
 from siglino_core.statistics.diversity import effective_number
 
 MAX_LEVELS, MAX_ROWS, MAX_METRICS, MAX_PARTS = 8, 12, 8, 12
+LEARNED = {"probe": "probe accuracy", "probe_rare": "of the rarer half of the labels"}
 FEW_CLUSTERS = 40  # up to here every cluster gets its own bar
 
 
@@ -109,6 +120,20 @@ def balance(comparison: Balance) -> dict[str, Any]:
     }
 
 
+def learning(measured: Learning) -> dict[str, Any]:
+    """A row each of random and ours, and what their difference says."""
+    rows = [("random", measured.random), ("ours", measured.curated)]
+    cells = {name: [percent(values[key].mean) for key in LEARNED] for name, values in rows}
+    return {
+        "verdict": verdict(measured.difference["probe"]),
+        "sentence": sentence(measured.difference["probe"]).capitalize(),
+        "heads": list(LEARNED.values()),
+        "rows": [{"name": name, "ours": name == "ours", "cells": found} for name, found in cells.items()],
+        "difference": [points(measured.difference[key]) for key in LEARNED],
+        "how": how(measured),
+    }
+
+
 def labels(counts: LabelCounts) -> dict[str, Any]:
     pool, kept = as_counts(counts.pool), as_counts(counts.kept)
     drawn = random_counts(pool, int(kept.sum()))
@@ -188,5 +213,6 @@ def numbers(report: CurationReport) -> dict[str, Any]:
         "funnel": funnel(report.funnel),
         "balance": balance(report.balance) if report.balance else None,
         "labels": labels(report.labels) if report.labels else None,
+        "learning": learning(report.learning) if report.learning else None,
         "levels": [level(sizes) for sizes in report.levels[:MAX_LEVELS]],
     }

@@ -48,15 +48,21 @@ def random_draws(counts_K: np.ndarray, size: int, seeds: int, seed: int) -> np.n
 
 
 def compare(
-    pool: Mapping[str, int], candidates: Mapping[str, int], ours: Sequence[Mapping[str, int]], size: int, seed: int
+    pool: Mapping[str, int],
+    candidates: Mapping[str, int],
+    ours: Sequence[Mapping[str, int]],
+    size: int,
+    seeds: int,
+    seed: int,
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Three samples of one size, each over as many seeds as ``ours`` has: row -> metric -> mean, low, high, n.
+    """Three samples of one size: row -> metric -> mean, low, high, n.
 
     Args:
         pool: images of each label in the pool; the label "" stands for none and counts only as mass.
         candidates: the same after duplicates were removed.
-        ours: the curated sample's, one mapping a seed.
+        ours: the curated sample's, one mapping a draw; one alone if nothing is drawn.
         size: images in a sample.
+        seeds: draws of each random sample.
     """
     labels = sorted(set(pool) | set(candidates))
     named = np.array([label != "" for label in labels])
@@ -66,8 +72,8 @@ def compare(
     pool_counts = histogram(pool)
     rare = rare_half(pool_counts[named])
     rows = {
-        RANDOM: random_draws(pool_counts, size, len(ours), seed),
-        DEDUPLICATED: random_draws(histogram(candidates), size, len(ours), seed + 1),
+        RANDOM: random_draws(pool_counts, size, seeds, seed),
+        DEDUPLICATED: random_draws(histogram(candidates), size, seeds, seed + 1),
         CURATED: np.array([histogram(m) for m in ours]),
     }
     return {

@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A mean over ``n`` repeats and its 95% interval; without one (n = 1), low and high are None."""
+    """A mean over ``n`` repeats and its 95% interval; without one (n = 1, or no spread), low and high are None."""
 
     mean: float
     low: float | None = None
@@ -16,13 +16,18 @@ class Interval:
     n: int = 1
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Interval":
-        """Mean and Student-t 95% interval of repeats; NaN if there are none."""
+    def of(cls, values: Sequence[float], step: float = 0.0) -> "Interval":
+        """Mean and Student-t 95% interval of repeats; NaN if there are none.
+
+        Args:
+            step: the least that a value can move by, such as one answer of a test; the spread is taken to be that at
+                least. Repeats that agree show that it is below a step, and not that there is none.
+        """
         n = len(values)
         mean = float(np.mean(values)) if n else float("nan")
         if n < 2:
             return cls(mean=mean, n=n)
-        half = _t975(n - 1) * float(np.std(values, ddof=1)) / n**0.5
+        half = _t975(n - 1) * max(step, float(np.std(values, ddof=1))) / n**0.5
         return cls(mean=mean, low=mean - half, high=mean + half, n=n)
 
 

@@ -32,6 +32,7 @@ LOST = (
     f"another process took over, since the store had no sign of life of this one for {EXPIRY:.0f} seconds. What was "
     "committed stays."
 )
+GONE = "its lease is gone: its folder was deleted, or another process took over and is done. What was committed stays."
 LOG = logger("siglino.store")
 
 _held: dict[tuple[str, int], "Lease"] = {}  # by this process: of which stage, taken by which thread
@@ -45,7 +46,7 @@ class Lease:
         self._hasty = Files(files.url, hasty=True)  # a sign of life that takes a minute is none
         self._key = files.url, threading.get_ident()
         self._over = threading.Event()
-        self._lost = False
+        self._lost = ""
         self._pid = os.getpid()
         threading.Thread(target=self._live, daemon=True, name=f"lease of {what}").start()
 
@@ -88,9 +89,10 @@ class Lease:
         Raises:
             StoreError: it was lost: another process took over since no sign of life came through.
         """
-        if self._lost or max(_numbers(self._files), default=0) != self._number:
-            self._lost = True
-            raise StoreError(f"{self._what}: {LOST}")
+        newest = max(_numbers(self._files), default=0)
+        if self._lost or newest != self._number:
+            self._lost = self._lost or _why_lost(newest)
+            raise StoreError(f"{self._what}: {self._lost}")
 
     def release(self) -> None:
         """Give it back. Safe to repeat, and after it was lost."""
@@ -106,11 +108,12 @@ class Lease:
                         empty.rmdir()
 
     def _live(self) -> None:
-        pause, last = BEAT, time.monotonic()
+        pause, last, newest = BEAT, time.monotonic(), self._number
         while not self._over.wait(pause):
             self._record["beat"] += 1
             try:
-                if max(_numbers(self._hasty), default=0) != self._number:
+                newest = max(_numbers(self._hasty), default=0)
+                if newest != self._number:
                     break
                 self._hasty.put(_name(self._number), sealed(self._record))
                 pause, last = BEAT, time.monotonic()
@@ -121,9 +124,14 @@ class Lease:
             except StoreError as e:
                 LOG.warning("%s: no sign of life could be given: %s", self._what, e)
         if not self._over.is_set():
-            self._lost = True
-            LOG.error("%s: %s", self._what, LOST)
+            self._lost = _why_lost(newest)
+            LOG.error("%s: %s", self._what, self._lost)
             _thread.interrupt_main()
+
+
+def _why_lost(newest: int) -> str:
+    """In words, from the number of the newest lease that is there; 0: there is none."""
+    return LOST if newest else GONE
 
 
 def _silence(seconds: float, error: StoreError) -> str:
@@ -140,7 +148,7 @@ def release_mine() -> None:
 
 def lost() -> str:
     """What is to be said of a lease of this process that another took over; empty: there is none."""
-    return next((f"{lease._what}: {LOST}" for lease in list(_held.values()) if lease._lost), "")
+    return next((f"{lease._what}: {lease._lost}" for lease in list(_held.values()) if lease._lost), "")
 
 
 @atexit.register

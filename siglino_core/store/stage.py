@@ -20,8 +20,10 @@ from siglino_core.store.sealed import MEND, opened, sealed
 from siglino_core.store.successor import FOLDER, generation, is_settled, settle
 from siglino_core.store.writer import ShardWriter
 
-STAGES = ("source", "embed", "cluster", "sample", "report", "targets", "train", "export")
+STAGES = ("source", "embed", "cluster", "sample", "report", "targets", "train", "export", "evaluate")
 DISTILL = ("targets", "train", "export")  # stages that `siglino distill` makes, not `siglino curate`
+EVALUATE = ("evaluate",)  # and those of `siglino evaluate`
+FEATURES = "features"  # the folder of what `evaluate` extracts: each of its own folders is like a stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +54,13 @@ class Run:
     def stage(self, name: str) -> "Stage":
         return Stage(self, name)
 
+    def features(self) -> list[str]:
+        """The names of all features that were extracted, as :meth:`stage` takes them."""
+        names = Files(f"{self.url}/{FEATURES}").sizes()
+        return sorted({f"{FEATURES}/{name.partition('/')[0]}" for name in names if "/" in name})
+
     def about(self, stage: str = "source") -> dict[str, Any]:
-        """What made a stage and its neighbours (`curate.json` or `distill.json`): experiment, command, config by stage.
+        """What made a stage and its neighbours (in `curate.json`, `distill.json` or `evaluate.json`).
 
         Raises:
             DamagedError: it is not what was written.
@@ -127,11 +134,11 @@ class Stage:
         """
         manifest = self.manifest()
         if manifest is None:
-            command = "distill" if self.name in DISTILL else "curate"
             why = "is not finished"
             if not self._beside and self.successor.files.exists(MANIFEST):
                 why = f"was being replaced by {self.successor.files.url}, which is whole"
-            raise StoreError(f"{self.files.url} {why}: run `siglino {command} --from {self.name}` first.")
+            command = f"siglino {_command_of(self.name)} --from {self.name}"
+            raise StoreError(f"{self.files.url} {why}: run `{command}` first.")
         return manifest
 
     def table(self, name: str, manifest: Manifest) -> pa.Table:
@@ -191,6 +198,7 @@ class Stage:
             return None
         if not _there(manifest, self.files.sizes()):
             return None
+        self.files.tidy_dead()  # of one that was killed when the manifest stood already
         return Todo(state="Reused", shards=shards, missing=[], stage=self, manifest=manifest)
 
     def _begun(self, identity: Identity, plan: Callable[[], Sequence[Shard]], redo: str) -> Todo:
@@ -372,8 +380,14 @@ class Stage:
         self.files.tidy()
 
 
+def _command_of(stage: str) -> str:
+    if stage in EVALUATE or stage.startswith(f"{FEATURES}/"):
+        return "evaluate"
+    return "distill" if stage in DISTILL else "curate"
+
+
 def _note_of(stage: str) -> str:
-    return "distill.json" if stage in DISTILL else "curate.json"
+    return f"{_command_of(stage)}.json"
 
 
 def of_kind(shards: Sequence[Shard], *kinds: str) -> list[Shard]:

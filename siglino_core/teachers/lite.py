@@ -58,7 +58,7 @@ def _card(spec: Spec | None, identity: str) -> Card:
 
 
 class Lite:
-    """The map's places as patches, and their mean as the summary."""
+    """The map's places as patches, and their mean, in fp32, as the summary."""
 
     def __init__(self, device: str, dtype: torch.dtype, card: Card) -> None:
         self.card = card
@@ -74,4 +74,4 @@ class Lite:
             maps_BCHW = self.trunk(pixels_B3HW)
             features |= zip(places, maps_BCHW.flatten(2).mT, strict=True)
         maps = [features[i] for i in range(len(shapes))]
-        return Targets(torch.stack([map_NC.mean(0) for map_NC in maps]), torch.cat(maps))
+        return Targets(torch.stack([map_NC.mean(0, dtype=torch.float32) for map_NC in maps]), torch.cat(maps))

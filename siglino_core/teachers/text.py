@@ -29,12 +29,14 @@ class TextTower:
         embed: a batch of texts to vectors [B, C] of any length.
         scale: of cosines, already exponentiated; None: the teacher has none.
         bias: added to the scaled cosine; None: the teacher has none.
+        cleaning: what is done to a text before it is tokenised, for results to say; empty: what the tokenizer does.
     """
 
     dim: int
     embed: Callable[[list[str]], Tensor]
     scale: float | None = None
     bias: float | None = None
+    cleaning: str = ""
 
     @torch.no_grad()
     def features(self, texts: Sequence[str]) -> Tensor:
@@ -66,11 +68,12 @@ def writable(texts: Sequence[str]) -> list[str]:
     return [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
 
 
-def text_tower(spec: Spec | str, device: str = "cpu") -> TextTower:
+def text_tower(spec: Spec | str, device: str = "cpu", cleaning: str = "canonical") -> TextTower:
     """The text side of a teacher, ready to compute.
 
     Args:
         spec: the teacher as ``targets.teachers`` names it: ``siglip2:SOURCE``, ``open_clip:SOURCE`` or ``lite_text``.
+        cleaning: of texts, as `siglino_core.teachers.siglip2_text.load_text` has it; others clean in one way alone.
 
     Raises:
         ConfigError: it is no spec, the teacher has no text side, or its weights or tokenizer cannot be had.
@@ -80,7 +83,21 @@ def text_tower(spec: Spec | str, device: str = "cpu") -> TextTower:
     if kind is None or not kind.reads:
         readers = ", ".join(name for name, kind in KINDS.items() if kind.reads)
         raise ConfigError(f"{spec.asked}: this teacher has no text side; there is one in {readers}")
-    return import_module(f"siglino_core.{kind.reads}").load_text(spec, device)
+    load_text = import_module(f"siglino_core.{kind.reads}").load_text
+    return load_text(spec, device, cleaning) if spec.kind == "siglip2" else load_text(spec, device)
+
+
+def has_text_side(spec: Spec | str) -> bool:
+    """Whether a teacher has a text side; of SigLIP2 there are checkpoints of the vision tower alone.
+
+    Raises:
+        ConfigError: it is no spec, or its configuration cannot be had.
+    """
+    spec = Spec.parse(spec, "teacher") if isinstance(spec, str) else spec
+    kind = KINDS.get(spec.kind)
+    if kind is None or not kind.reads:
+        return False
+    return spec.kind != "siglip2" or import_module(f"siglino_core.{kind.reads}").has_text(spec)
 
 
 def text_features(spec: Spec | str, texts: Sequence[str], device: str = "cpu") -> Tensor:

@@ -167,5 +167,6 @@ def _read(folder: Path | Files, held: dict[str, TensorStorageMetadata], keys: li
     except SiglinoError:
         raise
     except (Exception, CheckpointException) as e:  # torch's readers raise whatever damaged bytes lead them to
-        raise DataError(f"{files.url} cannot be read ({type(e).__name__}: {e}). {INSTEAD}") from e
+        why = next(iter(e.failures.values()))[0] if isinstance(e, CheckpointException) else e  # its text is a traceback
+        raise DataError(f"{files.url} cannot be read ({type(why).__name__}: {why}). {INSTEAD}") from e
     return state

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers.utils import logging
 
 from siglino_core.errors import ConfigError, DataError
-from siglino_core.models.config import PRESETS
+from siglino_core.models.config import PRESETS, SigLinoConfig
 from siglino_core.models.encoder import SigLino
 from siglino_core.models.hf import SigLinoModel
 from siglino_core.models.hf_config import SigLinoHFConfig
@@ -21,6 +21,7 @@ from siglino_core.models.processor import SigLinoImageProcessor
 from siglino_core.weights.source import local
 from siglino_core.weights.sums import require_as_exported
 
+CONFIG = "config.json"
 MOST_LAYERS = 1000  # of a model that could be one
 
 
@@ -48,6 +49,20 @@ def load_student(source: str, like: str | None = None) -> SigLinoModel:
             state = _flat(path)
             return _filled(_named(like) if like else _matching(state, source), state, source)
         return _pretrained(path, source)
+
+
+def shape_of(source: str) -> SigLinoConfig:
+    """The student's shape without its weights: from its config.json, or from the shapes in a flat file.
+
+    Raises:
+        ConfigError, DataError: as :func:`load_student`.
+    """
+    with local(source, CONFIG) as path:
+        if path.is_file():
+            return _matching(_flat(path), source).spec()
+        if not (path / CONFIG).is_file():
+            raise ConfigError(f"{source}: no student: there is no {CONFIG}")
+        return _config(path / CONFIG).spec()
 
 
 def load_processor(source: str, model: SigLinoModel) -> SigLinoImageProcessor:

@@ -21,7 +21,7 @@ _IDS = (
 )
 LICENCES = frozenset(_IDS.split())
 UNKNOWN = "unknown"  # an id of the Hub's too
-ON_HUB = ("dinov3", "siglip2", "open_clip")  # kinds of teachers whose source may be a hub id
+ON_HUB = ("dinov3", "siglip2", "siglino", "open_clip")  # kinds of teachers whose source may be a hub id
 _NAME = re.compile(r"[a-z0-9][a-z0-9.+-]{0,59}")
 _LINK = re.compile(r"https?://[!-~]+|[\w-][\w.-]*")
 

@@ -11,23 +11,27 @@ from siglino_core.store.fetched import fetched
 from siglino_core.store.files import Files, is_local
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+PATTERNS = ["*config.json", "model*.safetensors*"]  # of what a hub's repository is fetched for
 HELD = (".safetensors", ".distcp", ".metadata", ".pt", ".pth", ".bin")  # ends of files that hold tensors
 
 
 @contextmanager
-def local(source: str) -> Iterator[Path]:
+def local(source: str, only: str = "") -> Iterator[Path]:
     """The file or folder on this machine: a URL's is fetched for the time of use, a hub id's into the hub's cache.
+
+    Args:
+        only: of a folder that must be fetched, the one file that is wanted.
 
     Raises:
         ConfigError: there is nothing of the kind.
         StoreError: the URL's store failed.
     """
     if is_local(source):
-        yield _local(source.removeprefix("file://"))
+        yield _local(source.removeprefix("file://"), [only] if only else PATTERNS)
         return
     folder = Files(source)
     if names := [n for n in folder.sizes() if "/" not in n]:
-        with fetched(folder, names) as path:
+        with fetched(folder, [n for n in names if only in ("", n)]) as path:
             yield path
         return
     above, _, name = source.rstrip("/").rpartition("/")
@@ -56,7 +60,7 @@ def identity(source: str) -> str:
         return files_hash(names)
 
 
-def _local(source: str) -> Path:
+def _local(source: str, patterns: list[str]) -> Path:
     if Path(source).exists():
         return Path(source)
     if not may_be_there(source):
@@ -64,7 +68,7 @@ def _local(source: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(source, allow_patterns=["*config.json", "model*.safetensors*"]))
+        return Path(snapshot_download(source, allow_patterns=patterns))
     except Exception as e:  # no such id, no access, no network: the hub's own errors, httpx's, OSError
         why = str(e).splitlines()[0] if str(e) else type(e).__name__
         raise ConfigError(f"{source}: there is no such folder, and the hub did not give it. {why}") from e

@@ -128,9 +128,11 @@ def by_hand(config: Config) -> None:
         assert p.exitcode == 0
 
 
-def measured(side: Callable[[Config], None], config: Config, images: int, tiny: bool) -> tuple[Cost, dict[str, float]]:
-    """What embedding the pool costs from start to end, and the CPU time of each program."""
-    shutil.rmtree(f"{config.run}/embed", ignore_errors=True)
+def measured(
+    side: Callable[[Config], None], config: Config, images: int, tiny: bool, made: str
+) -> tuple[Cost, dict[str, float]]:
+    """What making ``made`` of the pool costs from start to end, and the CPU time of each program."""
+    shutil.rmtree(f"{config.run}/{made}", ignore_errors=True)
     began = time.perf_counter()
     process = (FORK if tiny else SPAWN).Process(target=side, args=(config,))
     process.start()
@@ -142,11 +144,15 @@ def measured(side: Callable[[Config], None], config: Config, images: int, tiny: 
     return Cost(seconds=seconds, cpu_seconds=sum(programs.values()), images=images), programs
 
 
-def marginal(side: Callable[[Config], None], sizes: list[tuple[Config, int]], tiny: bool) -> Cost:
-    """What the larger pool costs more; prints both."""
+def marginal(side: Callable[[Config], None], sizes: list[tuple[Config, int]], tiny: bool, made: str = "embed") -> Cost:
+    """What the larger pool costs more; prints both.
+
+    Args:
+        made: folder of the run that is made anew each time.
+    """
     costs: list[Cost] = []
     for config, images in sizes:
-        cost, programs = measured(side, config, images, tiny)
+        cost, programs = measured(side, config, images, tiny, made)
         costs.append(cost)
         parts = {name: round(s, 1) for name, s in sorted(programs.items(), key=lambda p: -p[1]) if s >= 0.5}
         print(

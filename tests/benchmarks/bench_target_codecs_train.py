@@ -64,6 +64,7 @@ def trained(
         f"train.optim.steps={steps}",
         "train.trackers=[]",
         "train.num_workers=0",
+        "train.flip=false",  # targets are of images as they are
         f"seed={seed}",
         *more,
     ]

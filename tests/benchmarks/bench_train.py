@@ -72,8 +72,9 @@ class Image:
 class Padded(SigLino):
     """The same student over a dense batch: its tokens are padded to the longest image's, and taken out at the end."""
 
-    def encode(self, patches_NV: Tensor, layout: Layout) -> Tensor:
-        """As `SigLino.encode`."""
+    def encode(self, patches_NV: Tensor, layout: Layout, states: list[Tensor] | None = None) -> Tensor:
+        """As `SigLino.encode`, but for the states between blocks, which nothing here reads."""
+        assert states is None
         lengths = layout.segments.lengths
         images, longest = len(lengths), max(lengths)
         real_T = torch.cat([i * longest + torch.arange(n) for i, n in enumerate(lengths)])

@@ -110,7 +110,7 @@ class Bench:
         phis = {c.name: PhiS.fit([torch.randn(2 * c.dim, c.dim)]) for c in cards}
         self.statistics = {name: Statistics(summary=p, patch=p) for name, p in phis.items()}
         self.codecs = {name: Codec(Stored.INT8, len(p.mean), p) for name, p in phis.items()}
-        self.packing = PackConfig(packs_per_step=packs, capacity=512 if tiny else 4096, window=4)
+        self.packing = PackConfig(packs_per_step=packs, capacity=512 if tiny else 4096)
         self.warm_up = 1 if tiny else WARM_UP
         self.steps, self.tiny = self.warm_up + steps, tiny
         self._kept: tuple[str, list[Given]] = ("", [])

@@ -193,7 +193,7 @@ def test_a_dead_worker(tiny: Tiny, undisturbed: Path, tmp_path: Path) -> None:
     shutil.copytree(undisturbed / "source", run / "source")
     with tiny.start("curate", "--only=embed", *tiny.words(run, runner="ray"), log=log) as started:
         assert started.until(lambda: count(run, "embed/commits/part-") >= 1)
-        victims = [p for p in started.family() if _title(p).startswith("ray::") and "Shard" in _title(p)]
+        victims = [p for p in started.family() if _title(p).startswith("ray::MapWorker")]
         assert victims or (run / "embed/manifest.json").exists(), [_title(p) for p in started.family()]
         for victim in victims[:1]:
             victim.kill()

@@ -1,4 +1,4 @@
-"""`prefect deployment run`: curated, reused, distilled, killed and resumed, one stage alone, a wrong parameter.
+"""`prefect deployment run`: curated, reused, distilled, evaluated, killed and resumed, one stage, a wrong parameter.
 
 The deployment is the one of prefect.yaml but for its experiment: a tiny pool and a tiny DINOv3. The commands are typed
 as a user types them at the repository's root; what they did is read from Prefect's API.
@@ -45,7 +45,8 @@ def write_student(path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def experiment(folder: Path) -> Path:
-    parquet_file(folder / "pool.parquet", {"image": pictures(IMAGES)})
+    labels = [f"class {i % 4}" for i in range(IMAGES)]
+    parquet_file(folder / "pool.parquet", {"image": pictures(IMAGES), "label": labels})
     settings = {
         "run": "runs/tiny",
         "source": {"uri": str(folder / "pool.parquet"), "format": "parquet", "rows_per_shard": 24},
@@ -141,6 +142,15 @@ def test_computed_then_reused_then_one_stage_alone(server: Server, folder: Path)
     distilled = ended(server, "COMPLETED", "distill-siglino")
     assert stage_states(server, distilled) == dict.fromkeys(["targets", "train", "export"], "Computed")
     assert (folder / "runs/tiny/export/student/model.safetensors").is_file()
+
+    start(server, name="evaluate-siglino")
+    evaluated = ended(server, "COMPLETED", "evaluate-siglino")
+    assert stage_states(server, evaluated) == {"evaluate": "Computed"}
+    facts = run.stage("evaluate").require().facts
+    assert {row["network"] for row in facts["headlines"]} >= {"student", "untrained", "dinov3"}
+    assert (folder / "runs/tiny/evaluate/evaluation.html").is_file()
+    start(server, 'redo=["evaluate"]', name="evaluate-siglino")
+    assert stage_states(server, ended(server, "COMPLETED", "evaluate-siglino")) == {"evaluate": "Computed"}
 
     start(server, "only=sample", 'redo=["sample"]', 'overrides=["sample.target_size=20"]')
     assert stage_states(server, ended(server, "COMPLETED")) == {"sample": "Computed"}

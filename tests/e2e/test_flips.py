@@ -4,18 +4,20 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 
+from flows.compare import open_evaluation
 from flows.stages import PATH, Asked, Choice, run_stages
-from flows.verify import verdicts
+from flows.verify import stage_of, verdicts
 from pipelines.support import inputs
 from pipelines.support.runtime import silent
 from siglino_core.config import Config, build
 from siglino_core.errors import DamagedError, SiglinoError, StoreError
-from siglino_core.store import Files, Run
+from siglino_core.store import FEATURES, Files, Run
 from siglino_core.weights.load import load_processor, load_student
 from tests.damage import flip
 from tests.e2e.tiny import Tiny
@@ -55,13 +57,21 @@ def stage_run(run: Path, stage: str, redo: str) -> Callable[[], Any]:
 def reader(run: Path, name: str) -> Callable[[], Any] | None:
     """What reads a file of a finished run next: a stage, or the file's own command. None: people alone."""
     stage, _, inside = name.partition("/")
+    if stage == FEATURES:
+        folder, _, inside = inside.partition("/")
+        stage = f"{FEATURES}/{folder}"
     if not inside or inside.endswith("plan.json"):  # the notes; a plan is its own stage's
-        return stage_run(run, stage, "no") if inside else None
+        return stage_run(run, stage_of(stage), "no") if inside else None
     if inside == "manifest.json":
         return Run(str(run)).stage(stage).require
     alone = PurePosixPath(inside).name in ALONE or (stage == "train" and inside.startswith("clusters/"))
     if inside.startswith("commits/") or alone:
         return None
+    if stage_of(stage) == "evaluate":
+        if stage == "evaluate":
+            compared = inside.startswith(("results/", "samples/"))
+            return partial(open_evaluation, str(run)) if compared else None
+        return stage_run(run, "evaluate", "always")
     if inside.startswith("checkpoints/"):
         return lambda: load_student(str((run / name).parent))
     if stage == "train":

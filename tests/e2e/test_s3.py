@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import s3fs
 
+from siglino_core.store import Run
 from tests.e2e.tiny import STAGES, Tiny, digests, one_message
 from tests.faulty_store import MUTE, faulty
+from tests.pipelines import evaluating
 from tests.s3_server import S3, s3_server
 
 pytestmark = pytest.mark.slow
@@ -102,3 +104,24 @@ def test_a_pool_that_cannot_be_reached_is_one_line(tiny: Tiny, s3: S3, tmp_path:
     done = tiny.siglino("curate", *words, env=env)
     assert done.returncode == 1
     one_message(done.stderr, "StoreError: ", "s3://curated/pool")
+
+
+@pytest.mark.soak
+def test_an_evaluation_in_a_bucket_is_that_of_a_disk(
+    tiny: Tiny, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = evaluating.made(tmp_path)
+    data = {"evaluate__datasets": [{"layout": "run", "tasks": ["knn"]}]}
+    for key, value in s3.env.items():
+        monkeypatch.setenv(key, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    away = "s3://curated/judged/run"
+    s3fs.S3FileSystem().put(str(run), away, recursive=True)
+    models = {"evaluate__models": [evaluating.student(run)]}  # the weights of both lie on the disk
+    evaluating.evaluated(run, **models, **data)
+    done = tiny.siglino("evaluate", *evaluating.words(away, **models, **data), env=s3.env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    files = Run(away).stage("evaluate").files
+    for name, content in evaluating.contents(run).items():
+        assert files.read(name.removeprefix("evaluate/")) == content
+    assert digests(away, *Run(away).features()) == digests(run, *Run(str(run)).features())

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 WAYS = (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
 LOCAL = {"train__num_workers": 1}
-RAY = {"runtime__runner": "ray", "runtime__cpus": 3, "train__ranks": 2, "train__loss__relation": "none", **LOCAL}
+RAY = {"runtime__runner": "ray", "runtime__cpus": 3, "train__ranks": 2, **LOCAL}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,8 +34,7 @@ from tests.ranks import on_ranks
 pytestmark = pytest.mark.slow
 
 LOCAL = {"runtime__runner": "local", "train__ranks": 1}
-# Relations are taken inside a pass of all ranks, so that with them a loss depends on how many there are.
-RAY = {"runtime__runner": "ray", "runtime__cpus": 3, "train__ranks": 2, "train__loss__relation": "none"}
+RAY = {"runtime__runner": "ray", "runtime__cpus": 3, "train__ranks": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +219,7 @@ def test_other_numbers_of_ranks_go_on_with_the_same_batches(
     (run / "train" / "manifest.json").unlink()
     if ranks > 1:
         request.getfixturevalue("ray")
-    place = {"train__loss__relation": "none", **LOCAL} if ranks == 1 else RAY
+    place = LOCAL if ranks == 1 else RAY
     manifest = ground.train(run, **{**place, "train__ranks": ranks})
     assert manifest.facts["ranks"] == ranks
     ours, theirs = curve(run), curve(pair)
@@ -228,7 +227,7 @@ def test_other_numbers_of_ranks_go_on_with_the_same_batches(
     assert ours[8:] != theirs[8:], "nothing was computed anew"
     for name in ("step", "images", "tokens", "padding", "lr"):
         assert [line[name] for line in ours] == [line[name] for line in theirs]
-    for name in ("loss", "siglip2.summary", "dinov3.patch", "dinov3.register", "grad_norm"):
+    for name in ("loss", "siglip2.summary", "dinov3.patch", "dinov3.register", "dinov3.relation", "grad_norm"):
         assert [line[name] for line in ours] == pytest.approx([line[name] for line in theirs], rel=1e-4)
 
 

@@ -14,6 +14,7 @@ from flows.config import compose_config
 from flows.inspect import inspect
 from flows.plan import price
 from pipelines import cluster, sample
+from siglino_core.config import Pick, Quota
 from siglino_core.errors import ConfigError, StoreError
 from siglino_core.report.numbers import hours, size
 from siglino_core.store import Run
@@ -187,3 +188,13 @@ def test_bytes_for_people(n: float, said: str) -> None:
 @pytest.mark.parametrize(("h", "said"), [(0.00123, "0.0012"), (0.5, "0.5"), (1.26, "1.3"), (12345.6, "12,346")])
 def test_hours_for_people(h: float, said: str) -> None:
     assert hours(h) == said
+
+
+def test_inspect_of_a_sample_without_a_draw_claims_no_spread(run: Run) -> None:
+    recipe = config(sample={"pick": Pick.FACILITY, "quota": Quota.GLOBAL})
+    cluster.run(recipe, run)
+    mean = sample.run(recipe, run).manifest.facts["balance"]["curated"]["effective_labels"]["mean"]
+    text = seen(run)
+    (line,) = (line for line in text.splitlines() if line.split()[:1] == ["curated"] and f" {mean:.1f}" in line)
+    assert "±" not in line
+    assert "interval over 5 draws" in text

@@ -1,14 +1,15 @@
 """From words to a config: experiments compose, every type can be overridden, and faults come all at once."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
-from flows.config import compose_config, experiments, yaml_with_docs
-from siglino_core.config import Config, Keep, Runner, Seeding, build, keys, to_dict
+from flows.config import compose_config, experiments, recipes, yaml_with_docs
+from siglino_core.config import Config, Keep, Pick, Runner, Seeding, build, keys, to_dict
 from siglino_core.errors import ConfigError
 
 
@@ -58,7 +59,7 @@ def test_the_distillations_experiments_hold_their_published_numbers() -> None:
 
 def test_the_demos_distillation_is_small() -> None:
     demo = compose_config(["experiment=demo"])
-    assert (demo.targets.teachers, demo.targets.keep.value) == (["lite", "lite_text"], "int8")
+    assert (demo.targets.teachers, demo.targets.keep.value) == (["lite", "lite_text"], "online")
     assert (demo.train.student, demo.train.ranks) == ("siglino-nano", 1)
     assert compose_config(["experiment=smoke"]).train == demo.train
 
@@ -155,6 +156,15 @@ def test_an_unknown_key_is_unknown_with_a_plus_too() -> None:
     assert "unknown key cluster.n_clusters (did you mean cluster.num_clusters?)" in said("+cluster.n_clusters=[5]")
 
 
+def test_what_an_earlier_version_had_is_named_with_the_mend(tmp_path: Path) -> None:
+    for text in (
+        said("train.pack.window=64", "train.pack.match=step"),
+        said(own(tmp_path, "train: {pack: {window: 64}}")),
+    ):
+        assert "train.pack.window: packs are sorted inside a step now" in text
+    assert "train.pack.match=global: sorted packs across steps" in said("train.pack.match=global")
+
+
 def test_values_are_judged_by_the_core() -> None:
     text = said("seed=-1", "cluster.num_clusters=[1,2]", "source.keep=all")
     assert "seed: -1 is below 0" in text
@@ -214,3 +224,24 @@ def test_the_printed_config_is_the_config_with_a_sentence_a_key() -> None:
     assert all(line.rpartition("  # ")[2].strip() for line in lines)
     assert len(lines) == len(keys(Config)) + sections(to_dict(found))
     assert json.dumps(found.run) in text
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_a_recipe_sets_clusters_and_sample_over_the_experiment_s(name: str) -> None:
+    demo, found = compose_config(["experiment=demo"]), compose_config(["experiment=demo", f"recipe={name}"])
+    assert replace(found, cluster=demo.cluster, sample=demo.sample) == demo
+    assert found.sample.target_size == demo.sample.target_size
+    assert compose_config([f"recipe={name}", "sample.trim=0.3"]).sample.trim == 0.3  # what is typed counts
+    head = (Path(__file__).parents[2] / f"flows/conf/recipe/{name}.yaml").read_text().splitlines()
+    assert (head[0], head[1].split()[1]) == ("# @package _global_", "What:")
+
+
+def test_the_default_recipe_is_the_default() -> None:
+    assert compose_config(["recipe=default"]) == Config()
+    changed = compose_config(["recipe=coverage"])
+    assert (changed.sample.pick, changed.cluster) == (Pick.COVERAGE, Config().cluster)
+
+
+def test_a_recipe_that_is_none_is_refused() -> None:
+    assert "recipe=defalt: there is no such recipe (did you mean default?)" in said("recipe=defalt")
+    assert "recipe= stands there more than once" in said("recipe=random", "recipe=default")

@@ -41,7 +41,8 @@ def test_the_distillation_is_priced_below_the_curation(capsys: pytest.CaptureFix
         assert [name, "1", "200,000,000", "1.4", "GB", "800", "A100"] in [s.split() for s in distilled.splitlines()]
         assert f"{name}: {name}'s note" in distilled
     assert "1,600 A100-hours (200 node-hours of 8)" in distilled
-    assert "Next: siglino curate experiment=openlvd\nthen: siglino distill experiment=openlvd" in out
+    steps = [f"siglino {command} experiment=openlvd" for command in ("curate", "distill", "evaluate")]
+    assert out.splitlines()[-3:] == [f"Next: {steps[0]}", f"then: {steps[1]}", f"then: {steps[2]}"]
 
 
 def test_what_each_choice_of_targets_stores(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,12 +57,12 @@ def test_what_each_choice_of_targets_stores(capsys: pytest.CaptureFixture[str]) 
 
 def test_the_export_is_priced_by_the_students_size() -> None:
     found = price(compose_config(["experiment=openlvd"])).estimates
-    assert list(found)[5:] == ["targets", "train", "export"]
+    assert list(found)[5:] == ["targets", "train", "export", "evaluate"]
     assert 1e9 < found["export"].bytes < 4e9
     small = price(compose_config(["experiment=demo"])).estimates
     assert small["export"].bytes < found["export"].bytes / 10
     assert "siglino-nano" in small["export"].note
-    assert small["targets"].rows == 600
+    assert small["targets"].rows == 1500
 
 
 def test_a_teacher_that_cannot_be_had_leaves_its_stages_unpriced(

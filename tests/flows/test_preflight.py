@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from flows.cli import main
-from flows.preflight import memory
+from flows.config import compose_config
+from flows.preflight import memory, preflight
+from siglino_core.errors import SiglinoError
 from siglino_core.store import Run
 from tests.pictures import picture
 from tests.pools import parquet_file, pictures, tar_bytes, write_files
@@ -36,6 +38,7 @@ def pool(tmp_path: Path) -> Path:
         (("embed.encoder=timm:no_such_network",), "no_such_network"),
         (("embed.encoder=dinov3:/no/such/folder",), "/no/such/folder"),
         (("embed.encoder=timm:resnet18", "embed.weights=/no/such.safetensors"), "/no/such.safetensors"),
+        (("sample.learned=/no/such/run",), "/no/such/run/train is not finished"),
     ],
 )
 def test_curate(
@@ -65,6 +68,44 @@ def test_the_whole_path(
 ) -> None:
     few = ("sample.target_size=5", "cluster.num_clusters=[4,2]", "embed.encoder=lite")
     assert says in refused(capsys, tmp_path / "run", f"source.uri={pool}", *few, *words, command="run")
+
+
+MODEL, DATA = "evaluate.models=[{network: %s}]", "evaluate.datasets=[{name: d, uri: %s}]"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((MODEL % "timm:no_such_network",), "no_such_network"),
+        ((MODEL % "dinov3:/no/such/folder",), "/no/such/folder"),
+        (("evaluate.models=[{network: lite, texts: ['lite=lite']}]",), "lite has no text side"),
+        (("evaluate.models=[{network: lite, texts: ['lite=lite_text']}]",), "wide, and those of view lite"),
+        ((DATA % "/no/such/data",), "/no/such/data"),
+        (("evaluate.datasets=[{uri: x, recipe: imagnet}]",), "imagnet"),
+        (("targets.teachers=[siglip2:/no/such/teacher]",), "/no/such/teacher"),
+    ],
+)
+def test_what_the_evaluation_at_the_paths_end_would_find(
+    tmp_path: Path, pool: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str
+) -> None:
+    few = ("sample.target_size=5", "cluster.num_clusters=[4,2]", "embed.encoder=lite", "targets.teachers=[lite]")
+    assert says in refused(capsys, tmp_path / "run", f"source.uri={pool}", *few, *words, command="run")
+
+
+def test_an_evaluations_texts_are_judged_before_its_features(
+    tmp_path: Path, pool: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("evaluate.models=[{network: lite, texts: ['lite=lite_text']}]", DATA % pool)
+    assert "wide, and those of view lite" in refused(capsys, tmp_path / "run", *words, command="evaluate")
+    assert not (tmp_path / "run/features").exists()
+
+
+def test_the_student_that_is_still_to_be_made_is_not_asked_for(tmp_path: Path) -> None:
+    run = f"{tmp_path}/run"
+    config = compose_config([f"run={run}", MODEL % f"siglino:{run}/export/student", "targets.teachers=[lite]"])
+    preflight(config, ["export", "evaluate"])
+    with pytest.raises(SiglinoError):
+        preflight(config, ["evaluate"])
 
 
 @pytest.mark.parametrize(("kind", "asked"), [("tars", 500), ("parquet", 13)])

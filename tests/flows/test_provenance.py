@@ -10,7 +10,7 @@ import pytest
 from flows.cli import main
 from flows.config import compose_config
 from flows.stages import CURATE
-from siglino_core.config import Shards, to_dict
+from siglino_core.config import Match, Shards, to_dict
 from siglino_core.report.opening import run_card
 from siglino_core.store import Files, Run
 from tests.flows.small import HERE, curated
@@ -45,8 +45,16 @@ def test_settings_that_are_not_given_are_the_runs(run: Path) -> None:
     assert config.source.uri.endswith("pool.parquet")
     assert config.runtime.runner.value == "ray", "where it ran is not how it was made"
     assert compose_config([f"run={run}", "sample.target_size=7"]).sample.target_size == 7
-    assert compose_config(["experiment=demo", f"run={run}"]).sample.target_size == 600, "an experiment's are given"
+    assert compose_config(["experiment=demo", f"run={run}"]).sample.target_size == 1500, "an experiment's are given"
     assert main(["curate", f"run={run}", HERE]) == 0
+
+
+def test_an_earlier_versions_settings_that_are_no_more_are_left_out(run: Path) -> None:
+    """So that its student can still be judged; a training that is not done says that its settings differ."""
+    pack = {"packs_per_step": 8, "window": 64, "match": "global"}
+    Run(str(run)).note({"config": {"train": {"pack": pack}}}, "train")
+    found = compose_config([f"run={run}"]).train.pack
+    assert (found.packs_per_step, found.match) == (8, Match.STEP)
 
 
 def test_an_experiments_settings_are_those_of_the_run_that_it_made(
@@ -62,6 +70,32 @@ def test_an_experiments_settings_are_those_of_the_run_that_it_made(
     config = compose_config([f"run={run}"])
     assert (config.seed, config.sample.target_size, config.source.rows_per_shard) == (3, 20, 12), "of the manifests"
     assert compose_config([f"run={tmp_path / 'new'}"]) == replace(compose_config([]), run=str(tmp_path / "new"))
+
+
+def test_clusters_that_nobody_counted_follow_from_the_sample_when_they_are_made_anew(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("siglino_core.curation.clustering.levels.IMAGES", 7)
+
+    def again(*words: str) -> tuple[list[int], str]:
+        assert main(["curate", f"run={run}", HERE, *words]) == 0
+        manifests = {name: Run(str(run)).stage(name).require() for name in ("cluster", "sample")}
+        return manifests["cluster"].facts["levels"], " ".join(manifests["sample"].facts["warnings"])
+
+    assert again("--redo", "cluster", "sample.target_size=8", "cluster.num_clusters=[]")[0] == [2]
+    assert note(run)["config"]["cluster"]["num_clusters"] == []
+    levels, warned = again("--redo", "sample", "sample.target_size=24")
+    assert levels == [2]
+    assert (
+        "2 clusters of level 1 are kept from an earlier sample; for 24 images 6 would suit: --redo cluster." in warned
+    )
+    levels, warned = again("--redo", "cluster", "--redo", "sample")
+    assert levels == [6]
+    assert "kept from an earlier sample" not in warned
+    assert note(run)["config"]["cluster"]["num_clusters"] == [], "it is not noted as if somebody had said it"
+    again("--redo", "cluster", "cluster.num_clusters=[4]")
+    levels, warned = again("--redo", "cluster", "sample.target_size=8")
+    assert levels == [4], "what somebody said stays"
 
 
 def test_a_report_drawn_again_is_the_same_report(run: Path, made: Path) -> None:

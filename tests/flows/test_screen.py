@@ -81,7 +81,7 @@ def test_an_error_hides_secrets_and_shows_what_it_quotes() -> None:
 @given(texts())
 def test_hydra_takes_a_quoted_value_as_it_was(text: str) -> None:
     assume("${" not in text)  # refused as a value, however it is written
-    assert parse([f"run={quoted(text)}"], experiments())[0].value == text
+    assert parse([f"run={quoted(text)}"], experiments(), [])[0].value == text
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.stages import CURATE, DISTILL, PATH, choose
+from flows.stages import CURATE, DISTILL, EVALUATE, PATH, choose
 from siglino_core.errors import ConfigError
 
 ALL = ["source", "embed", "cluster", "sample", "report"]
@@ -16,8 +16,11 @@ def chosen(*args: object, command: str = "curate") -> list[tuple[str, str]]:
 def test_the_order() -> None:
     assert list(CURATE) == ALL
     assert list(DISTILL) == THEN
-    assert list(PATH) == ALL + THEN
-    assert chosen(None, None, ["report"], command="run")[4:] == [("report", "always"), *((s, "stale") for s in THEN)]
+    assert list(EVALUATE) == ["evaluate"]
+    assert list(PATH) == [*ALL, *THEN, "evaluate"]
+    redone = chosen(None, None, ["report"], command="run")[4:]
+    assert redone == [("report", "always"), *((s, "stale") for s in [*THEN, "evaluate"])]
+    assert chosen(None, None, ["evaluate"], command="evaluate") == [("evaluate", "always")]
     assert chosen(None, None, []) == [(s, "no") for s in ALL]
     assert chosen(None, None, [], command="distill") == [(s, "no") for s in THEN]
 

@@ -3,6 +3,7 @@
 import hashlib
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from siglino_core.store.sealed import sealed
 from siglino_core.weights.marks import mark
 from tests import damage
 from tests.flows.small import curated
+from tests.pipelines import evaluating
 from tests.pools import pictures
 
 ASKED = Asked(experiment="", command="siglino curate")
@@ -276,3 +278,74 @@ def test_workers_help_with_a_large_one(run: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(inputs, "A_UNIT", 3)
     with pytest.raises(DamagedError, match=r"source: part-00003\.parquet: not the bytes"):
         inputs.check(runtime, stage)
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that the command evaluated, its student and one of its teachers; not to be changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)
+        patch.delenv("PREFECT_API_URL", raising=False)
+        folder = tmp_path_factory.mktemp("judged")
+        run = evaluating.made(folder)
+        models = [evaluating.student(run), {"name": "dinov3", "network": f"dinov3:{folder}/dinov3"}]
+        data = [
+            {"layout": "run", "tasks": ["knn"]},
+            {"layout": "composites", "scenes": 8, "tasks": ["segmentation"]},
+        ]
+        asked = evaluating.words(run, evaluate__models=models, evaluate__datasets=data)
+        assert main(["evaluate", *asked]) == 0
+    return run
+
+
+@pytest.fixture
+def evaluated(judged: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The same run, where its networks lie; afterwards it is as it was."""
+    monkeypatch.setattr("os.fsync", lambda _: None)
+    inputs.forget()
+    kept = judged.parent / "kept"
+    shutil.copytree(judged, kept)
+    yield judged
+    shutil.rmtree(judged)
+    kept.rename(judged)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "features/*/part-00000.parquet",
+        "features/*/commits/part-00000.json",
+        "features/*/plan.json",
+        "features/*/manifest.json",
+        "evaluate/results/knn/run.json",
+        "evaluate/samples/segmentation/composites.parquet",
+        "evaluate/leaderboard.csv",
+        "evaluate/evaluation.html",
+        "evaluate/commits/score-run.json",
+        "evaluate/manifest.json",
+    ],
+)
+def test_what_is_damaged_of_an_evaluation_is_made_again(
+    evaluated: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def made() -> dict[str, str]:
+        run = Run(str(evaluated))
+        return {stage: run.stage(stage).require().digest for stage in [*run.features(), "evaluate"]}
+
+    before, texts = made(), evaluating.contents(evaluated)
+    path = sorted(evaluated.glob(name))[-1]
+    flip(path)
+    assert main(["verify", str(evaluated)]) == 1
+    assert str(path) in capsys.readouterr().out
+    assert main(["verify", str(evaluated), "--mend"]) == 0
+    assert capsys.readouterr().out.endswith("Everything is what was written.\n")
+    assert (made(), evaluating.contents(evaluated)) == (before, texts)
+
+
+def test_scores_are_not_made_of_features_that_were_changed_since(evaluated: Path) -> None:
+    flip(sorted(evaluated.glob("features/*/part-00000.parquet"))[0])
+    about = Files(str(evaluated)).read_record("evaluate.json")
+    assert about is not None
+    config = build(Config, {**about["config"], "run": str(evaluated)})
+    with pytest.raises(DamagedError, match=r"features/\w+: part-00000\.parquet: not the bytes that were written"):
+        run_stages([Choice(stage="evaluate", redo="always")], config, ASKED, silent)

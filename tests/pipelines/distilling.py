@@ -49,7 +49,6 @@ def settings(run: str | Path, specs: list[str], shape: str, **changes: Any) -> d
         "train__precision": "fp32",
         "train__pack__packs_per_step": 6,
         "train__pack__capacity": 64,
-        "train__pack__window": 4,
         "train__optim__steps": STEPS,
         "train__optim__warmup_steps": 2,
         "runtime__runner": "local",
@@ -93,3 +92,10 @@ def curve(run: str | Path) -> list[dict[str, Any]]:
 def lines(run: str | Path) -> Iterator[dict[str, Any]]:
     """Every line of metrics."""
     return map(json.loads, Path(run, "train", "metrics.jsonl").read_text().splitlines())
+
+
+def begun(made: Path, to: Path) -> Run:
+    """A run with the targets of ``made``'s, which its training may begin from."""
+    for name in ("cluster", "sample", "targets"):
+        shutil.copytree(made / "online" / name, to / name)
+    return Run(str(to))

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from pipelines import embed, source
-from pipelines.support import points, runtime
+from pipelines.support import decoding, points, runtime
 from siglino_core.config import RuntimeConfig
 from siglino_core.device import Device
 from siglino_core.store import Run
 from tests import pools
+from tests.pipelines import evaluating
 
 pytestmark = pytest.mark.slow
 CONFIG = RuntimeConfig(cpus=4)
@@ -69,6 +70,30 @@ def test_decoders_feed_encoders_with_gpus(tmp_path: Path, monkeypatch: pytest.Mo
     source.run(cfg, Run(str(tmp_path / "local")))
     wanted = embed.run(cfg, Run(str(tmp_path / "local"))).manifest.digest
     shutil.copytree(tmp_path / "local" / "source", tmp_path / "ray" / "source")
-    monkeypatch.setattr(embed, "worker_device", lambda *_: found("cuda"))  # the workers themselves find a CPU
+    monkeypatch.setattr(decoding, "worker_device", lambda *_: found("cuda"))  # the workers themselves find a CPU
     on_gpus = replace(cfg, runtime=CONFIG)
     assert embed.run(on_gpus, Run(str(tmp_path / "ray"))).manifest.digest == wanted
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_decoders_feed_evaluated_networks_with_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = evaluating.made(tmp_path / "made")
+    shutil.copytree(run, tmp_path / "ray" / "run")
+    data = {"evaluate__datasets": [{"layout": "run", "tasks": ["knn"]}]}
+    evaluating.evaluated(run, evaluate__models=[evaluating.student(run)], **data)
+    monkeypatch.setattr(decoding, "worker_device", lambda *_: found("cuda"))  # the workers themselves find a CPU
+    fed: list[str] = []
+    monkeypatch.setattr(decoding.Decoder, "__init__", _told(decoding.Decoder.__init__, fed))
+    on_gpus = tmp_path / "ray" / "run"
+    place = {"runtime__runner": "ray", "runtime__cpus": 4}
+    evaluating.evaluated(on_gpus, evaluate__models=[evaluating.student(on_gpus)], **data, **place)
+    assert fed, "workers decoded what they computed"
+    assert evaluating.contents(on_gpus) == evaluating.contents(run)
+
+
+def _told(original: Any, said: list[str]) -> Any:
+    def init(self: Any, *args: Any) -> None:
+        said.append("made")
+        original(self, *args)
+
+    return init

@@ -20,9 +20,9 @@ from siglino_core.errors import DataError, WorkerError
 from siglino_core.store import Run
 from tests import pools
 from tests.pipelines import curated
+from tests.pipelines.sampling import clustered
 from tests.pipelines.support.test_runtime import shards, work
 from tests.pipelines.test_cluster import THOROUGH
-from tests.pipelines.test_sample import clustered
 from tests.stages import config, pool, write
 
 RAY = RuntimeConfig(workers=2, cpus=2)

@@ -15,7 +15,9 @@ from pipelines.support.runtime import Estimate
 from siglino_core.config import (
     Config,
     EmbedConfig,
+    LossConfig,
     PartConfig,
+    Relation,
     RuntimeConfig,
     SampleConfig,
     Stored,
@@ -26,7 +28,7 @@ from siglino_core.config.distill import STUDENTS
 from siglino_core.distillation.training.student import student_config
 from siglino_core.models import PRESETS, SigLino, moe
 from siglino_core.models.hf_config import SigLinoHFConfig
-from siglino_core.models.size import training_flops
+from siglino_core.models.size import forward_flops, training_flops
 from siglino_core.networks import outline
 from tests.networks import counted, image_flops
 from tests.pipelines.own_teachers import own, spec_of
@@ -111,7 +113,8 @@ def test_targets(spec: str, side: int) -> None:
 def test_train(student: str, keep: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moe, "path", lambda *_: products_of_experts)
     monkeypatch.setattr(moe.Router, "forward", scores)  # the meta device knows no autocast
-    config = Config(sample=SAMPLE, train=TrainConfig(student=student), targets=TargetsConfig(keep=keep), runtime=CPU)
+    train_alone = TrainConfig(student=student, loss=LossConfig(relation=Relation.NONE))
+    config = Config(sample=SAMPLE, train=train_alone, targets=TargetsConfig(keep=keep), runtime=CPU)
     shape = student_config(config.train, [outline(spec) for spec in config.targets.teachers])
     with torch.device("meta"):
         model = SigLino(shape, backend="mask")
@@ -123,9 +126,29 @@ def test_train(student: str, keep: Stored, monkeypatch: pytest.MonkeyPatch) -> N
     assert flops(train.plan(config, POOL)) / tokens == pytest.approx(wanted / (256 + shape.prefix), rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("ranks", "at_once", "related", "again"),
+    [(0, 1, 0, 31 / 32), (4, 1, 0, 7 / 8), (4, 2, 0, 3 / 4), (4, 1, 8, 1 / 2), (4, 1, 4, 0), (4, 8, 0, 0)],
+)
+def test_relations_of_several_passes_cost_forward_passes(ranks: int, at_once: int, related: int, again: float) -> None:
+    def priced(loss: LossConfig) -> Estimate:
+        changed = TrainConfig(ranks=ranks, packs_at_once=at_once, loss=loss)
+        return train.plan(Config(sample=SAMPLE, train=changed, runtime=CPU), POOL)
+
+    found, alone = priced(LossConfig(relation_packs=related)), priced(LossConfig(relation=Relation.NONE))
+    config = Config()
+    shape = student_config(config.train, [outline(spec) for spec in config.targets.teachers])
+    forward = forward_flops(shape, 256 + shape.prefix) / (256 + shape.prefix)
+    trained = config.train.pack.packs_per_step * config.train.pack.capacity * config.train.optim.steps
+    assert (flops(found) - flops(alone)) / trained == pytest.approx(again * forward, rel=1e-6, abs=1e-3)
+    assert (f"relations compute {again:.0%} of the forward passes twice" in found.note) == (again > 0)
+    assert "relations" not in alone.note
+
+
 def test_training_at_several_sizes_costs_what_each_costs() -> None:
     parts = [PartConfig(name="small", max_pixels=256**2, ratio=3), PartConfig(name="large", max_pixels=768**2, ratio=1)]
-    config = Config(sample=SAMPLE, train=TrainConfig(parts=parts), targets=TargetsConfig(keep=Stored.ONLINE))
+    loss = LossConfig(relation=Relation.NONE)
+    config = Config(sample=SAMPLE, train=TrainConfig(parts=parts, loss=loss), targets=TargetsConfig(keep=Stored.ONLINE))
     shape = student_config(config.train, [outline(spec) for spec in config.targets.teachers])
     image, tokens = [], []
     for side in (256, 768):

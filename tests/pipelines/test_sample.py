@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -13,75 +12,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines import cluster, sample
+from pipelines import sample
 from pipelines.sample import layout
 from pipelines.sample.write import tar_suffix
-from siglino_core import schema
-from siglino_core.config import Config, Pick, Quota, Shards
+from siglino_core.config import Shards
 from siglino_core.curation.sampling.quotas import quotas
 from siglino_core.distillation.curated.index import ImageIndex
 from siglino_core.errors import ConfigError
 from siglino_core.store import Manifest, Ranges, Run
-from tests.stages import Pool, config, pool, table, write
+from tests.pipelines.sampling import COVERAGE, FACILITY, check, clustered
+from tests.stages import config, pool, table
 
-RADIUS = {"quota": Quota.RADIUS, "pick": Pick.COVERAGE, "trim": 0.05}
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-
-
-def clustered(path: Path, cfg: Config, of: Pool | None = None, rows_per_shard: int = 40) -> Run:
-    run = write(Run(str(path)), of or pool(), rows_per_shard)
-    cluster.run(cfg, run)
-    return run
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     return clustered(tmp_path / "run", config())
-
-
-def check(run: Run, of: Pool, cfg: Config, manifest: Manifest) -> list[dict[str, Any]]:
-    """What must hold of any sample; returns its rows."""
-    levels = len(cfg.cluster.num_clusters)
-    decided = table(run, "sample", "part-")
-    schema.check(decided, schema.sample(levels), "sample")
-    rows = decided.to_pylist()
-    n = len(of.vectors)
-    assert [r["image_id"] for r in rows] == [of.image_id(i) for i in range(n)]
-    reasons = Counter(r["reason"] for r in rows)
-    assert dict(sorted(reasons.items())) == manifest.facts["reasons"]
-    assert (manifest.rows, manifest.facts["kept"]) == (n, reasons["kept"])
-    assert reasons["kept"] == cfg.sample.target_size
-    assert reasons["exact_duplicate"] == len(of.copies)
-    assert reasons["rejected"] == len(of.rejected)
-    by_id = {r["image_id"]: r for i, r in enumerate(rows) if i not in of.copies}
-    vectors = {of.image_id(i): of.vectors[i].astype(float) for i in of.embedded()}
-    center = of.vectors[of.embedded()].mean(0, dtype=np.float64)
-    for i, row in enumerate(rows):
-        assert row["kept"] == (row["reason"] == "kept") == (row["repeat"] == 1)
-        assert (row["duplicate_of"] is not None) == (row["reason"] in ("near_duplicate", "exact_duplicate"))
-        assert (row["level_1"] is None) == (row["reason"] in ("rejected", "exact_duplicate"))
-        if row["reason"] == "exact_duplicate":
-            assert row["duplicate_of"] == row["image_id"]
-            assert i in of.copies
-        if row["reason"] == "near_duplicate":
-            stands = by_id[row["duplicate_of"]]["reason"]
-            assert stands in ("kept", "over_quota", "outlier")  # what stands for it is no copy itself
-            a, b = vectors[row["image_id"]] - center, vectors[row["duplicate_of"]] - center
-            assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) >= cfg.sample.near_duplicate - 2e-3
-    clusters = table(run, "sample", "clusters/")
-    schema.check(clusters, schema.clusters(levels), "clusters")
-    for name, held in (
-        ("kept", ("kept",)),
-        ("candidates", ("kept", "over_quota")),
-        ("size", ("kept", "over_quota", "near_duplicate", "outlier")),
-    ):
-        counted = Counter(r["level_1"] for r in rows if r["reason"] in held)
-        assert clusters[name].to_pylist() == [counted[k] for k in range(clusters.num_rows)]
-    return rows
 
 
 def images(run: Run) -> list[dict[str, Any]]:
@@ -142,12 +89,13 @@ def test_balance_and_labels_count_what_is_there(run: Run) -> None:
     ],
     ids=["groups of several shards", "a shard a group", "one group"],
 )
-@pytest.mark.parametrize("recipe", [{}, RADIUS], ids=["hierarchical", "radius"])
+@pytest.mark.parametrize("recipe", [{}, COVERAGE, FACILITY], ids=["hierarchical", "coverage", "facility"])
 def test_groups_and_buckets_change_no_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: dict, recipe: dict
 ) -> None:
     cfg = config(sample=recipe)
     found = []
+    monkeypatch.setattr("pipelines.sample.cells.CELL", 40)  # else a pool of this size is one cell, and one bucket
     for name in ("plain", "cut"):
         run = clustered(tmp_path / name, cfg, rows_per_shard=cut["rows_per_shard"])
         if name == "cut":
@@ -167,25 +115,6 @@ def test_groups_and_buckets_change_no_byte(
     plain, cut_up = found
     assert plain[:3] == cut_up[:3]
     assert cut_up[3] > plain[3] == 1
-
-
-def test_radius_keeps_the_same_spacing_everywhere(run: Run) -> None:
-    cfg, of = config(sample={**RADIUS, "near_duplicate": 0.99}), pool()
-    result = sample.run(cfg, run)
-    rows = check(run, of, cfg, result.manifest)
-    candidates = sum(r["reason"] in ("kept", "over_quota", "outlier") for r in rows)
-    assert sum(r["reason"] == "outlier" for r in rows) == int(0.05 * candidates)
-    x = of.vectors - of.vectors[of.embedded()].mean(0)
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
-    apart, covered = [], []
-    for cluster_id in {r["level_1"] for r in rows if r["kept"]}:
-        mine = [i for i, r in enumerate(rows) if r["level_1"] == cluster_id]
-        kept = [i for i in mine if rows[i]["kept"]]
-        left = [i for i in mine if rows[i]["reason"] == "over_quota"]
-        d2 = ((x[kept][:, None] - x[kept][None]) ** 2).sum(2)
-        apart += d2[np.triu_indices(len(kept), 1)].tolist()
-        covered += ((x[left][:, None] - x[kept][None]) ** 2).sum(2).min(1).tolist() if left else []
-    assert min(apart) >= max(covered) - 4e-3  # the radius lies between: what stays is farther apart than what goes
 
 
 def test_the_shards_of_source_do_not_change_what_is_kept(tmp_path: Path) -> None:
@@ -223,67 +152,9 @@ def test_stopped_at_every_unit_it_ends_with_the_same_bytes(tmp_path: Path, monke
         assert (result.state, result.manifest.digest) == ("Resumed", wanted)
 
 
-def test_no_near_duplicates_are_looked_for_at_one(run: Run) -> None:
-    cfg = config(sample={"near_duplicate": 1.0})
-    rows = check(run, pool(), cfg, sample.run(cfg, run).manifest)
-    assert not [r for r in rows if r["reason"] == "near_duplicate"]
-
-
-def test_the_larger_image_stands_for_the_smaller(tmp_path: Path) -> None:
-    x = np.eye(12)[np.arange(30) % 10] + 1e-3 * np.random.default_rng(0).normal(size=(30, 12))
-    of = Pool(vectors=(x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float16), labels=[None] * 30)
-    cfg = config(cluster={"num_clusters": [1]}, sample={"target_size": 10})
-    run = clustered(tmp_path / "run", cfg, of, 30)
-    rows = check(run, of, cfg, sample.run(cfg, run).manifest)
-    pixels = [10 * (10 + r % 7) for r in range(30)]  # as tests.stages writes them
-    for like in range(10):
-        mine = [like, like + 10, like + 20]
-        assert [i for i in mine if rows[i]["kept"]] == [max(mine, key=lambda i: pixels[i])]
-
-
 def test_more_than_there_is(run: Run) -> None:
     with pytest.raises(ConfigError, match=r"sample\.target_size=240: only (\d+) images are left .* at most \1"):
         sample.run(config(sample={"target_size": 240}), run)
-
-
-def test_another_seed_keeps_others_and_closest_ignores_it(tmp_path: Path) -> None:
-    kept = {}
-    for pick in (Pick.RANDOM, Pick.CLOSEST):
-        for seed in (0, 1):
-            run = clustered(tmp_path / f"{pick}-{seed}", config())  # clusters of seed 0
-            cfg = dataclasses.replace(config(sample={"pick": pick, "target_size": 40}), seed=seed)
-            sample.run(cfg, run)
-            rows = table(run, "sample", "part-").to_pylist()
-            kept[pick, seed] = [i for i, r in enumerate(rows) if r["kept"]]
-            if pick is Pick.CLOSEST:
-                assert len(kept[pick, seed]) == 40
-    assert kept[Pick.RANDOM, 0] != kept[Pick.RANDOM, 1]
-    same = set(kept[Pick.CLOSEST, 0]) & set(kept[Pick.CLOSEST, 1])
-    assert len(same) >= 25  # only the quotas' remainders differ
-
-
-def test_where_a_cluster_is_thinned_from_follows_from_the_seed(tmp_path: Path) -> None:
-    kept = []
-    for seed in (0, 1):
-        run = clustered(tmp_path / str(seed), config())
-        sample.run(dataclasses.replace(config(sample=RADIUS), seed=seed), run)  # one radius draws nothing else
-        kept.append([row["kept"] for row in table(run, "sample", "part-").to_pylist()])
-    assert kept[0] != kept[1]
-    assert sum(kept[0]) == sum(kept[1]) == 60
-
-
-def test_the_trimmed_are_the_loneliest(run: Run) -> None:
-    sample.run(config(sample={"trim": 0.1, "near_duplicate": 1.0}), run)
-    of, rows = pool(), table(run, "sample", "part-").to_pylist()
-    here = [i for i in of.embedded() if rows[i]["reason"] != "exact_duplicate"]
-    x = of.vectors[here].astype(float) - of.vectors[of.embedded()].mean(0, dtype=np.float64)
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
-    cluster_of = np.array([rows[i]["level_1"] for i in here])
-    square = np.where(cluster_of[:, None] == cluster_of, ((x[:, None] - x) ** 2).sum(2), np.inf)
-    lonely = np.minimum(np.sort(square, axis=1)[:, 2], 4)  # the first is itself
-    outlier = np.array([rows[i]["reason"] == "outlier" for i in here])
-    assert outlier.sum() == int(0.1 * len(here))
-    assert lonely[outlier].min() > lonely[~outlier].max() - 1e-2  # float16
 
 
 def test_webdataset_shards_hold_the_same_images(tmp_path: Path) -> None:
@@ -351,10 +222,9 @@ def test_groups_stay_few(shards: int, size: int) -> None:
     found = layout.Layout.of(names, manifest, 768)
     assert found.group_size == size
     assert [n for g in found.groups() for n in g] == names
-    assert shards * 1000 / manifest.facts["levels"][found.cell_level - 1] <= layout.CELL or found.cell_level == 1
-    for coverage in (False, True):
-        units = [u["name"] for u in found.units(coverage=coverage)]
-        assert len(set(units)) == len(units) == 2 * len(found.groups()) + (2 + coverage) * found.buckets + 2
+    for ordered in (False, True):
+        units = [u["name"] for u in found.units(ordered=ordered)]
+        assert len(set(units)) == len(units) == 2 * len(found.groups()) + (2 + ordered) * found.buckets + 3
 
 
 @pytest.mark.parametrize("kind", Shards)

@@ -26,7 +26,7 @@ from siglino_core.weights.checkpoint import tensor, weights
 from tests import records
 from tests.pipelines import distilling
 from tests.pipelines.curated import curated
-from tests.pipelines.distilling import STUDENT, TIMES, curve, lines
+from tests.pipelines.distilling import STUDENT, TIMES, begun, curve, lines
 from tests.pipelines.own_teachers import Own
 from tests.siglino_core.models.tiny import exported
 from tests.stages import table
@@ -84,13 +84,6 @@ def of(made: Path, run: str | Path, **changes: Any) -> Config:
     return distilling.config(run, [spec_of(moody)], str(made / "student.json"), **{**BASE, **changes})
 
 
-def begun(made: Path, to: Path) -> Run:
-    """A run with targets online."""
-    for name in ("cluster", "sample", "targets"):
-        shutil.copytree(made / "online" / name, to / name)
-    return Run(str(to))
-
-
 def trained(made: Path, to: Path, **changes: Any) -> Run:
     """A run that was trained to its end."""
     run = begun(made, to)
@@ -120,7 +113,8 @@ def state(run: Run, step: int, prefix: str) -> dict[str, Tensor]:
 def test_a_good_run(made: Path, plain: Run) -> None:
     found = list(lines(plain.url))
     assert [line["step"] for line in found] == list(range(STEPS))
-    assert found[-1]["loss"] < found[0]["loss"]
+    # Six steps of a dozen images: errors are of other images each step, relations fall in all of them.
+    assert found[-1]["own.relation"] < found[0]["own.relation"] / 2
     for line in found:
         assert {"grad_norm", "lr", "own.summary", "own.patch", "own.relation", "expert_entropy", *TIMES} <= line.keys()
         assert line["bad_steps"] == 0
@@ -172,12 +166,19 @@ def test_flips_change_images_and_not_their_order(made: Path, plain: Run, tmp_pat
     assert all(a["loss"] != b["loss"] for a, b in zip(ours, theirs, strict=True))
 
 
-def test_two_packs_at_once(made: Path, tmp_path: Path) -> None:
-    changes = {"train__loss__relation": "none"}
+def test_two_packs_at_once(made: Path, plain: Run, tmp_path: Path) -> None:
+    one, two = curve(plain.url), curve(trained(made, tmp_path / "two", train__packs_at_once=2).url)
+    for name in ("loss", "own.patch", "own.relation", "own.summary_cosine", "grad_norm"):
+        assert [line[name] for line in two] == pytest.approx([line[name] for line in one], rel=1e-3)
+
+
+def test_relations_of_fewer_packs(made: Path, plain: Run, tmp_path: Path) -> None:
+    """Two of four packs: by two passes of one pack, or by one of two."""
+    changes = {"train__loss__relation_packs": 2}
     one = curve(trained(made, tmp_path / "one", **changes).url)
     two = curve(trained(made, tmp_path / "two", train__packs_at_once=2, **changes).url)
-    for name in ("loss", "own.patch", "own.summary_cosine", "grad_norm"):
-        assert [line[name] for line in two] == pytest.approx([line[name] for line in one], rel=1e-4)
+    assert [line["own.relation"] for line in two] == pytest.approx([line["own.relation"] for line in one], rel=1e-3)
+    assert all(a["own.relation"] != b["own.relation"] for a, b in zip(one, curve(plain.url), strict=True))
 
 
 @pytest.mark.parametrize("keep", ["bf16", "summary"])
@@ -196,8 +197,8 @@ def test_stored_targets(made: Path, plain: Run, tmp_path: Path, keep: str) -> No
 def test_mixed_precision_alone(made: Path, plain: Run, tmp_path: Path) -> None:
     run = trained(made, tmp_path / "run", train__precision="bf16")
     ours, theirs = ([line["loss"] for line in curve(url)] for url in (run.url, plain.url))
-    assert ours[:3] == pytest.approx(theirs[:3], rel=0.02)
-    assert ours == pytest.approx(theirs, rel=0.1)  # rounding grows with the steps, and differs between processors
+    assert ours[0] == pytest.approx(theirs[0], rel=0.002)
+    assert ours == pytest.approx(theirs, rel=0.1)  # rounding sends tokens to other experts from the first update on
     found = load_file(Path(run.url, "train/student/model.safetensors"))
     assert {t.dtype for t in found.values()} == {torch.float32}
 
@@ -324,6 +325,19 @@ def test_weights_to_begin_from(made: Path, plain: Run, tmp_path: Path) -> None:
     assert refused(
         ConfigError, "nothing there", made, begun(made, tmp_path / "b"), train__checkpoint=str(tmp_path / "none")
     )
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_an_anchor_that_is_the_student_itself_costs_nothing_at_first(
+    made: Path, plain: Run, tmp_path: Path, precision: str
+) -> None:
+    """Packs of images of several sizes, some mirrored; in bf16 through FSDP, which the anchor does without."""
+    itself = str(last(plain))
+    changes: dict[str, Any] = {"train__checkpoint": itself, "train__loss__gram": 2.0, "train__flip": True}
+    changes |= {"train__loss__gram_checkpoint": itself, "train__precision": precision}
+    found = [line["siglino.gram"] for line in curve(trained(made, tmp_path / "run", **changes).url)]
+    assert found[0] < 1e-9
+    assert all(gram > 1e-7 for gram in found[1:])
 
 
 def test_an_anchor(made: Path, plain: Run, tmp_path: Path) -> None:

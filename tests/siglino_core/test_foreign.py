@@ -52,7 +52,7 @@ def test_a_page_keeps_what_scripts_are_made_with(text: str) -> None:
     assert shown("👩‍👩‍👧 می‌خواهم\n\tא") == "👩‍👩‍👧 می‌خواهم\n\tא"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(texts())
 @example("\x1b\x9bé\udcff'\\")
 def test_a_shell_takes_a_word_as_it_was(text: str) -> None:

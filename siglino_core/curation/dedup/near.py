@@ -34,12 +34,13 @@ def representatives(unit_ND: np.ndarray, cosine: float) -> np.ndarray:
             best_R = score_R.numpy()
             stands_N[rows] = np.where(best_R >= cosine, kept[index_R.numpy()], rows)
         inner_RR = (block @ block.T).numpy()
-        for i in range(len(rows)):  # within the block the order matters
-            earlier = np.flatnonzero(stands_N[rows[:i]] == rows[:i]) if i else np.empty(0, np.int64)
+        near_RR = np.tril(inner_RR >= cosine, -1)
+        for i in np.flatnonzero(near_RR.any(1)):  # within the block the order matters
+            earlier = np.flatnonzero(near_RR[i] & (stands_N[rows] == rows))
             if not len(earlier):
                 continue
             j = earlier[inner_RR[i, earlier].argmax()]
-            if inner_RR[i, j] >= max(cosine, best_R[i]):
+            if inner_RR[i, j] >= best_R[i]:
                 stands_N[rows[i]] = rows[j]
         kept = np.concatenate([kept, rows[stands_N[rows] == rows]])
     return stands_N

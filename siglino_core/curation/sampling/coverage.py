@@ -10,7 +10,10 @@ MOST = 8192  # members that are put in order; those beyond come last, all alike
 
 
 def farthest_first(unit_MD: np.ndarray, start: int) -> np.ndarray:
-    """The distance at which each member joins a farthest-first traversal from ``start``: fp32 [M], inf for the start.
+    """The distance at which each member joins a farthest-first traversal from ``start``: fp32 [M], finite.
+
+    The start's is that of the second, 4 if there is none: so starts of clusters whose members are farther apart, and
+    lone members, come first where there are more clusters than places.
 
     Taking all members that join at more than r leaves gaps of at most r and no two closer than r (Gonzalez 1985): one
     number a member says in which order a cluster is thinned, and numbers of different clusters compare.
@@ -29,6 +32,7 @@ def farthest_first(unit_MD: np.ndarray, start: int) -> np.ndarray:
         nearest_M[at] = -np.inf
         at = int(nearest_M.argmax())
         distance = np.maximum(nearest_M[at], np.float32(0))
+    cover_distance_M[start] = np.partition(cover_distance_M, -2)[-2] if m > 1 else 4
     return cover_distance_M
 
 

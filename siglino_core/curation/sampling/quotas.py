@@ -1,4 +1,4 @@
-"""How many images of each cluster are kept, exactly: top-down from sizes, or by one radius for all.
+"""How many images of each cluster are kept, exactly: top-down from sizes, or by one threshold for all.
 
 Source: Vo et al. 2024 (arXiv 2405.15613), section 3.4, generalised: a cluster's claim is its size to a power
 (0 = equal claims, the published form; 1 = the pool's own proportions, a random sample).
@@ -13,11 +13,18 @@ import numpy as np
 from siglino_core.hashing import key_of, uniform
 
 
-def share(budget_P: np.ndarray, size_C: np.ndarray, parent_C: np.ndarray, power: float, key: int) -> np.ndarray:
+def share(
+    budget_P: np.ndarray,
+    size_C: np.ndarray,
+    parent_C: np.ndarray,
+    power: float,
+    key: int,
+    weight_C: np.ndarray | None = None,
+) -> np.ndarray:
     """Split every parent's budget among its children: int64 [C] quotas.
 
-    Each child gets ``min(size, level * size ** power)`` with the one ``level`` a parent that spends its budget exactly
-    (water-filling); fractions go one each to the children with the largest, ties at random.
+    Each child gets ``min(size, level * weight * size ** power)`` with the one ``level`` a parent that spends its budget
+    exactly (water-filling); fractions go one each to the children with the largest, ties at random.
 
     Args:
         budget_P: images for each parent, at most the sum of its children's sizes.
@@ -25,12 +32,17 @@ def share(budget_P: np.ndarray, size_C: np.ndarray, parent_C: np.ndarray, power:
         parent_C: each child's parent.
         power: 0..1.
         key: random key of this level (`siglino_core.hashing.key_of`).
+        weight_C: above 0; None: 1 for each.
     """
-    order = np.lexsort((size_C, parent_C))  # a parent's children stand together, small ones first
-    size, parent = size_C[order].astype(np.int64), parent_C[order]
+    claim_C = np.where(size_C > 0, np.power(size_C.astype(np.float64), power), 0.0)
+    full_C = size_C  # what stands first is full at the lowest level
+    if weight_C is not None:
+        claim_C = claim_C * weight_C
+        full_C = np.divide(size_C, claim_C, out=np.zeros(len(size_C)), where=claim_C > 0)
+    order = np.lexsort((full_C, parent_C))  # a parent's children stand together, small ones first
+    size, parent, claim = size_C[order].astype(np.int64), parent_C[order], claim_C[order]
     starts = np.flatnonzero(np.r_[True, parent[1:] != parent[:-1]]) if len(parent) else np.empty(0, np.int64)
     group = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(size)]))
-    claim = np.where(size > 0, np.power(size.astype(np.float64), power), 0.0)
     budget = budget_P[parent]
 
     taken = _within(np.cumsum(size), starts, group)  # images in this child and its smaller siblings
@@ -62,7 +74,14 @@ def share(budget_P: np.ndarray, size_C: np.ndarray, parent_C: np.ndarray, power:
 
 
 def quotas(
-    sizes: np.ndarray, parents: Sequence[np.ndarray], target: int, *, power: float, min_support: int, seed: int
+    sizes: np.ndarray,
+    parents: Sequence[np.ndarray],
+    target: int,
+    *,
+    power: float | Sequence[float],
+    min_support: int,
+    seed: int,
+    weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """Images to keep of every level-1 cluster: int64 [K1], summing to ``target`` exactly.
 
@@ -70,9 +89,11 @@ def quotas(
         sizes: int64 [K1], images of each level-1 cluster that may be kept (near-duplicates gone).
         parents: for each level but the top, int [K_level] the cluster of the next level up; empty for one level.
         target: at most the sum of sizes.
-        power: a cluster's claim is its size to this power.
+        power: a cluster's claim is its size to this power; of each level, the finest first, or one for all.
         min_support: level-1 clusters with fewer images are outliers, drawn at the pool's own rate instead.
         seed: the run's.
+        weights: float64 [K1], above 0, of each level-1 cluster's claim; a cluster above has the mean of the images
+            under it. None: 1 for each.
     """
     total = int(sizes.sum())
     assert 0 <= target <= total
@@ -88,14 +109,19 @@ def quotas(
             fixed, outlier = np.zeros_like(sizes), np.zeros(len(sizes), bool)
     free = np.where(outlier & (min_support > 1), 0, sizes).astype(np.int64)
 
-    levels = [free]
+    levels, weighed = [free], [None if weights is None else weights * free]
     counts = [*(len(p) for p in parents[1:]), int(parents[-1].max()) + 1] if parents else []
     for parent, count in zip(parents, counts, strict=True):  # the last clusters of a level may have nothing under them
         levels.append(np.bincount(parent, levels[-1], minlength=count).astype(np.int64))
+        below = weighed[-1]
+        weighed.append(None if below is None else np.bincount(parent, below, minlength=count))
     budget = np.array([target - int(fixed.sum())], np.int64)
     for depth in range(len(levels) - 1, -1, -1):
         parent = parents[depth] if depth < len(parents) else np.zeros(len(levels[depth]), np.int64)
-        budget = share(budget, levels[depth], parent, power, key_of(seed, "quota", depth))
+        size, sums = levels[depth], weighed[depth]
+        mean = None if sums is None else np.divide(sums, size, out=np.ones(len(size)), where=size > 0)
+        p = power if isinstance(power, float | int) else power[depth]
+        budget = share(budget, size, parent, p, key_of(seed, "quota", depth), mean)
     return budget + fixed
 
 
@@ -155,28 +181,28 @@ def kth_largest(chunks: Callable[[], Iterable[np.ndarray]], k: int) -> float:
     return float(np.array([(top << 16) | bottom], np.uint32).view(np.float32)[0])
 
 
-def radius_quotas(
+def global_quotas(
     chunks: Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]], clusters: int, target: int
 ) -> tuple[np.ndarray, float]:
-    """One radius for all clusters: how many members of each join at more than it (see `coverage.py`).
+    """One threshold for the members of all clusters: how many of each have a higher score.
 
     Args:
-        chunks: starts a pass over (cluster int [N], joining distance fp32 [N]) of all that may be kept.
+        chunks: starts a pass over (cluster int [N], score fp32 [N], at least 0) of all that may be kept.
         clusters: their number.
         target: images to keep in all, at most as many as there are.
 
     Returns:
-        int64 [clusters], summing to ``target``, and the radius. Members that join at the radius itself fill up, in
+        int64 [clusters], summing to ``target``, and the threshold. Members whose score is the threshold fill up, in
         the clusters' order.
     """
-    radius = kth_largest(lambda: (cover_distance for _, cover_distance in chunks()), target)
+    threshold = kth_largest(lambda: (score for _, score in chunks()), target)
     above, level = np.zeros(clusters, np.int64), np.zeros(clusters, np.int64)
-    for cluster, cover_distance in chunks():
-        above += np.bincount(cluster[cover_distance > radius], minlength=clusters)
-        level += np.bincount(cluster[cover_distance == radius], minlength=clusters)
+    for cluster, score in chunks():
+        above += np.bincount(cluster[score > threshold], minlength=clusters)
+        level += np.bincount(cluster[score == threshold], minlength=clusters)
     left = target - int(above.sum())
     before = np.cumsum(level) - level
-    return above + np.clip(left - before, 0, level), radius
+    return above + np.clip(left - before, 0, level), threshold
 
 
 def _bits(values: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ def group_of(name: str, ndim: int) -> Group:
     matrix = ndim == 2 or (ndim == 3 and "experts" in parts)  # the tokens have three dimensions too
     if not matrix:
         return Group.VECTORS
-    inside = "layers" in parts or any(part.endswith("_adapter") for part in parts)
+    inside = "layers" in parts or any(part.endswith(("_adapter", "_ladder")) for part in parts)
     return Group.HIDDEN if inside and "router" not in parts else Group.MATRICES
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from siglino_core.config import PackConfig
 from siglino_core.distillation.packing.bestfit import best_fit
+from siglino_core.distillation.packing.match import interleave
 from siglino_core.distillation.packing.mixture import PIECE, Mixture, Part
 from siglino_core.errors import DataError
 from siglino_core.hashing import key_of, uniform
@@ -45,7 +46,10 @@ class Block:
 
 
 def make_block(mixture: Mixture, config: PackConfig, max_images: int, prefix: int, number: int) -> Block:
-    """A block, counted over all epochs. An epoch's blocks are of one length, give or take an image."""
+    """A block, counted over all epochs, its packs in the order of the row.
+
+    An epoch's blocks are of one length, give or take an image.
+    """
     blocks = -(-len(mixture) // config.block)
     epoch, nth = divmod(number, blocks)
     first, last = (len(mixture) * n // blocks for n in (nth, nth + 1))
@@ -54,21 +58,21 @@ def make_block(mixture: Mixture, config: PackConfig, max_images: int, prefix: in
     order_N, start_P = best_fit(tokens_N, capacity=config.capacity, max_images=max_images, look_ahead=config.look_ahead)
     size_P = np.diff(start_P, append=len(order_N))
     # Packs that were filled early and late are not alike: the large images go first.
-    key = key_of(mixture.seed, "packs", number)
-    shuffle_P = np.argsort(uniform(key, np.arange(len(size_P), dtype=np.uint64)), kind="stable")
-    start_P, size_P = start_P[shuffle_P], size_P[shuffle_P]
+    start = float(uniform(key_of(mixture.seed, "packs", number), np.zeros(1, np.uint64))[0])
+    row_P = interleave(part_N[order_N], tokens_N[order_N], size_P, start)
+    start_P, size_P = start_P[row_P], size_P[row_P]
     ends_P = np.cumsum(size_P)
     order_N = order_N[np.repeat(start_P - ends_P + size_P, size_P) + np.arange(len(order_N))]
     return Block(epoch, part_N[order_N], index_N[order_N], tokens_N[order_N], ends_P - size_P, size_P)
 
 
-def mean_tokens(mixture: Mixture, capacity: int, prefix: int) -> float:
-    """The mean tokens of an epoch's images, after a look at every one of them.
+def least_mean_tokens(mixture: Mixture, capacity: int, prefix: int) -> float:
+    """The mean tokens of the part whose images are smallest, after a look at every image of every part.
 
     Raises:
         DataError: one has more tokens than a pack holds, or no patches.
     """
-    weights, means = mixture.counts, []
+    means = []
     for part in mixture.parts:
         total = 0
         for i in range(0, len(part), PIECE):
@@ -84,7 +88,7 @@ def mean_tokens(mixture: Mixture, capacity: int, prefix: int) -> float:
                     f"{capacity}: raise it, or lower the part's max_pixels"
                 )
         means.append(total / len(part))
-    return float(np.average(means, weights=weights))
+    return min(means)
 
 
 def _name(part: Part, index: int) -> str:

@@ -10,7 +10,10 @@ from siglino_core.models.size import forward_flops
 
 
 def default_max_images(capacity: int, mean_tokens: float) -> int:
-    """Images a pack may hold if nobody says: 16, or half as many again as fill a pack on average, if that is more.
+    """Images a pack may hold if nobody says: 16, or half as many again as fill it on average, if that is more.
+
+    Args:
+        mean_tokens: of an image; of a mixture those of the part with the smallest images, of which some packs consist.
 
     The cap bounds what is sized by images and not by tokens (summaries, heads' outputs, the segments of a compiled
     attention). It must not be what closes a pack: with images of 240 tokens, 17 fill 4,096, and a cap of 16 wastes 6%;

@@ -1,6 +1,6 @@
 """The plan: which images meet in which pack of which step, whatever the number of ranks, from any step on.
 
-Legend: N images, P packs, S steps of a window, V packs of a step (virtual shards).
+Legend: N images, P packs, V packs of a step.
 """
 
 from bisect import bisect_right
@@ -10,12 +10,12 @@ from functools import cached_property
 import numpy as np
 
 from siglino_core.config import PackConfig
-from siglino_core.distillation.packing.block import Block, make_block, mean_tokens
+from siglino_core.distillation.packing.block import Block, least_mean_tokens, make_block
 from siglino_core.distillation.packing.cost import Cost, default_max_images
 from siglino_core.distillation.packing.match import deal
 from siglino_core.distillation.packing.mixture import Mixture
 from siglino_core.errors import DataError
-from siglino_core.hashing import fingerprint, key_of
+from siglino_core.hashing import fingerprint
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -39,7 +39,7 @@ class Pack:
 
 @dataclass(frozen=True, kw_only=True)
 class Cursor:
-    """Where a step's window begins: a block, counted over all epochs, and the packs of all blocks before it.
+    """Where a step begins: its block, counted over all epochs, and the packs of all blocks before it.
 
     Only a saving of time (see `Plan`). ``fingerprint`` is the plan's.
     """
@@ -50,34 +50,46 @@ class Cursor:
 
 
 @dataclass(frozen=True, eq=False)
-class _Window:
-    """Some packs, taken from one or more blocks, and their steps."""
+class _Step:
+    """A step's images, in the order of their packs, and its packs as they come in the row; then as they are dealt."""
 
     part_N: np.ndarray
     index_N: np.ndarray
-    epoch_P: np.ndarray
-    start_P: np.ndarray
-    size_P: np.ndarray
-    tokens_P: np.ndarray
-    cost_P: np.ndarray
-    pack_SV: np.ndarray
+    epoch_V: np.ndarray
+    start_V: np.ndarray
+    size_V: np.ndarray
+    tokens_V: np.ndarray
+    cost_V: np.ndarray
+    dealt_V: np.ndarray
+
+
+Sums = tuple[np.ndarray, np.ndarray, np.ndarray]
+REMEMBERED = 1 << 18  # packs whose sums are kept: 6 MB
 
 
 class Plan:
     """The packs of every global step.
 
     An epoch's images come in a keyed order and are cut into *blocks* of up to ``config.block`` images. A block is
-    packed on its own, to its last image, and its packs are shuffled: they are a pure function of (seed, epoch,
-    block). All blocks of all epochs, one after another, make one endless row of packs. A *window* is the next
-    ``window * packs_per_step`` of them, matched by cost; pack i of the row is of virtual shard i mod packs_per_step,
-    unless `Match.GLOBAL` moves it. So an epoch may end within a window or a step: its last packs are followed by the
-    next epoch's, and every image is in one pack of its epoch. A rank takes the virtual shards v with v mod world =
-    rank: the number of ranks changes who holds a pack, never which packs make a step.
+    packed on its own, to its last image, and its packs are interleaved: they and their order are a pure function of
+    (seed, epoch, block). All blocks of all epochs, one after another, make one endless row of packs, and a step is the
+    next ``packs_per_step`` of them. So an epoch may end within a step: its last packs are followed by the next
+    epoch's, and every image is in one pack of its epoch.
+
+    **What is in a step.** Any run of packs of a block has nearly its share of every part (`match.interleave`), and so
+    has every step: one step's images are the mixture's. The number of images differs little from step to step, and
+    hardly with what they are; so dividing by the step's own number, as training does, gives an image the same expected
+    weight whatever its part. To first order two parts' weights differ by the covariances of a step's number of images
+    with the parts', each over the product of their means: at 416 packs a step some ten-thousandths, at 13 a percent.
+
+    **Who holds what.** A step's packs are sorted by cost (`match.deal`), and rank r takes packs r, r + world, ... of
+    them: in a pass ranks that wait for one another have neighbours, and all run as many passes. The number of ranks
+    changes who holds a pack, never which packs make a step nor their order.
 
     **Resume.** The state is the step. How many packs lie before it is known once the blocks before it are packed:
     about 800,000 images a second on one core, so 200M images cost four to five minutes, once, from the grids alone; no
     image is read. `cursor` names the block with two integers: given back as ``cursor``, only the blocks of the
-    step's own window are packed, one or two, in 2 to 3 seconds.
+    step itself are packed, one or two, in 2 to 3 seconds.
 
     **Memory** at 200M images: the parts' grids, 800 MB (4 bytes an image, shared by processes if memory-mapped); the
     order needs none, since it is computed; a block in work, about 100 MB. Rows of a part cost 4 or 8 bytes an image.
@@ -97,7 +109,7 @@ class Plan:
         self, mixture: Mixture, config: PackConfig, cost: Cost, *, prefix: int = 5, cursor: Cursor | None = None
     ) -> None:
         self.mixture, self.config, self.cost, self.prefix = mixture, config, cost, prefix
-        mean = mean_tokens(mixture, config.capacity, prefix)
+        mean = least_mean_tokens(mixture, config.capacity, prefix)
         self.max_images = config.max_images or default_max_images(config.capacity, mean)
         if cursor is not None and cursor.fingerprint != self.fingerprint:
             raise DataError(
@@ -107,7 +119,8 @@ class Plan:
         self._first = cursor.block if cursor else 0
         self._ends = [cursor.packs if cursor else 0]  # packs before block `_first`, and then through each one after it
         self._block: tuple[int, Block] | None = None
-        self._window: tuple[int, _Window] | None = None
+        self._step: tuple[int, _Step] | None = None
+        self._sums: dict[int, Sums] = {}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -116,27 +129,29 @@ class Plan:
         return fingerprint([self.mixture.fingerprint, c.capacity, self.max_images, self.prefix, c.look_ahead, c.block])
 
     def packs_for(self, step: int, rank: int = 0, world: int = 1) -> tuple[Pack, ...]:
-        """A rank's packs of a global step: of virtual shards rank, rank + world, ...
+        """A rank's packs of a global step: packs rank, rank + world, ... of it, in the order of its passes.
 
         Raises:
             ValueError: ``world`` does not divide ``packs_per_step``: then ranks would hold different numbers of packs,
                 and a sharded step would wait for, or hang on, the ones with more. Or a rank or step out of range.
         """
         self._require_ranks(rank, world)
-        window, row = self._window_of(step)
-        return tuple(self._pack(window, int(p)) for p in window.pack_SV[row, rank::world])
+        made = self._step_of(step)
+        return tuple(self._pack(made, int(p)) for p in made.dealt_V[rank::world])
 
     def cursor(self, step: int) -> Cursor:
-        """Where this step's window begins, to resume without packing the blocks before it."""
-        window = self._number(step) // self.config.window
-        block = self._block_with(window * self.config.window * self.config.packs_per_step)
+        """Where this step begins, to resume without packing the blocks before it."""
+        block = self._block_with(self._number(step) * self.config.packs_per_step)
         return Cursor(block=block, packs=self._ends[block - self._first], fingerprint=self.fingerprint)
 
-    def sums(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of each pack of a step, by virtual shard: tokens int64 [V], cost float64 [V], images int64 [V]."""
-        window, row = self._window_of(step)
-        pack_V = window.pack_SV[row]
-        return window.tokens_P[pack_V], window.cost_P[pack_V], window.size_P[pack_V]
+    def sums(self, step: int) -> Sums:
+        """Of each pack of a step, as dealt: tokens int64 [V], cost float64 [V], images int64 [V].
+
+        Kept from `packs_for`, which loaders ask for steps that training comes to later: no block is packed again.
+        """
+        if step not in self._sums:
+            self._step_of(step)
+        return self._sums[step]
 
     def _require_ranks(self, rank: int, world: int) -> None:
         packs = self.config.packs_per_step
@@ -151,30 +166,35 @@ class Plan:
             raise ValueError(f"step {step}: at least 0")
         return step
 
-    def _pack(self, window: _Window, number: int) -> Pack:
-        images = slice(window.start_P[number], window.start_P[number] + window.size_P[number])
-        part_N, index_N = window.part_N[images], window.index_N[images]
+    def _pack(self, made: _Step, number: int) -> Pack:
+        images = slice(made.start_V[number], made.start_V[number] + made.size_V[number])
+        part_N, index_N = made.part_N[images], made.index_N[images]
         grid_N2, row_N = np.empty((len(part_N), 2), np.uint16), np.empty(len(part_N), np.int64)
         for part in np.unique(part_N):
             chosen_N, source = part_N == part, self.mixture.parts[part]
             grid_N2[chosen_N], row_N[chosen_N] = source.grids_N2[index_N[chosen_N]], source.rows(index_N[chosen_N])
         return Pack(
-            epoch=int(window.epoch_P[number]),
+            epoch=int(made.epoch_V[number]),
             parts_N=part_N,
             rows_N=row_N,
             grids_N2=grid_N2,
-            tokens=int(window.tokens_P[number]),
+            tokens=int(made.tokens_V[number]),
         )
 
-    def _window_of(self, step: int) -> tuple[_Window, int]:
-        number, row = divmod(self._number(step), self.config.window)
-        if self._window is None or self._window[0] != number:
-            self._window = number, self._make_window(number)
-        return self._window[1], row
+    def _step_of(self, number: int) -> _Step:
+        if self._step is None or self._step[0] != number:
+            self._step = number, self._make_step(self._number(number))
+        made = self._step[1]
+        if number not in self._sums:
+            while len(self._sums) >= max(2, REMEMBERED // self.config.packs_per_step):
+                del self._sums[next(iter(self._sums))]  # the one that was asked for first
+            dealt_V = made.dealt_V
+            self._sums[number] = made.tokens_V[dealt_V], made.cost_V[dealt_V], made.size_V[dealt_V]
+        return made
 
-    def _make_window(self, number: int) -> _Window:
-        steps, packs = self.config.window, self.config.packs_per_step
-        first, last = number * steps * packs, (number + 1) * steps * packs
+    def _make_step(self, number: int) -> _Step:
+        packs = self.config.packs_per_step
+        first, last = number * packs, (number + 1) * packs
         block = self._block_with(first)
         pieces: list[tuple[Block, slice]] = []
         while True:
@@ -184,19 +204,19 @@ class Plan:
             if self._ends[block - self._first + 1] >= last:
                 break
             block += 1
-        size_P = np.concatenate([c.size_P[s] for c, s in pieces])
-        tokens_P = np.concatenate([c.tokens_P[s] for c, s in pieces])
-        cost_P = self.cost(tokens_P, np.concatenate([c.squares_P[s] for c, s in pieces]))
+        size_V = np.concatenate([c.size_P[s] for c, s in pieces])
+        tokens_V = np.concatenate([c.tokens_P[s] for c, s in pieces])
+        cost_V = self.cost(tokens_V, np.concatenate([c.squares_P[s] for c, s in pieces]))
         images = [slice(c.start_P[s][0], c.start_P[s][-1] + c.size_P[s][-1]) for c, s in pieces]
-        return _Window(
+        return _Step(
             part_N=np.concatenate([c.part_N[i] for (c, _), i in zip(pieces, images, strict=True)]),
             index_N=np.concatenate([c.index_N[i] for (c, _), i in zip(pieces, images, strict=True)]),
-            epoch_P=np.concatenate([np.full(len(c.size_P[s]), c.epoch) for c, s in pieces]),
-            start_P=np.cumsum(size_P) - size_P,
-            size_P=size_P,
-            tokens_P=tokens_P,
-            cost_P=cost_P,
-            pack_SV=deal(cost_P.reshape(steps, packs), self.config.match, key_of(self.mixture.seed, "window", number)),
+            epoch_V=np.concatenate([np.full(len(c.size_P[s]), c.epoch) for c, s in pieces]),
+            start_V=np.cumsum(size_V) - size_V,
+            size_V=size_V,
+            tokens_V=tokens_V,
+            cost_V=cost_V,
+            dealt_V=deal(cost_V, self.config.match),
         )
 
     def _block_with(self, pack: int) -> int:

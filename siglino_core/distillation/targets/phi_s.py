@@ -98,6 +98,9 @@ class PhiS:
     rotation: Tensor  # fp64 [D, D], orthogonal
     phi: float
     kind: Literal["hadamard", "random"]  # random: no Hadamard matrix of this width; variances are 1 in the mean alone
+    variance: Tensor | None = (
+        None  # fp64 [D], of each channel as the teacher has it; None: an earlier version fitted it
+    )
 
     @classmethod
     def fit(cls, features: Tensor | Iterable[Tensor] | Moments, *, name: str = "features", seed: int = 0) -> Self:
@@ -130,7 +133,8 @@ class PhiS:
         if matrix_DD is None:
             matrix_DD = _random_rotation(dim, seed)
         rotation_DD = matrix_DD.to(mean_D.device) @ eigenvectors_DD.T
-        return cls(mean=mean_D.cpu().clone(), rotation=rotation_DD.cpu(), phi=phi, kind=kind)
+        variance_D = covariance_DD.diagonal().cpu().clone()
+        return cls(mean=mean_D.cpu().clone(), rotation=rotation_DD.cpu(), phi=phi, kind=kind, variance=variance_D)
 
     def apply(self, x: Tensor) -> Tensor:
         """Features [..., D] standardised; on their device, in fp32 or, if they are, in fp64."""
@@ -146,12 +150,13 @@ class PhiS:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything, as tensors to save."""
-        return {
+        fitted = {
             "mean": self.mean,
             "rotation": self.rotation,
             "phi": torch.tensor(self.phi, dtype=torch.float64),
             "hadamard": torch.tensor(self.kind == "hadamard"),
         }
+        return fitted if self.variance is None else {**fitted, "variance": self.variance}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
@@ -161,6 +166,7 @@ class PhiS:
             rotation=tensors["rotation"],
             phi=float(tensors["phi"]),
             kind="hadamard" if tensors["hadamard"] else "random",
+            variance=tensors.get("variance"),
         )
 
     def _beside(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

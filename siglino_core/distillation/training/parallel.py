@@ -3,17 +3,21 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import torch
 import torch.distributed as dist
+from torch import nn
 from torch._C._distributed_c10d import HashStore
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.utils.checkpoint import checkpoint
 
 from siglino_core.errors import ConfigError
 from siglino_core.models import SigLino
+from siglino_core.models.heads import HEADS, PoolingHead
+from siglino_core.models.precision import exact_parameters
 
 # Said of every output of every pass. Features are read, never written in place.
 warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
@@ -45,7 +49,8 @@ def parallelize(
     """The model, in place, ready to train; parameters and their names stay, and become shards.
 
     Args:
-        dtype: of products and of what ranks exchange to compute; weights, gradients' sums and optimisers are fp32.
+        dtype: of products and of what ranks exchange for them. Weights, gradients' sums and optimisers are fp32, and so
+            are routers' gates, sinks and norms in the forward pass.
         world: ranks. More than one need a process group, and so does one whose dtype is not fp32 (`one_rank`).
         fsdp_size: ranks that share one copy of the weights: 0: all; 1: each has its own (DDP); else groups of so many,
             which is less traffic between nodes for more memory (HSDP).
@@ -67,16 +72,43 @@ def parallelize(
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)
     if world == 1 and dtype == torch.float32:
         return model
-    # Nothing is cast at a block's door: the residual stream is in dtype from the patch embedding on, while positions
-    # stay fp32.
-    policy = MixedPrecisionPolicy(
-        param_dtype=None if dtype == torch.float32 else dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
-    )
-    kind = torch.device(device).type
     sizes, names = (
         ((world,), ("shard",)) if fsdp_size == world else ((world // fsdp_size, fsdp_size), ("replicate", "shard"))
     )
-    mesh = init_device_mesh(kind, sizes, mesh_dim_names=names)
-    for block in model.layers:
-        fully_shard(block, mesh=mesh, mp_policy=policy, reshard_after_forward=fsdp_size > 1)
-    return fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=fsdp_size > 1)  # type: ignore[return-value]
+    mesh = init_device_mesh(torch.device(device).type, sizes, mesh_dim_names=names)
+    _shard(model, mesh, dtype, reshard=fsdp_size > 1)
+    return model
+
+
+def _shard(model: SigLino, mesh: DeviceMesh, dtype: torch.dtype, reshard: bool) -> None:
+    """Units in ``dtype`` of the blocks and of what else multiplies matrices; the model's own, of the rest, in fp32.
+
+    FSDP gathers a unit in one precision, and a unit inside of a compiled block would break it in two. So the routers'
+    gates, sinks and norms of all blocks belong to the model's unit, which is made first, since a later one would not
+    look into the blocks: one small exchange more, and it stays gathered from the forward pass to the end of the
+    backward one.
+    """
+    heads = [m for m in model.modules() if isinstance(m, (*HEADS, PoolingHead))]
+    units = [*model.layers, model.img_projector, *heads]
+    coarse = {p for unit in units for p in unit.parameters()} - set(exact_parameters(model))
+    # Nothing is cast at a unit's door but pixels: the residual stream is in dtype from the patch embedding on, while
+    # positions stay fp32.
+    fp32 = MixedPrecisionPolicy(reduce_dtype=torch.float32, cast_forward_inputs=False)
+    fully_shard(model, mesh=mesh, mp_policy=fp32, reshard_after_forward=False, ignored_params=coarse)
+    exact = set(exact_parameters(model))  # shards by now
+    low = replace(fp32, param_dtype=None if dtype == torch.float32 else dtype)
+    blocks = set(model.layers)
+    for unit in units:
+        policy = replace(low, cast_forward_inputs=unit is model.img_projector)
+        again = reshard and unit in blocks  # the heads' weights are wanted again at once
+        fully_shard(unit, mesh=mesh, mp_policy=policy, reshard_after_forward=again, ignored_params=exact)
+
+
+def exchange_gradients(model: nn.Module, now: bool) -> None:
+    """Whether the next backward pass adds up gradients over ranks, and shards them; else they wait for one that does.
+
+    Once a step instead of once a pass: until then a rank holds the whole gradient of all parameters, in fp32 (4 bytes
+    a parameter).
+    """
+    if isinstance(model, FSDPModule):
+        model.set_requires_gradient_sync(now)

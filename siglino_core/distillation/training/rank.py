@@ -3,7 +3,7 @@
 Ranks are processes that hold the same plan and each its own packs. Nothing here knows who started them: a process group
 is up if there are several.
 
-Legend: B images, V values of a patch, N patches.
+Legend: B images, V packs of a step (virtual shards).
 """
 
 import math
@@ -31,13 +31,14 @@ from siglino_core.distillation.training.checkpoints import LOG, Checkpoints, Kep
 from siglino_core.distillation.training.clusters import ClusterLoss
 from siglino_core.distillation.training.metrics import JsonLines, Sink, Written, sinks
 from siglino_core.distillation.training.mixture import mixture_of, plan_of, runs_of
-from siglino_core.distillation.training.objective import Loss, Objective
+from siglino_core.distillation.training.objective import Objective
 from siglino_core.distillation.training.parallel import one_rank, parallelize
+from siglino_core.distillation.training.passes import Passes
 from siglino_core.distillation.training.reader import Batch, Images, batches, dead_loaders
+from siglino_core.distillation.training.routes import Routes
 from siglino_core.distillation.training.student import new_student
 from siglino_core.encoders.card import Card
 from siglino_core.errors import WARNING, DataError, SiglinoError
-from siglino_core.images.patches import to_floats
 from siglino_core.models import SigLino, SigLinoConfig
 from siglino_core.models.resolution import Resolution
 from siglino_core.models.routing import Loads, rebalance
@@ -134,17 +135,19 @@ class _Rank:
         self.plan = self._plan(cost)
         targets = run.stage("targets")
         statistics = Statistics.load(targets.files.read("statistics.safetensors"), f"{targets.files.url}/statistics")
-        self.objective = Objective(config=self.train.loss, statistics=statistics)
-        self.anchor: Anchor | None = None
+        names = [card.name for card in job.cards]
+        weights = dict(zip(names, self.train.loss.weights, strict=False))
+        objective = Objective(config=self.train.loss, statistics=statistics, weights=weights)
+        self.routes = Routes.of(self.config, names)
+        self.routed = [name for name in names if self.routes.restricts(name)]
+        anchor: Anchor | None = None
         if self.train.loss.gram > 0:
-            self.anchor = load_anchor(
-                self.train.loss.gram_checkpoint, job.shape, device=device.device, dtype=device.dtype
-            )
-        self.teachers: list[Teacher] = []
+            anchor = load_anchor(self.train.loss.gram_checkpoint, job.shape, device=device.device, dtype=device.dtype)
+        teachers: list[Teacher] = []
         stored = None
         if self.config.targets.keep is Stored.ONLINE:
             loaded = (load_teacher(spec, device.device, device.dtype) for spec in self.config.targets.teachers)
-            self.teachers = [same_teacher(teacher, card) for teacher, card in zip(loaded, job.cards, strict=True)]
+            teachers = [same_teacher(teacher, card) for teacher, card in zip(loaded, job.cards, strict=True)]
         else:
             t = self.config.targets
             resolution = Resolution(patch_size=job.shape.patch_size, min_pixels=t.min_pixels, max_pixels=t.max_pixels)
@@ -157,6 +160,8 @@ class _Rank:
             patch_size=job.shape.patch_size,
             stored=stored,
             flip_seed=self.config.seed if self.train.flip else None,
+            drop_seed=self.config.seed if self.train.loss.drop else None,
+            teachers=tuple(names),
         )
         heads = unpack(targets.files.read("heads.safetensors"), f"{targets.files.url}/heads.safetensors", depth=1)
         model = new_student(job.shape, seed=self.config.seed, heads=heads, checkpoint=self.train.checkpoint)
@@ -168,6 +173,22 @@ class _Rank:
             fsdp_size=self.train.fsdp_size,
             activation_checkpointing=self.train.activation_checkpointing,
             compiled=self.train.compile,
+        )
+        # Kernels are chosen and compiled for a length: on a GPU all passes have one.
+        total = self.train.pack.capacity * self.train.packs_at_once if device.device == "cuda" else None
+        self.passes = Passes(
+            model=self.model,
+            objective=objective,
+            device=device.device,
+            stored=stored,
+            teachers=teachers,
+            anchor=anchor,
+            summarized=[card.name for card in job.cards if not (card.patches or card.registers)],
+            packs=self.train.pack.packs_per_step,
+            at_once=world * self.train.packs_at_once,
+            world=world,
+            total=total,
+            routes=self.routes,
         )
         self.optimizers = build(self.model, self.train.optim)
         self.base_lr = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
@@ -197,6 +218,7 @@ class _Rank:
             world=self.world,
             at_once=self.train.packs_at_once,
             workers=self.train.num_workers,
+            together=max(map(len, self.passes.rounds)),
             pin=self.device.device == "cuda",
         )
         try:
@@ -219,56 +241,32 @@ class _Rank:
             sink.close()
 
     def _one_step(self, step: int, reading: Iterator[Batch]) -> tuple[dict[str, float], list[Batch]]:
-        began, waited = time.perf_counter(), 0.0
-        packs = self.train.pack.packs_per_step
-        passes = -(-packs // self.world // self.train.packs_at_once)
-        images = float(self.plan.sums(step)[2].sum()) / self.world
+        began = time.perf_counter()
         factor = lr_factor(step, self.train.optim)
         for optimizer, rates in zip(self.optimizers, self.base_lr, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             optimizer.zero_grad()
-        terms: dict[str, Tensor] = {}
-        seen: list[tuple[Batch, Tensor]] = []
-        for _ in range(passes):
-            asked = time.perf_counter()
-            batch = next(reading)
-            waited += time.perf_counter() - asked
-            loss = self._one_pass(batch, images, passes)
-            loss.total.backward()
-            for name, term in loss.terms.items():
-                terms[name] = terms[name] + term if name in terms else term
-            seen.append((batch, loss.per_image_B))
+        taught_V = {name: self.routes.images(name, self.plan, step) for name in self.routed}
+        done = self.passes(reading, self.plan.sums(step)[2].tolist(), taught_V)
         norm = clip_grad_norm(self.model.parameters(), self.train.optim.clip)
-        numbers = self._gathered(terms)
+        numbers = self._gathered(done.terms)
+        untaught = {name for name, images in done.taught.items() if not images}  # of which there is nothing to say
+        numbers = {name: value for name, value in numbers.items() if name.partition(".")[0] not in untaught}
         numbers["grad_norm"] = float(norm)
         good = math.isfinite(numbers["loss"]) and math.isfinite(numbers["grad_norm"])
         if good:
             for optimizer in self.optimizers:
                 optimizer.step()
-            for batch, errors_B in seen:
+            for batch, errors_B in done.seen:
                 self.clusters.add(step, self._clusters_of(batch), errors_B)
         loads = rebalance(self.model, self.train.balance if good else 0.0)
         if good and self.ema is not None:
             self.ema.update(self.model)
         self.bad = 0 if good else self.bad + 1
         seconds = time.perf_counter() - began
-        rates = self._rates(step, seconds, waited, factor)
-        return numbers | _loads(loads) | rates | {"bad_steps": self.bad}, [batch for batch, _ in seen]
-
-    def _one_pass(self, batch: Batch, images: float, passes: int) -> Loss:
-        device = self.device.device
-        patches_NV = to_floats(batch.patches_NV.to(device, non_blocking=True))
-        stored = self.images.stored
-        targets = {} if stored is None else stored.decode(batch.targets, device)
-        for teacher in self.teachers:
-            targets[teacher.card.name] = teacher(patches_NV, batch.shapes)
-        # Kernels are chosen and compiled for a length: on a GPU all passes have one.
-        total = self.plan.config.capacity * self.train.packs_at_once if device == "cuda" else None
-        features = self.model(patches_NV, self.model.layout(batch.shapes, total))
-        counts = [h * w for h, w in batch.shapes]
-        anchor_ND = None if self.anchor is None else self.anchor(patches_NV, batch.shapes, total)
-        return self.objective(features, targets, counts, images=images, passes=passes, anchor_ND=anchor_ND)
+        rates = self._rates(step, seconds, done.waited, factor)
+        return numbers | _loads(loads) | rates | {"bad_steps": self.bad}, [batch for batch, _ in done.seen]
 
     def _clusters_of(self, batch: Batch) -> Any:
         return self.sets.clusters(self.job.level, batch.rows_B)
@@ -280,7 +278,8 @@ class _Rank:
             dist.all_reduce(values)
             values /= self.world
         means = dict(zip(terms, values.tolist(), strict=True))
-        explained = {f"{k}_explained": 1 - v for k, v in means.items() if k.endswith((".summary", ".patch"))}
+        shares = tuple(f".{kind}" for kind in self.passes.objective.explains)
+        explained = {f"{k}_explained": 1 - v for k, v in means.items() if k.endswith(shares)}
         return means | explained
 
     def _guard(self, step: int, seen: list[Batch]) -> None:

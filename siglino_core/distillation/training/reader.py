@@ -22,13 +22,14 @@ from siglino_core.device import single_thread
 from siglino_core.distillation.curated.sets import CuratedSets
 from siglino_core.distillation.packing import Pack, Plan
 from siglino_core.distillation.targets.stored import Fetched, StoredTargets
+from siglino_core.distillation.training.dropping import draws
 from siglino_core.errors import DataError, SiglinoError, WorkerError
 from siglino_core.hashing import key_of, uniform
 from siglino_core.images.patches import to_patches
 from siglino_core.images.reasons import BadImage
 from siglino_core.store.patience import Patience, be_patient, patience
 
-AHEAD = 4  # batches that each worker has ready
+AHEAD = 4  # batches that each worker has ready, at least
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,6 +42,8 @@ class Batch:
         rows_B: int64, rows of the curated sets.
         epochs_B: int64, the epoch each image comes from.
         tokens: of the packs, prefixes included.
+        parts_B: the number of each image's part of the mixture.
+        draws_MB: of teacher dropping, by teacher and image; None: no teacher is dropped.
         targets: as they are stored, by teacher; empty if the teachers run in training.
     """
 
@@ -49,6 +52,8 @@ class Batch:
     rows_B: np.ndarray
     epochs_B: np.ndarray
     tokens: int
+    parts_B: np.ndarray
+    draws_MB: Tensor | None = None
     targets: dict[str, Fetched] = field(default_factory=dict)
 
     def pin_memory(self) -> "Batch":
@@ -63,12 +68,16 @@ class Images(Dataset[Batch | SiglinoError]):
     Args:
         stored: the teachers' targets, if they are stored.
         flip_seed: of which images are mirrored; None: none.
+        drop_seed: of which teachers are dropped; None: none.
+        teachers: their names.
     """
 
     sets: CuratedSets
     patch_size: int
     stored: StoredTargets | None = None
     flip_seed: int | None = None
+    drop_seed: int | None = None
+    teachers: tuple[str, ...] = ()
 
     def __getitem__(self, packs: Sequence[Pack]) -> Batch | SiglinoError:
         try:
@@ -100,8 +109,15 @@ class Images(Dataset[Batch | SiglinoError]):
             rows_B=rows_B,
             epochs_B=epochs_B,
             tokens=sum(p.tokens for p in packs),
+            parts_B=np.concatenate([p.parts_N for p in packs]),
+            draws_MB=self._draws(rows_B, epochs_B),
             targets={} if self.stored is None else self.stored.fetch(rows_B),
         )
+
+    def _draws(self, rows_B: np.ndarray, epochs_B: np.ndarray) -> Tensor | None:
+        if self.drop_seed is None:
+            return None
+        return draws(self.drop_seed, self.teachers, epochs_B, self.sets.image_ids(rows_B))
 
     def _flips(self, rows_B: np.ndarray, epochs_B: np.ndarray) -> np.ndarray:
         if self.flip_seed is None:
@@ -138,12 +154,14 @@ def batches(
     world: int = 1,
     at_once: int = 1,
     workers: int = 1,
+    together: int = 1,
     pin: bool = False,
 ) -> Iterator[Batch]:
     """This rank's batches of steps ``start`` to ``stop - 1``: passes of up to ``at_once`` packs, in order.
 
     Args:
         workers: processes beside this one; 0: none.
+        together: batches that are asked for in one go, which workers should have ready.
         pin: for a CUDA device.
 
     Raises:
@@ -161,7 +179,7 @@ def batches(
         sampler=sampler,
         num_workers=workers,
         pin_memory=pin,
-        prefetch_factor=AHEAD,
+        prefetch_factor=max(AHEAD, -(-together // workers)),
         worker_init_fn=partial(_begin, patience()),
         multiprocessing_context="spawn",  # threads of gloo, NCCL and Ray do not outlive a fork
     )

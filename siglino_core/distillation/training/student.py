@@ -22,10 +22,13 @@ def student_config(config: TrainConfig, cards: Sequence[Card]) -> SigLinoConfig:
         ConfigError: no such student, or teachers that do not fit it.
     """
     shape = shape_of(config.student)
+    form, layers = config.heads.form.value, tuple(config.heads.layers)
     try:
-        shape = replace(shape, teachers=tuple(HeadConfig(name=c.name, dim=c.dim, pooled=c.pooled) for c in cards))
+        heads = [HeadConfig(name=c.name, dim=c.dim, pooled=c.pooled, form=form, layers=layers) for c in cards]
+        shape = replace(shape, teachers=tuple(heads))
     except ValueError as e:
-        raise ConfigError(f"targets.teachers and train.student={config.student}: {e}") from e
+        settings = "targets.teachers" + ", train.heads.layers" * bool(layers)
+        raise ConfigError(f"{settings} and train.student={config.student}: {e}") from e
     for card in cards:
         if card.patch_size != shape.patch_size:
             raise ConfigError(

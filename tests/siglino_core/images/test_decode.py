@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from siglino_core.config import Verify
-from siglino_core.images.decode import FORMATS, BadImage, ImageInfo, decode, probe
+from siglino_core.images.decode import FORMATS, BadImage, ImageInfo, decode, decode_alpha, decode_numbers, probe
 from siglino_core.images.formats import ready
 from tests.pictures import broken, encode, flipped, noise, picture, pixels, png_chunk, png_of
 
@@ -250,7 +250,7 @@ def test_threads_share_the_guard() -> None:
     assert (before, filters) == (Image.MAX_IMAGE_PIXELS, list(warnings.filters))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(FORMATS), st.integers(0, 2000), st.integers(1, 200), st.binary(max_size=60))
 def test_whatever_is_done_to_a_file_it_is_read_or_refused(kind: str, at: int, cut: int, put: bytes) -> None:
     data = picture(7, kind)
@@ -334,3 +334,36 @@ def test_a_deep_tiff_that_counts_from_white(tmp_path: Path) -> None:
     Image.fromarray(levels).save(tmp_path / "a.tif", tiffinfo={262: 0})
     got = np.asarray(decode((tmp_path / "a.tif").read_bytes(), **LIMITS))[..., 0]
     assert np.array_equal(got, 255 - (levels / 257).round().astype(np.uint8))
+
+
+def test_alpha_is_kept_and_upright() -> None:
+    im = pixels(1, (4, 2)).convert("RGBA")
+    im.putalpha(Image.fromarray(np.array([[0, 255, 7, 9], [128, 3, 255, 255]], np.uint8)))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    got = decode_alpha(encode(im, "png", exif=exif), **LIMITS)
+    assert (got.mode, got.size) == ("RGBA", (2, 4))
+    assert np.array_equal(np.asarray(got), np.asarray(im.transpose(Image.Transpose.ROTATE_270)))
+
+
+def test_a_palettes_transparency_is_alpha_and_no_transparency_is_opaque() -> None:
+    palette = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "L").convert("P")
+    alpha = np.asarray(decode_alpha(encode(palette, "png", transparency=1), **LIMITS))[..., 3]
+    assert alpha.tolist() == [[255, 0, 255]]
+    assert (np.asarray(decode_alpha(picture(1, "jpeg"), **LIMITS))[..., 3] == 255).all()
+    deep = Image.fromarray(np.full((2, 2), 40_000, np.uint16))
+    assert np.asarray(decode_alpha(encode(deep, "png"), **LIMITS)).tolist() == [[[156, 156, 156, 255]] * 2] * 2
+
+
+def test_alpha_has_the_same_bounds() -> None:
+    data, reason = BROKEN["bomb"]
+    with pytest.raises(BadImage) as caught:
+        decode_alpha(data, **LIMITS)
+    assert caught.value.reason == reason
+
+
+def test_class_numbers_come_through_a_file_that_decode_could_read() -> None:
+    numbers = np.array([[0, 255], [19, 1]], np.uint8)
+    assert np.array_equal(decode_numbers(encode(Image.fromarray(numbers), "png"), **LIMITS), numbers)
+    with pytest.raises(BadImage, match="colours"):
+        decode_numbers(picture(1, "png"), **LIMITS)

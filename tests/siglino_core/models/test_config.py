@@ -28,6 +28,9 @@ from tests.siglino_core.models.tiny import DENSE, TINY
             {"teachers": (HeadConfig(name="a", dim=24, pooled=True),)},
             "a of width 24: a pooled one's is a multiple of 16",
         ),
+        ({"teachers": (HeadConfig(name="a", dim=8, form="cnn"),)}, "a: form='cnn': one of mlp, linear, transformer"),
+        ({"teachers": (HeadConfig(name="a", dim=8, layers=(1,)),)}, r"a: layers=\[1\]: each once, from 0 to 0"),
+        ({"teachers": (HeadConfig(name="a", dim=8, layers=(0, 0)),)}, r"a: layers=\[0, 0\]: each once"),
     ],
 )
 def test_ranges(change: dict[str, Any], says: str) -> None:

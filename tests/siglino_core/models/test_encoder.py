@@ -67,6 +67,20 @@ def test_shapes_and_names() -> None:
     assert {k: tuple(v.shape) for k, v in out.registers.items()} == {k: (5, 4, d) for k, d in dims.items()}
 
 
+@torch.no_grad()
+def test_summaries_alone_cost_one_token_an_image() -> None:
+    model = student()
+    seen: list[int] = []
+    model.get_submodule("dinov3_adapter").register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    images = torch.cat(patches(TINY, SHAPES))
+    whole = model(images, model.layout(SHAPES))
+    some = model(images, model.layout(SHAPES), ["siglip2", "dinov3"])
+    assert seen == [57 + 5 * 5, 5]
+    for name in ("siglino", "siglip2", "dinov3"):
+        torch.testing.assert_close(some.summaries[name], whole.summaries[name], **CLOSE)
+    assert set(some.patches) == set(some.registers) == {"siglino", "siglip2"}, "a pooled summary needs all tokens"
+
+
 def test_initial_values() -> None:
     torch.manual_seed(0)
     config = SigLinoConfig(width=64, layers=3, heads=4, head_dim=32, experts=4, top_k=2, expert_hidden=64)

@@ -211,9 +211,9 @@ def test_what_are_no_pixels(model: SigLinoModel, pixels: Any, said: str) -> None
 
 
 def test_a_folder_of_a_newer_format_is_refused(folder: Path, tmp_path: Path) -> None:
-    newer = json.loads((folder / "config.json").read_text()) | {"siglino_format": 2}
+    newer = json.loads((folder / "config.json").read_text()) | {"siglino_format": 3}
     (tmp_path / "config.json").write_text(json.dumps(newer))
-    with pytest.raises(ValueError, match=r"of format 2, and this code reads up to 1\. Take the code files"):
+    with pytest.raises(ValueError, match=r"of format 3, and this code reads up to 2\. Take the code files"):
         AutoConfig.from_pretrained(tmp_path)
 
 

@@ -1,15 +1,20 @@
 """What a student costs, against torch's own count of its operations."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from siglino_core.models import SigLinoConfig
+from siglino_core.models.config import FORMS
 from siglino_core.models.size import forward_flops, training_flops
 from tests.siglino_core.models.tiny import DENSE, TINY, student
 
+OWN = [replace(DENSE, teachers=tuple(replace(t, form=f, layers=(0,)) for t in DENSE.teachers)) for f in FORMS]
 
-@pytest.mark.parametrize("config", [TINY, DENSE])
+
+@pytest.mark.parametrize("config", [TINY, DENSE, *OWN])
 @torch.no_grad()
 def test_operations_of_the_forward_pass(config: SigLinoConfig) -> None:
     model = student(config)

@@ -125,7 +125,7 @@ def test_a_damaged_page_is_named(tmp_path: Path) -> None:
         everything(tmp_path)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 12)), min_size=1, max_size=5), st.integers(1, 15))
 def test_every_row_is_read_once_in_order(
     tmp_path_factory: pytest.TempPathFactory, files: list[tuple[int, int]], rows_per_shard: int

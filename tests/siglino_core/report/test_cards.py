@@ -112,7 +112,12 @@ SENTENCES = {
     (Pick, Pick.COVERAGE): "farthest from one another are kept first",
     (Pick, Pick.CLOSEST): "closest to its centroid are kept",
     (Pick, Pick.RANDOM): "drawn at random",
-    (Quota, Quota.RADIUS): "one distance for all clusters",
+    (Pick, Pick.FACILITY): r"represent its other members best .* to the power 0\.25\)",
+    (
+        Quota,
+        Quota.GROUPED,
+    ): r"in proportion to the images left in a cluster; .* level 2 by their size to the power 0\.5, and",
+    (Quota, Quota.GLOBAL): "one threshold for the images of all clusters",
     (Quota, Quota.HIERARCHICAL): r"from the top level down \(.* size to the power 0\.5; one of fewer than 3 images",
     (Seeding, Seeding.RANDOM): "seeded at random",
     (Seeding, Seeding.KMEANS_PP): r"seeded by k-means\+\+",
@@ -137,6 +142,6 @@ def test_every_choice_has_its_sentence_and_no_others(value: Pick | Quota | Seedi
 
 def test_the_default_recipe() -> None:
     card = dataset_card(samples.small(), CONFIG)
-    assert "10,000 images asked for; one distance for all clusters, so that kept images are equally far apart" in card
+    assert "10,000 images asked for; shares in proportion to the images left in a cluster; where" in card
     assert "the 0.01 of the images that are farthest from their neighbours are left out" in card
     assert "random" not in card.partition("## How it was made")[2].partition("## Balance")[0]

@@ -46,7 +46,7 @@ def elements() -> list[tuple[str, ...]]:
     return Elements(render(samples.hostile(HARMLESS))).found
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(texts())
 @example("".join(ALL))
 def test_a_page_has_the_same_elements(elements: list[tuple[str, ...]], text: str) -> None:
@@ -63,7 +63,7 @@ def tokens(card: str) -> tuple[Any, list[str], set[str]]:
     return yaml.safe_load(front), [block.type for block in blocks], inside - {"text", "text_special", "softbreak"}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(texts())
 @example("".join(ALL))
 def test_a_dataset_card_has_the_same_blocks_and_keys(text: str) -> None:
@@ -75,7 +75,7 @@ def test_a_dataset_card_has_the_same_blocks_and_keys(text: str) -> None:
     assert other[2] <= one[2]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(texts())
 @example("".join(ALL))
 def test_a_model_card_has_the_same_blocks_and_keys(text: str) -> None:

@@ -49,7 +49,7 @@ def test_compare_on_a_known_mixture() -> None:
     pool = {"a": 6000, "b": 3000, "c": 900, "d": 100, "": 10_000}
     candidates = {"a": 1000, "b": 1000, "c": 900, "d": 100, "": 1000}
     ours = [{"a": 100, "b": 100, "c": 100, "d": 100, "": 100}, {"a": 100, "b": 100, "c": 100, "d": 100, "": 100}]
-    found = compare(pool, candidates, ours, 500, seed=0)
+    found = compare(pool, candidates, ours, 500, seeds=5, seed=0)
     assert list(found) == ["random", "duplicates removed, then random", "curated"]
     curated = found["curated"]
     assert curated["effective_labels"]["mean"] == pytest.approx(4)
@@ -63,4 +63,4 @@ def test_compare_on_a_known_mixture() -> None:
 
 
 def test_compare_without_labels_says_nothing() -> None:
-    assert compare({"": 5}, {"": 4}, [{"": 3}], 3, 0) == {}
+    assert compare({"": 5}, {"": 4}, [{"": 3}], 3, 5, 0) == {}

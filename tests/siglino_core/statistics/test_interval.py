@@ -29,6 +29,12 @@ def test_few_or_none() -> None:
     assert (same.low, same.high) == (1.0, 1.0)
 
 
+def test_repeats_that_agree_are_a_step_apart_at_least() -> None:
+    found = Interval.of([0.5, 0.5], step=0.01)
+    assert (found.high or 0) - found.mean == pytest.approx(12.706 * 0.01 / 2**0.5)
+    assert Interval.of([0.1, 0.9], step=0.01) == Interval.of([0.1, 0.9])
+
+
 def test_coverage() -> None:
     draws = np.random.default_rng(0).normal(size=(4000, 5))
     found = [Interval.of(row) for row in draws]

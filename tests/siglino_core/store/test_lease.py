@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -233,3 +234,16 @@ def test_a_thread_of_the_same_process_is_another_owner(tmp_path: Path) -> None:
     thread.join()
     assert f"is being made by process {os.getpid()} " in said[0]
     release_mine()
+
+
+@pytest.mark.usefixtures("quick")
+def test_one_whose_folder_was_deleted_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted = threading.Event()
+    monkeypatch.setattr(lease._thread, "interrupt_main", interrupted.set)
+    run = Run(str(tmp_path / "run"))
+    todo = run.stage("embed").begin(identity(), shards)
+    shutil.rmtree(tmp_path / "run")
+    assert interrupted.wait(10)
+    assert "its folder was deleted" in lease.lost()
+    with pytest.raises(StoreError, match="its folder was deleted"):
+        todo.lease.require()

@@ -6,6 +6,7 @@ import os
 import pickle
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -421,3 +422,17 @@ def test_a_run_of_an_earlier_version_is_refused_in_one_sentence(tmp_path: Path, 
     for shard in todo.missing:
         write(todo.stage, shard)
     assert stage.finish(identity(), todo) == stage.require()
+
+
+def test_what_a_kill_left_beside_a_finished_stage_goes_when_it_is_looked_at(tmp_path: Path) -> None:
+    stage = Run(str(tmp_path)).stage("embed")
+    todo = stage.begin(identity(), shards)
+    for shard in todo.shards:
+        with stage.writer(shard["name"], identity().fingerprint) as out:
+            out.put(f"{shard['name']}.parquet", b"x")
+            out.commit(rows=1)
+    stage.finish(identity(), todo)
+    left = tmp_path / "embed" / UNFINISHED / f"{socket.gethostname()},{2**22 + 1},0"  # of no process
+    left.mkdir(parents=True)
+    assert stage.begin(identity(), shards).state == "Reused"
+    assert not left.parent.exists()

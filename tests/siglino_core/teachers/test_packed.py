@@ -7,12 +7,15 @@ from transformers import DINOv3ViTConfig, DINOv3ViTModel, Siglip2VisionConfig, S
 
 from siglino_core.encoders.dinov3 import IMAGENET_MEAN, IMAGENET_STD
 from siglino_core.models.patches import pad, patchify
+from siglino_core.models.segments import Segments
 from siglino_core.teachers.dinov3 import PackedDinoV3
 from siglino_core.teachers.siglip2 import PackedSigLip2
 from siglino_core.teachers.teacher import Targets, Teacher
+from tests.rounded import RoundedSums
 from tests.siglino_core.models.tiny import filled
 
 SHAPES = [(3, 4), (2, 2), (3, 4), (5, 1)]
+PRECISIONS = (torch.bfloat16, torch.float32)
 CLOSE = {"atol": 1e-4, "rtol": 0.0}
 
 
@@ -75,3 +78,18 @@ def test_siglip2(images: list[Tensor]) -> None:
     torch.testing.assert_close(found.patches, wanted.last_hidden_state[mask], **CLOSE)
     torch.testing.assert_close(found.summaries, wanted.pooler_output, **CLOSE)
     assert found.registers is None
+
+
+@torch.no_grad()
+def test_siglip2_in_bf16_pools_in_fp32() -> None:
+    shape = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1, "num_attention_heads": 4}
+    config = Siglip2VisionConfig(**shape, num_patches=16)  # type: ignore[arg-type]
+    half, whole = (PackedSigLip2(filled(Siglip2VisionModel(config)).to(dtype), "id") for dtype in PRECISIONS)
+    shapes = [(48, 48), (2, 3)]
+    x_NV = torch.rand(48 * 48 + 6, 768, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with RoundedSums() as sums:
+        found = half(x_NV, shapes)
+    assert found.patches is not None
+    wanted = whole.head(found.patches.float(), Segments.of([h * w for h, w in shapes]))
+    assert sums.summed == {torch.float32}
+    assert (found.summaries - wanted).norm() / wanted.norm() < 0.007

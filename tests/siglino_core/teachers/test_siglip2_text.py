@@ -1,20 +1,24 @@
 """SigLIP2's texts: what transformers' own model says of them, and folders that cannot be read."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from open_clip.tokenizer import canonicalize_text
 from tokenizers import Tokenizer
 from torch.nn.functional import normalize
 from transformers import PreTrainedTokenizerFast, Siglip2Model
 
+from siglino_core.encoders import Spec
 from siglino_core.errors import ConfigError
 from siglino_core.networks import load_teacher
 from siglino_core.teachers import text_features, text_tower
+from siglino_core.teachers.siglip2_text import Cleaning, canonical, load_text
 from tests import siglip2
 
-TEXTS = ["A photo of a dog", "a map", "", "x" * 10_000, "\x00\x1b[31m\n", "é日本語👩‍👩‍👧"]
+TEXTS = ["A photo of a dog", "A photo, of_a  dog's map.", "a map", "", "x" * 10_000, "\x00\x1b[31m\n", "é日本語👩‍👩‍👧"]
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +27,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Siglip2M
     return folder, siglip2.write(folder)
 
 
-def by_hand(folder: Path, texts: list[str]) -> torch.Tensor:
+def by_hand(folder: Path, texts: list[str], clean: Callable[[str], str] = canonicalize_text) -> torch.Tensor:
     """Ids [B, 64]: the text's, the end's, then padding; of a text that is too long the first 63 and the end's."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    ids = [tokenizer.encode(text.lower(), add_special_tokens=False).ids[:63] for text in texts]
+    ids = [tokenizer.encode(clean(text), add_special_tokens=False).ids[:63] for text in texts]
     return torch.tensor([[*row, 1, *[0] * (63 - len(row))] for row in ids])
 
 
@@ -38,6 +42,37 @@ def test_it_is_transformers_own_text_feature(checkpoint: tuple[Path, Siglip2Mode
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, normalize(wanted, dim=-1), atol=1e-5, rtol=0)
     assert torch.pdist(found).min() > 1e-2  # each text has its own
+
+
+@pytest.mark.parametrize(("cleaning", "clean"), [("canonical", canonicalize_text), ("lower", str.lower)])
+def test_what_is_done_to_a_text_first(
+    checkpoint: tuple[Path, Siglip2Model], cleaning: Cleaning, clean: Callable[[str], str]
+) -> None:
+    folder, model = checkpoint
+    tower = load_text(Spec.parse(f"siglip2:{folder}", "teacher"), cleaning=cleaning)
+    with torch.no_grad():
+        wanted = model.get_text_features(input_ids=by_hand(folder, TEXTS, clean)).pooler_output
+    torch.testing.assert_close(tower.features(TEXTS), normalize(wanted, dim=-1), atol=1e-5, rtol=0)
+    assert tower.cleaning == cleaning
+
+
+def test_texts_are_canonical_unless_it_is_asked_otherwise(checkpoint: tuple[Path, Siglip2Model]) -> None:
+    tower = text_tower(f"siglip2:{checkpoint[0]}")
+    assert tower.cleaning == "canonical"
+    torch.testing.assert_close(*tower.features(["a photo of a dog", "A photo_of, a DOG."]))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("A photo of a {}.", "a photo of a"),
+        ("mother_of  pearl\tlamp", "mother of pearl lamp"),
+        ("don't — é!", "dont — é"),
+        ("...", ""),
+    ],
+)
+def test_canonical(text: str, wanted: str) -> None:
+    assert canonical(text) == wanted == canonicalize_text(text)
 
 
 def test_it_lies_beside_the_teachers_summaries_with_a_scale_and_a_bias(checkpoint: tuple[Path, Siglip2Model]) -> None:

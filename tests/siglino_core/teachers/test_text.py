@@ -26,7 +26,7 @@ def tower(tmp_path_factory: pytest.TempPathFactory) -> TextTower:
     "spec", ["dinov3:a/b", "timm:vit_base", "efficientnet_lite0", "lite", "tests.networks:network"]
 )
 def test_a_teacher_without_one(spec: str) -> None:
-    says = rf"^teacher={spec}: this teacher has no text side; there is one in siglip2, open_clip, lite_text$"
+    says = rf"^teacher={spec}: this teacher has no text side; there is one in siglip2, dinotxt, open_clip, lite_text$"
     with pytest.raises(ConfigError, match=says):
         text_features(spec, ["a dog"])
 
@@ -45,7 +45,7 @@ def test_no_list_of_texts(tower: TextTower, given: Sequence[Any], says: str) -> 
         tower.features(given)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(texts())
 @example("".join(ALL))
 def test_any_text_has_its_vector(tower: TextTower, text: str) -> None:

@@ -65,7 +65,7 @@ def test_every_intermediate_state_leads_to_the_same_bits(seeding: Seeding) -> No
         assert all(same(a, b) for a, b in zip(rest, whole[at + 1 :], strict=True)) or at == len(whole) - 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(0, 999),
     st.integers(1, 12),

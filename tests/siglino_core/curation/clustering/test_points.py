@@ -67,7 +67,7 @@ def story(points: Points, seeds: np.ndarray) -> list[Any]:
     return [*said, points.count()]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_the_same_for_any_split_over_workers(data: st.DataObject) -> None:
     n = data.draw(st.integers(12, 60))

@@ -30,7 +30,7 @@ def store(shards: list[list[str]], folder: str) -> tuple[Files, list[str]]:
     return stage.files, names
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.lists(st.integers(0, 30), max_size=25), max_size=5), st.integers(1, 4))
 def test_as_a_plain_loop_finds_them(values: list[list[int]], partitions: int) -> None:
     shards = [image_ids(v) for v in values]

@@ -44,7 +44,7 @@ def holds(x: np.ndarray, stands: np.ndarray, cosine: float) -> None:
         assert scores[i, stands[i]] >= scores[i, wanted].max() - 1e-5
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 90), st.integers(1, 12), st.floats(0.05, 0.6), st.floats(0.5, 0.99))
 def test_properties(seed: int, n: int, centers: int, noise: float, cosine: float) -> None:
     x = crowd(seed, n, centers, noise)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siglino_core.curation.sampling.quotas import choose, kth_largest, quotas, radius_quotas, share
+from siglino_core.curation.sampling.quotas import choose, global_quotas, kth_largest, quotas, share
 from siglino_core.hashing import key_of
 
 sizes_and_budget = st.tuples(
@@ -31,7 +31,7 @@ def water(size: np.ndarray, budget: int, power: float) -> np.ndarray:
     return np.minimum(size, low * claim)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(sizes_and_budget, powers)
 def test_exact_within_sizes_and_within_one_of_the_water_level(case: tuple[np.ndarray, int], power: float) -> None:
     size, budget = case
@@ -42,7 +42,7 @@ def test_exact_within_sizes_and_within_one_of_the_water_level(case: tuple[np.nda
     assert np.abs(quota - water(size, budget, power)).max() <= 1 + 1e-6
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(sizes_and_budget, st.integers(0, 99))
 def test_power_zero_is_the_published_cap(case: tuple[np.ndarray, int], key: int) -> None:
     size, budget = case
@@ -62,14 +62,14 @@ def test_power_zero_is_the_published_cap(case: tuple[np.ndarray, int], key: int)
     assert extra.sum() == budget - np.minimum(size, cap).sum()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(sizes_and_budget)
 def test_power_one_is_proportional(case: tuple[np.ndarray, int]) -> None:
     size, budget = case
     assert np.abs(one(size, budget, 1.0) - size * (budget / max(1, size.sum()))).max() <= 1 + 1e-6
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(sizes_and_budget, powers)
 def test_larger_clusters_get_no_less(case: tuple[np.ndarray, int], power: float) -> None:
     size, budget = case
@@ -79,7 +79,7 @@ def test_larger_clusters_get_no_less(case: tuple[np.ndarray, int], power: float)
     assert (np.maximum.accumulate(quota[order]) - quota[order]).max() <= 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_parents_do_not_touch_one_another(data: st.DataObject) -> None:
     cases = data.draw(st.lists(sizes_and_budget, min_size=1, max_size=5))
@@ -122,7 +122,7 @@ def tree(rng: np.random.Generator, counts: Sequence[int]) -> list[np.ndarray]:
     return [rng.integers(0, above, below) for below, above in itertools.pairwise(counts)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_hierarchy_is_exact_at_every_level(data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
@@ -181,7 +181,7 @@ def test_min_support_gives_way_when_the_regular_clusters_are_too_small() -> None
     assert np.array_equal(everyone, quotas(sizes, [], 150, power=0.0, min_support=1, seed=0))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 9)), max_size=60), st.integers(0, 9))
 def test_choose_takes_the_lowest_keys_of_each_cluster(rows: list[tuple[int, int]], most: int) -> None:
     unit = np.array([u for u, _ in rows], np.int64)
@@ -211,19 +211,19 @@ def test_kth_largest_is_exact(parts: list[list[float]], k: int) -> None:
 
 
 @given(st.integers(1, 6), st.integers(1, 80), st.integers(0, 2**31), st.floats(0, 1))
-def test_radius_quotas_keep_the_target_and_the_farthest(clusters: int, n: int, seed: int, share: float) -> None:
+def test_global_quotas_keep_the_target_and_the_highest(clusters: int, n: int, seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
-    cluster, joins = rng.integers(0, clusters, n), rng.integers(0, 9, n).astype(np.float32)  # many ties
-    joins[rng.random(n) < 0.1] = np.inf
+    cluster, score = rng.integers(0, clusters, n), rng.integers(0, 9, n).astype(np.float32)  # many ties
+    score[rng.random(n) < 0.1] = np.inf
     target = int(share * n)
     cut = rng.integers(0, n + 1)
 
     def chunks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        yield cluster[:cut], joins[:cut]
-        yield cluster[cut:], joins[cut:]
+        yield cluster[:cut], score[:cut]
+        yield cluster[cut:], score[cut:]
 
-    quota, radius = radius_quotas(chunks, clusters, target)
+    quota, threshold = global_quotas(chunks, clusters, target)
     assert quota.sum() == target
     for c in range(clusters):
-        mine = joins[cluster == c]
-        assert (mine > radius).sum() <= quota[c] <= (mine >= radius).sum()
+        mine = score[cluster == c]
+        assert (mine > threshold).sum() <= quota[c] <= (mine >= threshold).sum()

@@ -51,7 +51,7 @@ def configs(draw: st.DrawFn) -> OptimConfig:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(configs())
 def test_up_then_down_within_its_bounds(config: OptimConfig) -> None:
     up = [lr_factor(s, config) for s in range(config.warmup_steps)]

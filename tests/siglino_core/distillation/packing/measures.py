@@ -16,17 +16,20 @@ class Measures:
         padding: share of the packs' capacity that no image fills.
         token_imbalance: max / mean - 1 of the ranks' tokens in a step, averaged over the steps.
         flop_imbalance: the same of their cost.
+        waiting: 1 - mean / max of the ranks' cost in a pass, averaged over the passes: the share of a pass's time that
+            the ranks wait for the slowest one.
         images_per_pack: mean.
     """
 
     padding: float
     token_imbalance: float
     flop_imbalance: float
+    waiting: float
     images_per_pack: float
 
 
-def measure(plan: Plan, steps: Iterable[int], world: int) -> Measures:
-    """What the plan gives to ``world`` ranks in some steps; no image is read.
+def measure(plan: Plan, steps: Iterable[int], world: int, at_once: int = 1) -> Measures:
+    """What the plan gives to ``world`` ranks in some steps, ``at_once`` packs a pass; no image is read.
 
     Raises:
         ValueError: no steps, or ``world`` does not divide the packs of a step.
@@ -42,6 +45,7 @@ def measure(plan: Plan, steps: Iterable[int], world: int) -> Measures:
         padding=1 - float(tokens_SV.mean()) / plan.config.capacity,
         token_imbalance=imbalance(_of_ranks(tokens_SV, world)),
         flop_imbalance=imbalance(_of_ranks(cost_SV, world)),
+        waiting=waiting(cost_SV, world, at_once),
         images_per_pack=float(images_SV.mean()),
     )
 
@@ -67,6 +71,26 @@ def greedy(tokens: Sequence[int] | np.ndarray, *, capacity: int, max_images: int
     return 1 - float(np.sum(tokens)) / (packs * capacity)
 
 
+def waiting(cost_SV: np.ndarray, world: int, at_once: int = 1) -> float:
+    """1 - mean / max of the ranks' cost in a pass of ``at_once`` packs each, averaged over the steps' passes."""
+    cost_SJW = cost_SV.reshape(len(cost_SV), -1, world)
+    cost_SPW = np.add.reduceat(cost_SJW, np.arange(0, cost_SJW.shape[1], at_once), axis=1)
+    return float(1 - (cost_SPW.mean(axis=2) / cost_SPW.max(axis=2)).mean())
+
+
+def images_of_parts(plan: Plan, steps: Iterable[int]) -> np.ndarray:
+    """How many images of each part are in each step: int64 [S, G]."""
+    parts = len(plan.mixture.parts)
+    packs_S = [plan.packs_for(step) for step in steps]
+    return np.stack([np.bincount(np.concatenate([p.parts_N for p in s]), minlength=parts) for s in packs_S])
+
+
+def weights(images_SG: np.ndarray) -> np.ndarray:
+    """What an image of each part weighs over some steps, if a step divides by its own images: [G], 1 in the mean."""
+    weight_G = (images_SG / images_SG.sum(axis=1, keepdims=True)).sum(axis=0) / images_SG.sum(axis=0)
+    return weight_G * images_SG.sum() / len(images_SG)
+
+
 def _of_ranks(work_SV: np.ndarray, world: int) -> np.ndarray:
-    """Sums over each rank's virtual shards v with v mod world = rank: [S, world]."""
+    """Sums over each rank's packs v with v mod world = rank: [S, world]."""
     return work_SV.reshape(len(work_SV), -1, world).sum(axis=1)

@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siglino_core.config import Match, PackConfig
-from siglino_core.distillation.packing import Cost, Cursor, Mixture, Pack, Plan
+from siglino_core.distillation.packing import Cost, Cursor, Mixture, Pack, Part, Plan
+from siglino_core.distillation.packing import plan as planning
 from siglino_core.distillation.packing.block import Block
 from siglino_core.errors import DataError
 from tests.siglino_core.distillation.packing.sizes import NATIVE, mixed, of_tokens, web
@@ -19,7 +21,7 @@ COST = Cost(linear=1000.0, quadratic=1.0)
 
 
 def plan(mixture: Mixture, cursor: Cursor | None = None, **config: object) -> Plan:
-    small = {"packs_per_step": 4, "window": 3, "block": 100, "look_ahead": 16}
+    small = {"packs_per_step": 4, "block": 100, "look_ahead": 16}
     return Plan(mixture, PackConfig(**{**small, **config}), COST, cursor=cursor)  # type: ignore[arg-type]
 
 
@@ -40,18 +42,18 @@ def unpacked(found: Plan, steps: int) -> Counter[tuple[int, int]]:
 
 
 @given(st.data(), st.integers(0, 3), st.sampled_from(list(Match)))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_image_once_an_epoch_within_bounds(data: st.DataObject, seed: int, match: Match) -> None:
     tokens = data.draw(st.lists(st.integers(6, 60), min_size=1, max_size=120))
     cap = data.draw(st.integers(1, 6))
     found = plan(of_tokens(*tokens, seed=seed), capacity=60, max_images=cap, match=match, block=50)
     seen: Counter[tuple[int, int]] = Counter()
     steps, epochs = steps_of(found), {0}
-    while min(epochs) < 2:  # until a whole window is of later epochs
-        window = list(itertools.chain(*itertools.islice(steps, 3)))
-        assert len(window) == 12
-        epochs = {p.epoch for p in window}
-        for pack in window:
+    while min(epochs) < 2:  # until a whole step is of later epochs
+        packs = next(steps)
+        assert len(packs) == 4
+        epochs = {p.epoch for p in packs}
+        for pack in packs:
             assert len(pack.rows_N) <= cap
             assert pack.tokens == sum(tokens[row] for row in pack.rows_N) <= 60
             assert pack.grids_N2.tolist() == [[1, tokens[row] - 5] for row in pack.rows_N]
@@ -70,6 +72,11 @@ def test_epochs_follow_one_another_within_a_step(block: int) -> None:
     assert any(len({p.epoch for p in packs[i : i + 4]}) == 2 for i in range(0, len(packs), 4))
     for epoch in (0, 1):
         assert sorted(row for p in packs if p.epoch == epoch for row in p.rows_N) == list(range(250))
+
+
+def test_matching_changes_no_step() -> None:
+    steps = [[set(ids(found.packs_for(s))) for s in range(30)] for found in (plan(mixed(2000), match=m) for m in Match)]
+    assert steps[0] == steps[1]
 
 
 @pytest.mark.parametrize("match", list(Match))
@@ -151,15 +158,43 @@ def test_packs_come_in_no_order_of_their_filling() -> None:
     assert len(set(alone)) > 1
 
 
-def test_every_window_has_an_order_of_its_own() -> None:
-    found = plan(web(4000, NATIVE), window=8, block=4000)
-    orders = {tuple(np.argsort([found.sums(8 * w + s)[1].sum() for s in range(8)])) for w in range(5)}
-    assert len(orders) == 5
+@pytest.mark.parametrize(("images", "ahead"), [(4000, 1), (4000, 30), (3, 30)])
+def test_sums_of_steps_that_loaders_were_ahead_of_pack_no_block_again(
+    images: int, ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    real = planning.make_block
+
+    def make(*args: Any) -> Block:
+        made.append(args[-1])
+        return real(*args)
+
+    monkeypatch.setattr(planning, "make_block", make)
+    found = plan(web(images, NATIVE))
+    for step in range(128):
+        found.packs_for(step, 1, 2)
+        if step >= ahead:
+            tokens_V, _, images_V = found.sums(step - ahead)
+            assert (len(tokens_V), images_V.min() > 0) == (4, True)
+    assert made == list(range(made[-1] + 1))  # each once
+    assert len(made) > 8
+
+
+def test_sums_are_of_the_packs_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "REMEMBERED", 12)  # three steps of four packs
+    found = plan(mixed(2000))
+    steps = [found.packs_for(s) for s in range(20)]
+    for step in (19, 18, 17, 3, 0, 12):  # what was forgotten is made again
+        tokens_V, cost_V, images_V = found.sums(step)
+        assert tokens_V.tolist() == [p.tokens for p in steps[step]]
+        assert images_V.tolist() == [len(p.rows_N) for p in steps[step]]
+        assert np.array_equal(cost_V, np.sort(cost_V))
+        assert len(found._sums) <= 3
 
 
 def test_one_image() -> None:
     found = plan(of_tokens(4096))
-    seen = unpacked(found, 6)  # two windows of 12 packs
+    seen = unpacked(found, 6)
     assert seen == Counter({(epoch, 0): 1 for epoch in range(24)})
 
 
@@ -169,7 +204,7 @@ def test_fewer_images_than_packs() -> None:
 
 
 def test_images_of_one_size() -> None:
-    found = plan(of_tokens(*[1024] * 48))  # 12 packs, a window
+    found = plan(of_tokens(*[1024] * 48))  # 12 packs
     assert unpacked(found, 6) == Counter({(epoch, row): 1 for epoch in (0, 1) for row in range(48)})
     assert all(p.tokens == 4096 for s in range(6) for p in found.packs_for(s))
 
@@ -206,3 +241,6 @@ def test_the_default_cap_follows_the_images() -> None:
     assert plan(of_tokens(*[100] * 50)).max_images == 62
     assert plan(of_tokens(*[1000] * 50)).max_images == 16
     assert plan(of_tokens(*[100] * 50), max_images=3).max_images == 3
+    small, large = (of_tokens(*[n] * 50).parts[0].grids_N2 for n in (100, 4000))
+    both = [Part(name="small", grids_N2=small[:1], ratio=1), Part(name="large", grids_N2=large, ratio=9)]
+    assert plan(Mixture(parts=both)).max_images == 62  # some packs are of small images alone

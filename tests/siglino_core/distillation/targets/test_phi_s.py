@@ -125,7 +125,7 @@ def test_tensor_parts_and_moments_are_the_same_fit() -> None:
         assert other.phi == pytest.approx(whole.phi, rel=1e-13)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 300), max_size=8), st.integers(0, 8), st.floats(-1e6, 1e6))
 def test_merged_parts_are_one_pass(cuts: list[int], turn: int, offset: float) -> None:
     x = features(300, 6, dtype=torch.float64) + offset

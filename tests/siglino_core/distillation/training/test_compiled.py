@@ -40,7 +40,7 @@ def packs(number: int = 5) -> list[list[tuple[int, int]]]:
 def trained_over(model: Any, shapes: list[tuple[int, int]], seed: int) -> tuple[Tensor, dict[str, Tensor]]:
     model.zero_grad()
     x_NV = torch.cat(patches(model.spec, shapes, seed=seed))
-    out = model.features(x_NV, model.layout(shapes, CAPACITY)).patches["siglino"].float()
+    out = model(x_NV, model.layout(shapes, CAPACITY)).patches["siglino"].float()
     out.square().mean().backward()
     return out.detach(), {n: p.grad.float() for n, p in model.named_parameters() if p.grad is not None}
 
@@ -70,6 +70,22 @@ def test_a_student(
     assert kinds <= counter.frame_count <= 2 * kinds, "for the first pack, and once more with the sizes left open"
 
 
+@pytest.mark.parametrize("activation_checkpointing", [False, True], ids=["kept", "recomputed"])
+def test_a_sharded_student(monkeypatch: pytest.MonkeyPatch, activation_checkpointing: bool) -> None:
+    """What stays fp32 in a block comes from outside of it, and does not cut its graph."""
+    counter = CompileCounter()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
+    with parallel.one_rank("cpu", 1):
+        model = student().train()
+        model.backend = "mask"
+        options = {"activation_checkpointing": activation_checkpointing, "compiled": True}
+        parallel.parallelize(model, device="cpu", dtype=torch.bfloat16, **options)
+        for seed, shapes in enumerate(packs()):
+            _, grads = trained_over(model, shapes, seed)
+    assert grads["layers.0.moe.router.gate.weight"].abs().sum() > 0
+    assert 1 <= counter.frame_count <= 2
+
+
 def test_load_is_counted_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=CompileCounter()))
     found = []
@@ -81,6 +97,25 @@ def test_load_is_counted_alike(monkeypatch: pytest.MonkeyPatch) -> None:
         found.append(model.get_submodule("layers.0.moe").load)
     assert torch.equal(*found)
     assert found[0].sum() == TINY.top_k * (2 * TINY.prefix + 10)
+
+
+@pytest.mark.parametrize(("config", "kinds"), [(TINY, 1), (DENSE_FIRST, 2)], ids=["mixture", "dense first"])
+def test_passes_without_a_gradient_add_a_graph(
+    monkeypatch: pytest.MonkeyPatch, config: SigLinoConfig, kinds: int
+) -> None:
+    counter = CompileCounter()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
+    model = student(config).to(torch.bfloat16).train()
+    model.backend = "mask"
+    model = parallel.parallelize(model, device="cpu", dtype=torch.float32, compiled=True)
+    *earlier, last = packs()
+    for _ in range(2):
+        for shapes in earlier:
+            with torch.no_grad():
+                model.features(torch.cat(patches(config, shapes)), model.layout(shapes, CAPACITY))
+        for seed, shapes in enumerate([last, *earlier]):
+            trained_over(model, shapes, seed)
+    assert kinds <= counter.frame_count <= 3 * kinds < torch._dynamo.config.recompile_limit
 
 
 def dinov3() -> PackedDinoV3:

@@ -1,15 +1,12 @@
-"""Losses: an image weighs the same whatever its resolution, and relations are those of a double loop.
+"""Losses of images: one weighs the same whatever its resolution.
 
 How they add up over ranks is test_objective's: through the objective that trains.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median_low
-from typing import Any
 
 import pytest
 import torch
@@ -18,11 +15,9 @@ from torch.nn.functional import normalize
 
 from siglino_core.distillation.targets.phi_s import PhiS
 from siglino_core.distillation.training.losses import (
-    Relation,
     gram_errors,
     mean_over_images,
-    patch_errors,
-    relation_loss,
+    per_image,
     summary_errors,
 )
 
@@ -57,6 +52,11 @@ class Tokens:
         return Tokens(self.lengths, function(self.summary_BD), function(self.patch_TD), function(self.register_BRD))
 
 
+def patch_errors(student_TD: Tensor, teacher_TD: Tensor, lengths: Sequence[int], *, phi: float = 1.0) -> Tensor:
+    """Patches' errors as the objective has them by default."""
+    return per_image(summary_errors(student_TD, teacher_TD, phi=phi), lengths)
+
+
 def summary_mean(student: Tensor, teacher: Tensor, phi: float = 1.0) -> Tensor:
     return mean_over_images(summary_errors(student, teacher, phi=phi), len(student))
 
@@ -74,8 +74,6 @@ LOSSES: dict[str, Callable[[Tokens, Tokens], Tensor]] = {
     "patch": lambda s, t: patch_mean(s.patch_TD, t.patch_TD, t.lengths, phi=0.6),
     "register": lambda s, t: summary_mean(s.register_BRD, t.register_BRD),
     "gram": lambda s, t: gram_mean(s.patch_TD, t.patch_TD, t.lengths),
-    "arkd": lambda s, t: relation_loss(s.summary_BD, t.summary_BD, beta=0.3),
-    "rkd": lambda s, t: relation_loss(s.summary_BD, t.summary_BD, "rkd"),
 }
 INPUTS, TEACHER = Tokens.random(0, 4), Tokens.random(1, 6)
 WEIGHT_KD = torch.randn(4, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
@@ -104,13 +102,6 @@ def test_no_images(name: str) -> None:
     value, gradient = value_and_gradient(name, 3, 3)
     assert value == 0
     assert torch.equal(gradient, torch.zeros_like(gradient))
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_one_image_has_no_relations(name: str) -> None:
-    value, gradient = value_and_gradient(name, 2, 3)
-    assert gradient.isfinite().all()
-    assert (value == 0) == (name in ("arkd", "rkd"))
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -187,83 +178,8 @@ def test_gram_is_the_mean_over_pairs_of_cosines() -> None:
     assert float(gram_mean(student.patch_TD, teacher.patch_TD, LENGTHS)) == pytest.approx(expected, rel=1e-12)
 
 
-def naive_relation(student: Tensor, teacher: Tensor, mode: str, beta: float) -> float:
-    """Over all ordered pairs, one by one."""
-    n = len(student)
-    pairs = [(i, j) for i in range(n) for j in range(n) if i != j]
-
-    def distances(rows: list[list[float]]) -> dict[tuple[int, int], float]:
-        raw = {(i, j): math.dist(rows[i], rows[j]) for i, j in pairs}
-        return {pair: distance / fmean(raw.values()) for pair, distance in raw.items()}
-
-    ours, theirs = distances(student.tolist()), distances(teacher.tolist())
-    median = median_low(theirs.values())
-    losses = []
-    for pair in pairs:
-        stray = abs(ours[pair] - theirs[pair])
-        if mode == "arkd":
-            shrink = max(ours[pair] - theirs[pair], 0) if theirs[pair] < median else 0
-            expand = max(theirs[pair] - ours[pair], 0) if theirs[pair] >= median else 0
-            stray = shrink + expand
-        losses.append(0.5 * stray**2 / beta if stray < beta else stray - 0.5 * beta)
-    return fmean(losses)
-
-
-@pytest.mark.parametrize("mode", ["arkd", "rkd"])
-@pytest.mark.parametrize("beta", [1.0, 0.1])
-@pytest.mark.parametrize("images", [2, 3, 4, 5, 20])
-def test_relations_against_a_double_loop(mode: Any, beta: float, images: int) -> None:
-    student = Tokens.random(images, 5, [1] * images).summary_BD
-    teacher = Tokens.random(images + 100, 9, [1] * images).summary_BD  # of any width
-    value = float(relation_loss(student, teacher, mode, beta))
-    assert value == pytest.approx(naive_relation(student, teacher, mode, beta), rel=1e-10, abs=1e-20)
-
-
-def test_relations_by_hand() -> None:
-    """The teacher's distances 1, 2, 3 are 1/2, 1, 3/2 of their mean, and the median is 1."""
-    teacher = torch.tensor([[0.0], [1.0], [3.0]], dtype=torch.float64)
-    crossed = torch.tensor([[0.0], [2.0], [3.0]], dtype=torch.float64)  # 1, 1/2, 3/2: both go the wrong way by 1/2
-    further = torch.tensor([[0.0], [0.5], [3.0]], dtype=torch.float64)  # 1/4, 5/4, 3/2: both go the right way by 1/4
-    cases: list[tuple[Relation, Tensor, float]] = [
-        ("arkd", crossed, 2 / 3 * 0.5 * 0.25),
-        ("rkd", crossed, 2 / 3 * 0.5 * 0.25),
-        ("arkd", further, 0.0),
-        ("rkd", further, 2 / 3 * 0.5 / 16),
-    ]
-    for mode, student, expected in cases:
-        assert float(relation_loss(student, teacher, mode)) == pytest.approx(expected, abs=1e-15)
-        assert float(relation_loss(10 * student + 3, 0.1 * teacher, mode)) == pytest.approx(expected, abs=1e-15)
-
-
-@pytest.mark.parametrize("mode", ["arkd", "rkd"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("rows", ["all", "half", "pairs"])
-def test_duplicates_have_finite_gradients(mode: Any, dtype: torch.dtype, rows: str) -> None:
-    student = Tokens.random(0, 32, [1] * 40).summary_BD.to(dtype) + 10
-    student = {"all": student[:1].expand(40, 32), "half": student[[0] * 20 + list(range(20))]}.get(
-        rows, student[[i // 2 for i in range(40)]]
-    )
-    student = student.clone().requires_grad_()
-    for teacher in (Tokens.random(1, 32, [1] * 40).summary_BD.to(dtype), student.detach()):
-        loss = relation_loss(student, teacher, mode)
-        (gradient,) = torch.autograd.grad(loss, student)
-        assert loss.isfinite()
-        assert gradient.isfinite().all()
-        assert gradient.abs().max() < 1
-
-
-def test_relations_far_from_the_origin() -> None:
-    student, teacher = (Tokens.random(seed, 64, [1] * 50).summary_BD for seed in (0, 1))
-    moved = relation_loss((student + 300).float(), (teacher - 1000).float(), "rkd")
-    assert float(moved) == pytest.approx(naive_relation(student, teacher, "rkd", 1.0), rel=1e-3)
-
-
 def test_refusals() -> None:
     x = torch.randn(4, 3)
-    with pytest.raises(ValueError, match="mode='ark': not one of arkd, rkd"):
-        relation_loss(x, x, "ark")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="4 images of the student, 3 of the teacher"):
-        relation_loss(x, x[:3])
     for loss in (patch_errors, gram_errors):
         for lengths in ([1, 2], [4, 1], [5, -1], [4, 0], []):
             with pytest.raises(ValueError, match=r"lengths \[.*\] must be positive and add up to the patches, 4"):
@@ -272,12 +188,3 @@ def test_refusals() -> None:
         summary_errors(x, x[:1])  # would broadcast
     with pytest.raises(ValueError, match="must have one shape"):
         summary_errors(x[None], x)
-
-
-def test_what_rounding_leaves_of_equal_rows_is_no_relation() -> None:
-    generator = torch.Generator().manual_seed(0)
-    row, noise = torch.randn(32, generator=generator), torch.randn(16, 32, generator=generator)
-    student = (row + 1e-7 * noise).requires_grad_()
-    relation_loss(student, torch.randn(16, 32, generator=generator)).backward()
-    assert student.grad is not None
-    assert student.grad.norm() < 1e4  # of 1e7 without a floor

@@ -93,7 +93,7 @@ def test_both_bounds(runs: list[str]) -> None:
 def test_ratios_decide_an_epoch(runs: list[str]) -> None:
     parts = [PartConfig(name="own", ratio=1), PartConfig(name="more", run=runs[1], ratio=2)]
     parts = [dataclasses.replace(part, min_pixels=32**2, max_pixels=64**2) for part in parts]
-    cfg = config(runs, *parts, window=1)
+    cfg = config(runs, *parts)
     mixture = mixture_of(cfg, CuratedSets.load(runs), 16)
     assert mixture.counts == [6, 12]
     plan, seen = plan_of(cfg, mixture, prefix=5, cost=COST), []
@@ -103,7 +103,7 @@ def test_ratios_decide_an_epoch(runs: list[str]) -> None:
 
 
 def test_the_same_packs_whatever_the_ranks(runs: list[str]) -> None:
-    cfg = config(runs, packs_per_step=6, window=4)
+    cfg = config(runs, packs_per_step=6)
     plan = plan_of(cfg, mixture_of(cfg, CuratedSets.load(runs[:1]), 16), prefix=5, cost=COST)
 
     def ids(packs: Any) -> list[tuple[int, ...]]:
@@ -133,8 +133,6 @@ def test_a_run_that_is_not_finished(runs: list[str], tmp_path: Path) -> None:
 
 def test_seeds_order_images(runs: list[str]) -> None:
     cfg, sets = config(runs), CuratedSets.load(runs[:1])
-    one, two = (
-        plan_of(c, mixture_of(c, sets, 16), prefix=5, cost=COST).packs_for(0)[0].rows_N.tolist()
-        for c in (cfg, dataclasses.replace(cfg, seed=1))
-    )
+    plans = [plan_of(c, mixture_of(c, sets, 16), prefix=5, cost=COST) for c in (cfg, dataclasses.replace(cfg, seed=1))]
+    one, two = ([p.rows_N.tolist() for step in range(4) for p in found.packs_for(step)] for found in plans)
     assert one != two

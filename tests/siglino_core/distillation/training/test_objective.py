@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, normalize
+from torch.nn.functional import cosine_similarity, normalize, smooth_l1_loss
 
-from siglino_core.config import LossConfig, Relation
+from siglino_core.config import Error, LossConfig, Normalize, Relation
 from siglino_core.distillation.targets.phi_s import PhiS
 from siglino_core.distillation.targets.statistics import Statistics
-from siglino_core.distillation.training.losses import relation_loss
 from siglino_core.distillation.training.objective import Loss, Objective
+from siglino_core.distillation.training.relations import relation_loss
 from siglino_core.models import Features
 from siglino_core.teachers.teacher import Targets
 from tests.ranks import on_ranks
@@ -51,12 +52,23 @@ FLAT = Targets(random(3, 4, seed=13), None)
 ANCHOR_ND = random(8, 5, seed=14)  # of another width than the student
 
 
-def loss(config: LossConfig = CONFIG, *, images: float = 3.0, passes: int = 1) -> tuple[Loss, Features]:
-    student = outputs(20)
-    objective = Objective(config=config, statistics=STATISTICS)
+def loss(
+    config: LossConfig = CONFIG,
+    *,
+    images: float = 3.0,
+    weights: dict[str, float] | None = None,
+    draws_MB: Tensor | None = None,
+) -> tuple[Loss, Features]:
+    """Of a pass that is a step's only one."""
+    student, targets = outputs(20), {"full": FULL, "flat": FLAT}
+    objective = Objective(config=config, statistics=STATISTICS, weights=weights or {})
+    relations = None
+    if config.relates:
+        pairs = {name: (student.summaries[name], target.summaries) for name, target in targets.items()}
+        (relations,) = objective.relations([pairs], [3], packs=1)
     anchor_ND = ANCHOR_ND if config.gram else None
-    targets = {"full": FULL, "flat": FLAT}
-    return objective(student, targets, COUNTS, images=images, passes=passes, anchor_ND=anchor_ND), student
+    given = {"relations": relations, "anchor_ND": anchor_ND, "draws_MB": draws_MB}
+    return objective(student, targets, COUNTS, images=images, **given), student
 
 
 @torch.no_grad()
@@ -123,16 +135,84 @@ def test_cosines() -> None:
     assert float(found.terms["full.summary_cosine"]) == pytest.approx(float(wanted), rel=1e-5)
 
 
-def test_without_relations_there_is_no_such_term() -> None:
-    found, _ = loss(replace(CONFIG, relation=Relation.NONE))
+@pytest.mark.parametrize("changes", [{"relation": Relation.NONE}, {"relation_weight": 0.0}])
+def test_without_relations_there_is_no_such_term(changes: dict[str, Any]) -> None:
+    found, _ = loss(replace(CONFIG, **changes))
     assert not [k for k in found.terms if k.endswith("relation")]
+
+
+def test_groups_of_packs_weigh_the_same() -> None:
+    """Of two packs, with two images and one, the second has no relation."""
+    student, objective = outputs(20), Objective(config=replace(CONFIG, relation_packs=1), statistics=STATISTICS)
+    (relations,) = objective.relations([{"full": (student.summaries["full"], FULL.summaries)}], [2, 1], packs=2)
+    relation = relations["full"](student.summaries["full"])
+    wanted = relation_loss(student.summaries["full"][:2], FULL.summaries[:2], "rkd") / 2
+    torch.testing.assert_close(relation, wanted)
 
 
 def test_a_pass_pays_its_part_of_the_step() -> None:
     whole, _ = loss()
-    part, _ = loss(images=12.0, passes=4)
-    for key in ("full.patch", "flat.summary", "full.relation", "full.summary_cosine", "loss"):
+    part, _ = loss(images=12.0)
+    for key in ("full.patch", "flat.summary", "full.summary_cosine"):
         assert float(part.terms[key]) == pytest.approx(float(whole.terms[key]) / 4, rel=1e-5)
+
+
+def test_teachers_weigh_what_they_are_given() -> None:
+    (found, student), (plain, _) = loss(weights={"flat": 0.5}), loss()
+    by_kind = {"summary": 0.5, "patch": 2.0, "register": 3.0, "relation": 0.25}
+    of_teacher = {"full": 1.0, "flat": 0.5}
+    total = sum(of_teacher[k.partition(".")[0]] * by_kind[k.partition(".")[2]] * v for k, v in by_hand(student).items())
+    assert float(found.total.detach()) == pytest.approx(total, rel=1e-5)
+    assert {k: v for k, v in found.terms.items() if k != "loss"} == {
+        k: v for k, v in plain.terms.items() if k != "loss"
+    }
+
+
+def test_dropped_teachers_cost_nothing_and_are_measured_all_the_same() -> None:
+    draws_MB = torch.tensor([[0.1, 0.9, 0.1], [0.1, 0.1, 0.9]], dtype=torch.float64)
+    config = replace(CONFIG, drop=0.5, relation=Relation.NONE)
+    (found, student), (plain, _) = loss(config, draws_MB=draws_MB), loss(replace(config, drop=0.0))
+    squares_N = (student.patches["full"] - some(FULL.patches)).square().mean(1)
+    phi = {name: s.summary.phi for name, s in STATISTICS.items()}
+    summary = {
+        name: (student.summaries[name] - of.summaries).square().mean(1) / phi[name] ** 2
+        for name, of in (("full", FULL), ("flat", FLAT))
+    }
+    patch_B = torch.stack([x.mean() for x in squares_N.split(COUNTS)]) / some(STATISTICS["full"].patch).phi ** 2
+    register_B = (student.registers["full"] - some(FULL.registers)).square().mean((1, 2))
+    full_B, flat_B = 0.5 * summary["full"] + 2.0 * patch_B + 3.0 * register_B, 0.5 * summary["flat"]
+    assert (full_B > flat_B).all()  # so that the other one may be dropped: its draws are below 0.5 twice
+    wanted = (4 / 3 * (full_B + torch.tensor([0.0, 0, 1]) * flat_B)).mean()  # of two teachers 1.5 stay in the mean
+    torch.testing.assert_close(found.total, wanted)
+    assert (float(found.terms["full.kept"]), float(found.terms["flat.kept"])) == pytest.approx((1, 1 / 3))
+    torch.testing.assert_close(found.per_image_B, plain.per_image_B)
+    for name, term in plain.terms.items():
+        if name != "loss":
+            assert torch.equal(found.terms[name], term)
+    found.total.backward()
+    gradient = student.summaries["flat"].grad
+    assert gradient is not None
+    assert gradient.any(1).tolist() == [False, False, True]
+
+
+def test_other_errors_in_other_spaces() -> None:
+    config = LossConfig(
+        summary_error=Error.COSINE, summary_normalize=Normalize.NONE, patch_normalize=Normalize.CHANNEL,
+        patch_error=Error.SMOOTH_L1, smooth_l1_beta=0.5, relation=Relation.NONE,
+    )  # fmt: skip
+    found, student = loss(config)
+    cosine = 1 - cosine_similarity(student.summaries["full"], FULL.summaries).mean()
+    assert float(found.terms["full.summary"]) == pytest.approx(float(cosine), rel=1e-5)
+    variance_C = some(some(STATISTICS["full"].patch).variance).float()
+    apart_NC = (student.patches["full"] - some(FULL.patches)) / variance_C.sqrt()
+    absolute_N = smooth_l1_loss(apart_NC, torch.zeros_like(apart_NC), reduction="none", beta=0.5).mean(1)
+    wanted = torch.stack([x.mean() for x in absolute_N.split(COUNTS)]).mean()
+    assert float(found.terms["full.patch"]) == pytest.approx(float(wanted), rel=1e-5)
+
+
+def some(x: Any) -> Any:
+    assert x is not None
+    return x
 
 
 def test_gram_anchoring_holds_the_students_own_patches() -> None:
@@ -190,8 +270,9 @@ TEACHERS = {"full": Tokens.random(50, 8), "flat": Tokens.random(60, 4)}
 WIDTHS = {"siglino": 6, "full": 8, "flat": 4}
 
 
-def of_images(config: LossConfig, first: int, last: int, ranks: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The terms of some images of a step, and the matrices' gradients."""
+def of_images(config: LossConfig, split: Sequence[int], rank: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The terms of a rank's images of a step, and the matrices' gradients."""
+    first, last = sum(split[:rank]), sum(split[: rank + 1])
     weights = {n: random(4, w, seed=70 + i).double().requires_grad_() for i, (n, w) in enumerate(WIDTHS.items())}
     x = INPUTS.images(first, last)
     student = Features({}, {}, {})
@@ -204,11 +285,17 @@ def of_images(config: LossConfig, first: int, last: int, ranks: int) -> tuple[di
         "full": Targets(told["full"].summary_BD, told["full"].patch_TD, told["full"].register_BRD),
         "flat": Targets(told["flat"].summary_BD, None),
     }
-    found = Objective(config=config, statistics=STATISTICS)(
+    objective = Objective(config=config, statistics=STATISTICS)
+    relations = None
+    if config.relates:
+        pairs = {name: (student.summaries[name], target.summaries) for name, target in targets.items()}
+        (relations,) = objective.relations([pairs], split, packs=len(split))
+    found = objective(
         student,
         targets,
         LENGTHS[first:last],
-        images=len(LENGTHS) / ranks,
+        images=len(LENGTHS) / len(split),
+        relations=relations,
         anchor_ND=ANCHOR.images(first, last).patch_TD if config.gram else None,
     )
     found.total.backward()
@@ -219,8 +306,7 @@ def of_images(config: LossConfig, first: int, last: int, ranks: int) -> tuple[di
 def averaged(config: LossConfig, split: Sequence[int]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """On a rank: terms and gradients as the trainer averages them."""
     rank, world = dist.get_rank(), dist.get_world_size()
-    first = sum(split[:rank])
-    found = of_images(config, first, first + split[rank], world)
+    found = of_images(config, split, rank)
     for tensor in (t for part in found for t in part.values()):
         assert tensor.isfinite().all()
         dist.all_reduce(tensor)
@@ -235,7 +321,7 @@ def everything_on_a_rank() -> dict[tuple[str, tuple[int, int]], tuple[dict[str, 
 def test_the_average_over_ranks_is_what_one_process_gets() -> None:
     ranks = on_ranks(everything_on_a_rank)
     for name, config in RANKED.items():
-        terms, gradients = of_images(config, 0, len(LENGTHS), 1)
+        terms, gradients = of_images(config, [len(LENGTHS)], 0)
         assert max(float(g.abs().max()) for g in gradients.values()) > 1e-3
         for split in SPLITS:
             for found_terms, found_gradients in (results[name, split] for results in ranks):

@@ -14,6 +14,7 @@ import torch
 from siglino_core.config import Config, PackConfig, TargetsConfig, TrainConfig
 from siglino_core.distillation.curated.sets import CuratedSets
 from siglino_core.distillation.packing import Cost, Plan
+from siglino_core.distillation.training.dropping import draws
 from siglino_core.distillation.training.mixture import mixture_of, plan_of
 from siglino_core.distillation.training.reader import Batch, Images, batches, dead_loaders
 from siglino_core.errors import DataError, StoreError, WorkerError
@@ -38,7 +39,7 @@ def sets(tmp_path: Path) -> CuratedSets:
 
 
 def plan(sets: CuratedSets) -> Plan:
-    pack = PackConfig(packs_per_step=PACKS, capacity=64, window=2)
+    pack = PackConfig(packs_per_step=PACKS, capacity=64)
     cfg = Config(targets=TargetsConfig(min_pixels=32**2, max_pixels=64**2), train=TrainConfig(pack=pack))
     cfg = replace(cfg, run=sets.runs[0])
     return plan_of(cfg, mixture_of(cfg, sets, 16), prefix=5, cost=Cost(linear=1000.0, quadratic=1.0))
@@ -171,3 +172,15 @@ def test_flips_are_keyed(sets: CuratedSets) -> None:
     assert 0.25 < np.mean(list(flipped.values())) < 0.75
     epochs = [{row for (e, row), yes in flipped.items() if e == epoch and yes} for epoch in (0, 1)]
     assert epochs[0] != epochs[1]
+
+
+def test_parts_and_draws_come_with_the_images(sets: CuratedSets) -> None:
+    teachers = ("one", "two")
+    images = Images(sets=sets, patch_size=16, drop_seed=3, teachers=teachers)
+    packs = [pack for step in range(STEPS) for pack in plan(sets).packs_for(step)]
+    for batch, pack in zip(batches(images, plan(sets), start=0, stop=STEPS, workers=0), packs, strict=True):
+        assert batch.parts_B.tolist() == pack.parts_N.tolist()
+        ids = [PICTURES[row]["image_id"] for row in batch.rows_B]
+        assert batch.draws_MB is not None
+        assert torch.equal(batch.draws_MB, draws(3, teachers, np.full(len(ids), pack.epoch), ids))
+    assert all(batch.draws_MB is None for batch in read(sets))

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from siglino_core.config import TrainConfig
+from siglino_core.config import HeadForm, HeadsConfig, TrainConfig
 from siglino_core.distillation.training.student import new_student, student_config
 from siglino_core.encoders.card import Card
 from siglino_core.errors import ConfigError
 from siglino_core.models import PRESETS, HeadConfig, SigLinoConfig
+from siglino_core.models.config import FORMS
 from siglino_core.models.hf_config import SigLinoHFConfig
 from tests.siglino_core.models.tiny import TINY, exported, student
 
@@ -111,6 +112,28 @@ def test_heads_of_other_teachers_begin_anew(tmp_path: Path) -> None:
     assert not [k for k in found if k.startswith("siglip2")]
     assert all(torch.equal(found[k], fresh[k]) for k in found if k.startswith("own_"))
     assert torch.equal(found["dinov3_adapter.fc2.weight"], source.state_dict()["dinov3_adapter.fc2.weight"])
+
+
+@pytest.mark.parametrize("source", FORMS)
+@pytest.mark.parametrize("form", FORMS)
+def test_heads_of_another_form_begin_anew(tmp_path: Path, source: str, form: str) -> None:
+    shapes = [replace(TINY, teachers=tuple(replace(t, form=f) for t in TINY.teachers)) for f in (source, form)]
+    there = student(shapes[0], seed=5)
+    model = new_student(shapes[1], seed=0, heads=heads(3), checkpoint=exported(tmp_path / "there", there))
+    found, fresh = model.state_dict(), new_student(shapes[1], seed=0, heads=heads(3)).state_dict()
+    wanted = there.state_dict() if source == form else fresh
+    assert all(torch.equal(found[k], wanted[k]) for k in found if "_adapter" in k)
+    assert torch.equal(found["layers.0.attention.wq.weight"], there.state_dict()["layers.0.attention.wq.weight"])
+
+
+def test_heads_as_the_settings_ask() -> None:
+    config = TrainConfig(student="siglino-nano", heads=HeadsConfig(form=HeadForm.TRANSFORMER, layers=[0, 2]))
+    found = student_config(config, CARDS).teachers
+    assert [(t.name, t.form, t.layers) for t in found] == [(c.name, "transformer", (0, 2)) for c in CARDS]
+    deep = TrainConfig(student="siglino-nano", heads=HeadsConfig(layers=[3]))
+    says = r"^targets\.teachers, train\.heads\.layers and train\.student=.*: layers=\[3\]: each once, from 0 to 2"
+    with pytest.raises(ConfigError, match=says):
+        student_config(deep, CARDS)
 
 
 @pytest.mark.parametrize("change", [{"width": 48}, {"layers": 3}, {"experts": 6}])

@@ -1,0 +1,133 @@
+"""A data set's scores: every network and view of it, by every task that it allows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.evaluate.layout import Patches, read
+from pipelines.evaluate.overlap import Check
+from pipelines.evaluate.subjects import Data, Subject
+from pipelines.evaluate.unseen import Others, seen, without
+from pipelines.support.inputs import check
+from pipelines.support.work import Work
+from siglino_core.config import Layout, Task
+from siglino_core.device import choose, single_thread
+from siglino_core.errors import DataError
+from siglino_core.evaluation.results.columns import samples_table
+from siglino_core.evaluation.results.result import Result
+from siglino_core.evaluation.results.store import results_file, samples_file, write_results, write_samples
+from siglino_core.evaluation.segmentation.dense import Dense
+from siglino_core.evaluation.tasks import Question, answers, plainly
+from siglino_core.evaluation.tasks.towers import Towers
+from siglino_core.store import Shard, Stage
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Asked:
+    """One network on one data set, its features extracted.
+
+    Attributes:
+        stages: the names of their folders, by split.
+        inputs: their digests, by folder.
+    """
+
+    subject: Subject
+    data: Data
+    stages: Mapping[str, str]
+    inputs: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EvaluateWork(Work):
+    """What every unit of this stage knows.
+
+    Attributes:
+        checks: which data sets' test images are looked for in the training sample.
+    """
+
+    asked: tuple[Asked, ...]
+    checks: tuple[Check, ...] = ()
+
+
+def score(work: EvaluateWork, shard: Shard) -> dict[str, Any]:
+    """Answer all tasks on one data set and commit results and samples; returns the commit record."""
+    device = choose(work.config.runtime.device).device
+    if device == "cpu":
+        single_thread()
+    towers = Towers(device)
+    writer = work.writer(shard["name"])
+    results: dict[str, list[Result]] = {}
+    samples: dict[str, list[pa.Table]] = {}  # as tables: as rows they would take a multiple of the memory
+    passed: list[str] = []
+    for asked in work.asked:
+        if asked.data.name == shard["dataset"]:
+            question = _question(work, asked, towers, passed)
+            for answer in answers(question):
+                results.setdefault(answer.result.task, []).append(answer.result)
+                samples.setdefault(answer.result.task, []).append(samples_table(answer.rows))
+    if not results:
+        why = (f"  {line}" for line in dict.fromkeys(passed))
+        raise DataError(f"{shard['dataset']}: nothing can be measured on it.", *why)
+    with writer as out:
+        for task, of_task in results.items():
+            out.put(results_file(task, shard["dataset"]), write_results(of_task))
+            out.put(samples_file(task, shard["dataset"]), write_samples(pa.concat_tables(samples[task])))
+        count = sum(map(len, results.values()))
+        facts = {"says": f"{count} results of {', '.join(results) or 'nothing'}", "passed": list(dict.fromkeys(passed))}
+        return out.commit(rows=count, facts=facts)
+
+
+def _question(work: EvaluateWork, asked: Asked, towers: Towers, passed: list[str]) -> Question:
+    stages = {split: work.run.stage(name) for split, name in asked.stages.items()}
+    for stage in stages.values():
+        check(work.config.runtime, stage)
+    data, described = asked.data, asked.subject.described
+    told, gone = seen(work, data.name, passed)
+    patches = {split: _patches(stage) for split, stage in stages.items()} if data.dense else {}
+    if gone and patches:
+        patches["test"] = {view: Others(dense, gone) for view, dense in patches["test"].items()}
+    splits = {"test": data.test, "train": data.train}
+    features = {
+        which: read(
+            stage,
+            stage.require(),
+            network=asked.subject.name,
+            dataset=data.name,
+            split=split.name if (split := splits[which]) is not None else which,
+        )
+        for which, stage in stages.items()
+    }
+    return Question(
+        test=without(features["test"], gone),
+        train=features.get("train"),
+        classes=tuple(data.test.classes),
+        spoken=data.recipe.spoken if data.recipe else plainly,
+        templates=data.config.templates or (data.recipe.templates if data.recipe else ()),
+        texts={v: towers.of(described, v, asked.subject.model.weights, data.config.cleaning) for v in described.texts},
+        patches=patches,
+        tasks=tuple(data.config.tasks),
+        limit=data.config.limit,
+        settings=work.config.evaluate,
+        seed=work.config.seed,
+        passed=passed,
+        told=told,
+        by_class=_by_class(data),
+        device=choose(work.config.runtime.device).device,
+    )
+
+
+def _by_class(data: Data) -> tuple[Task, ...]:
+    """The tasks whose official metric is the mean over classes.
+
+    A pool's own labels have a long tail: without having learned them, whoever names the commonest for all would win.
+    """
+    if data.recipe is not None and data.recipe.metric == "mean_per_class":
+        return (Task.KNN, Task.LOGISTIC, Task.RIDGE, Task.ZERO_SHOT)
+    return (Task.ZERO_SHOT,) if data.config.layout is Layout.RUN else ()
+
+
+def _patches(stage: Stage) -> Mapping[str, Dense]:
+    manifest = stage.require()
+    return {view: Patches(stage, manifest, view) for view in manifest.facts["dense"]}
