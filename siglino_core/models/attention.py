@@ -91,7 +91,7 @@ def _loop(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, segments: Segments, sink_
     cut = [_by_run(x_THD, segments) for x_THD in (q_THD, k_THD, v_THD)]
     for (_, images, length), *qkv in zip(segments.runs, *cut, strict=True):
         q_RHND, k_RHND, v_RHND = (x_THD.unflatten(0, (images, length)).transpose(1, 2) for x_THD in qkv)
-        o_RHND = _sdpa(q_RHND, k_RHND, v_RHND, sink_H)
+        o_RHND = attend(q_RHND, k_RHND, v_RHND, sink_H)
         parts.append(o_RHND.transpose(1, 2).flatten(0, 1))
     return _with_padding(parts, v_THD, segments)
 
@@ -107,14 +107,21 @@ def _by_run(x_THD: Tensor, segments: Segments) -> Sequence[Tensor]:
     return x_THD.split([*counts, segments.total - segments.used])[:-1]
 
 
-def _sdpa(q_RHND: Tensor, k_RHND: Tensor, v_RHND: Tensor, sink_H: Tensor | None) -> Tensor:
+def attend(q_RHND: Tensor, k_RHMD: Tensor, v_RHMD: Tensor, sink_H: Tensor | None, seen: Tensor | None = None) -> Tensor:
+    """Softmax attention in batches, scale 1/sqrt(D), with the sink as a key: [R, H, N, D].
+
+    Args:
+        seen: bool, broadcast to [R, H, N, M]: which keys each query sees; None: all. The sink is seen by all.
+    """
     scale = q_RHND.shape[-1] ** -0.5
     if sink_H is None:
-        return F.scaled_dot_product_attention(q_RHND, k_RHND, v_RHND, scale=scale)
+        return F.scaled_dot_product_attention(q_RHND, k_RHMD, v_RHMD, attn_mask=seen, scale=scale)
     key_R1E = _sink_key(sink_H, scale, q_RHND).transpose(0, 1).expand(q_RHND.shape[0], -1, -1, -1)
-    k_RHME = torch.cat([F.pad(k_RHND, (0, EXTRA)), key_R1E], dim=2)
-    v_RHME = F.pad(v_RHND, (0, EXTRA, 0, 1))
-    return F.scaled_dot_product_attention(_with_one(q_RHND), k_RHME, v_RHME, scale=scale)[..., : q_RHND.shape[-1]]
+    k_RHME = torch.cat([F.pad(k_RHMD, (0, EXTRA)), key_R1E], dim=2)
+    v_RHME = F.pad(v_RHMD, (0, EXTRA, 0, 1))
+    seen = None if seen is None else F.pad(seen, (0, 1), value=True)
+    out = F.scaled_dot_product_attention(_with_one(q_RHND), k_RHME, v_RHME, attn_mask=seen, scale=scale)
+    return out[..., : q_RHND.shape[-1]]
 
 
 def _flash(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, segments: Segments, sink_H: Tensor | None) -> Tensor:
@@ -150,24 +157,34 @@ def _varlen(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, segments: Segments, sin
 
 
 def _flex(q_THD: Tensor, k_THD: Tensor, v_THD: Tensor, segments: Segments, sink_H: Tensor | None) -> Tensor:
+    out_THD = flex_kernel(q_THD, k_THD, v_THD, segments.block_mask, sink_H)
+    return _with_padding([out_THD[: segments.used]], v_THD, segments)
+
+
+def flex_kernel(q_NHD: Tensor, k_MHD: Tensor, v_MHD: Tensor, block_mask: Any, sink_H: Tensor | None) -> Tensor:
+    """FlexAttention under a mask of N queries and M keys, [N, H, D].
+
+    Raises:
+        ValueError: a gradient is wanted on a CPU, where it has none.
+    """
     from torch.nn.attention.flex_attention import AuxRequest
 
-    on_cpu = q_THD.device.type != "cuda"
-    if on_cpu and torch.is_grad_enabled() and any(x.requires_grad for x in (q_THD, k_THD, v_THD)):
+    on_cpu = q_NHD.device.type != "cuda"
+    if on_cpu and torch.is_grad_enabled() and any(x.requires_grad for x in (q_NHD, k_MHD, v_MHD)):
         raise ValueError("backend='flex' has no gradient on a CPU. Use backend='auto'.")
-    q, k, v = (x.transpose(0, 1)[None] for x in (q_THD, k_THD, v_THD))
+    q, k, v = (x.transpose(0, 1)[None] for x in (q_NHD, k_MHD, v_MHD))
     if on_cpu:  # it refuses leaves that want a gradient, even where none is recorded
         q, k, v = q.detach(), k.detach(), v.detach()
-    out, aux = _flex_kernel(not on_cpu)(
-        q, k, v, block_mask=segments.block_mask, scale=q.shape[-1] ** -0.5, return_aux=AuxRequest(lse=True)
+    out, aux = _compiled_flex(not on_cpu)(
+        q, k, v, block_mask=block_mask, scale=q.shape[-1] ** -0.5, return_aux=AuxRequest(lse=True)
     )
     if sink_H is not None:
         out = out * (aux.lse - sink_H[:, None]).sigmoid()[..., None].to(out.dtype)
-    return _with_padding([out[0].transpose(0, 1)[: segments.used]], v_THD, segments)
+    return out[0].transpose(0, 1)
 
 
 @cache
-def _flex_kernel(compiled: bool) -> Callable[..., Any]:
+def _compiled_flex(compiled: bool) -> Callable[..., Any]:
     from torch.nn.attention.flex_attention import flex_attention
 
     return torch.compile(flex_attention, dynamic=False) if compiled else flex_attention

@@ -89,11 +89,14 @@ class Block(nn.Module):
 
     def forward(self, x_TD: Tensor, segments: Segments, turn: tuple[Tensor, Tensor], backend: Backend) -> Tensor:
         x_TD = x_TD + self.attention(self.attention_norm(x_TD), segments, turn, backend)
-        h_TD = self.ffn_norm(x_TD)
+        return x_TD + self.fed(self.ffn_norm(x_TD), segments.used)
+
+    def fed(self, h_TD: Tensor, used: int | None = None) -> Tensor:
+        """What the feed-forward makes of normed tokens, of which the first ``used`` are no padding."""
         if self.moe is not None:
-            return x_TD + self.moe(h_TD, segments.used)
+            return self.moe(h_TD, used)
         assert self.feed_forward is not None
-        return x_TD + self.feed_forward(h_TD)
+        return self.feed_forward(h_TD)
 
 
 class SigLino(KeepsFp32, nn.Module):
@@ -123,7 +126,7 @@ class SigLino(KeepsFp32, nn.Module):
         self.img_projector = nn.Linear(config.patch_values, config.width, bias=False)
         frequencies_HF2 = torch.empty(config.heads, config.head_dim // 4, 2, dtype=torch.float32)
         self.register_buffer("freqs_cis_golden", frequencies_HF2)
-        self.layers = nn.ModuleList(Block(config, i) for i in range(config.layers))
+        self.layers = nn.ModuleList(self.block(i) for i in range(config.layers))
         self.norm = RMSNorm(config.width, eps=config.norm_eps)
         self.register_load_state_dict_pre_hook(_check_frequencies)
         for t in config.teachers:
@@ -134,6 +137,10 @@ class SigLino(KeepsFp32, nn.Module):
                 self.layer_norm_dinov3 = nn.LayerNorm(t.dim).requires_grad_(False)
             if t.pooled:
                 self.add_module(f"{t.name}_multihead_attention_pooling_head", PoolingHead(t.dim))
+
+    def block(self, layer: int) -> Block:
+        """A layer's block."""
+        return Block(self.spec, layer)
 
     def reset_parameters(self) -> None:
         """The published initialisation: each block begins as the identity, since ``wo`` and ``w2`` are zero."""
