@@ -85,7 +85,8 @@ def test_no_setting_of_the_config_lacks_a_sentence() -> None:
         assert all(
             f.metadata.get("doc") or dataclasses.is_dataclass(f.default_factory) for f in dataclasses.fields(cls)
         )
-        assert (cls.__doc__ or "").splitlines()[0] in reached, f"{cls.__name__} cannot be reached from Config"
+        told = [c for c in setting_classes() if issubclass(c, cls) and (c.__doc__ or "").splitlines()[0] in reached]
+        assert told, f"{cls.__name__} cannot be reached from Config"  # itself, or what has its settings
 
 
 def test_every_column_of_every_schema_is_on_the_page_with_type_and_sentence(pages: dict[str, str]) -> None:

@@ -27,7 +27,6 @@ from siglino_core.config.distill import (
     PartConfig,
     Stored,
     TargetsConfig,
-    Tracker,
     TrainConfig,
 )
 from siglino_core.config.evaluate import (
@@ -42,6 +41,7 @@ from siglino_core.config.evaluate import (
     Task,
     Unread,
 )
+from siglino_core.config.loop import LoopConfig, Tracker
 from siglino_core.config.loss import Error, LossConfig, Normalize, Relation
 from siglino_core.config.optim import Method, OptimConfig, Schedule
 from siglino_core.config.root import Config, build
@@ -65,6 +65,7 @@ __all__ = [
     "Keep",
     "LabelFolder",
     "Layout",
+    "LoopConfig",
     "LossConfig",
     "Match",
     "Method",

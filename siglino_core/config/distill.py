@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from siglino_core.config.curate import NETWORKS, Precision
+from siglino_core.config.loop import LoopConfig
 from siglino_core.config.loss import LossConfig
-from siglino_core.config.optim import OptimConfig
 from siglino_core.config.settings import setting
 
 STUDENTS = (  # `siglino_core.models.PRESETS`, which are with torch: a wrong name should not wait for it
@@ -40,12 +40,6 @@ class Match(StrEnum):
     """As they come."""
     STEP = "step"
     """Sorted by cost, inside the step."""
-
-
-class Tracker(StrEnum):
-    TENSORBOARD = "tensorboard"
-    WANDB = "wandb"
-    MLFLOW = "mlflow"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +128,7 @@ class HeadsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(LoopConfig):
     """The student and its training."""
 
     student: str = setting("siglino-moe-0.3b", "a named configuration, or the path of a config.json")
@@ -152,46 +146,7 @@ class TrainConfig:
         1, "packs per forward pass and rank: more take more memory, and less time", ge=1, shapes=False
     )
     loss: LossConfig = field(default_factory=LossConfig)
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    balance: float = setting(1e-3, "how far a step moves the bias that balances the experts", ge=0, le=1)
     flip: bool = setting(False, "mirror half of the images, at random; needs targets.keep=online")
-    precision: Precision = setting(Precision.AUTO, "auto: bf16 where the device is fast at it, fp32 elsewhere")
-    max_bad_steps: int = setting(
-        3, "training stops after this many steps in a row whose loss or gradient is not finite", ge=1
-    )
-    ranks: int = setting(0, "processes that train; 0: one per GPU, or one", ge=0, le=65536, shapes=False)
-    fsdp_size: int = setting(
-        0, "ranks that share one copy of the weights; 0: all of them, 1: each has its own", ge=0, shapes=False
-    )
-    activation_checkpointing: bool = setting(
-        False, "save memory: compute each block a second time in the backward pass", shapes=False
-    )
-    compile: bool = setting(False, "compile each block with torch.compile", shapes=False)
-    num_workers: int = setting(
-        1, "processes per rank that read and decode images; 0: the rank does it itself", ge=0, shapes=False
-    )
-    checkpoint_steps: int = setting(500, "steps between two checkpoints", ge=1, shapes=False)
-    keep_last: int = setting(2, "how many of the newest checkpoints are kept", ge=1, shapes=False)
-    keep_every: int = setting(
-        0, "checkpoints at multiples of this many steps are kept too; 0: none", ge=0, shapes=False
-    )
-    max_restarts: int = setting(
-        3,
-        "how often training starts over from the newest checkpoint, after a worker died or the store was away, without "
-        "a new checkpoint in between",
-        ge=0,
-        shapes=False,
-    )
-    store_patience: int = setting(
-        600,
-        "seconds for which training asks a store again that is away or has faults; the other ranks wait meanwhile",
-        ge=0,
-        le=900,  # twice in a step, and ranks do not yet give each other up (after 1,800)
-        shapes=False,
-    )
-    trackers: list[Tracker] = setting(
-        [Tracker.TENSORBOARD], "where metrics go beside metrics.jsonl: tensorboard, wandb, mlflow", shapes=False
-    )
 
     def __post_init__(self) -> None:
         packs, related = self.pack.packs_per_step, self.loss.relation_packs

@@ -151,9 +151,9 @@ def test_lists_of_settings() -> None:
     assert build(Config, to_dict(built)) == built
     wrong = faults({"train": {"parts": [{"nmae": "a"}, {"name": "b", "ratio": -1}], "optim": {"steps": 5, "lr": "x"}}})
     assert wrong[:3] == [
+        "train.optim.lr: 'x' is not a number",
         "unknown key train.parts[0].nmae (did you mean train.parts?)",
         "train.parts[1].ratio: -1.0 is below 0",
-        "train.optim.lr: 'x' is not a number",
     ]
 
 
