@@ -78,6 +78,10 @@ class Task(Protocol):
         """In training, on its device, sharded if it is to be."""
         ...
 
+    def lr_share(self, name: str) -> float:
+        """The learning rate of a parameter, as a share of the setting."""
+        ...
+
     def begin(self, start: int, stop: int) -> None:
         """Make ready for the steps from ``start`` to before ``stop``."""
         ...
@@ -164,7 +168,7 @@ class _Loop:
         self.files, self.config, self.task, self.checkpoints = files, config, task, checkpoints
         self.device, self.ranks, self.told = device, ranks, told
         self.model = task.model
-        self.optimizers = build(self.model, config.optim)
+        self.optimizers = build(self.model, config.optim, task.lr_share)
         self.base_lr = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
         self.ema = Ema(self.model, config.optim.ema) if config.optim.ema is not None else None
         self.step, self.bad = 0, 0

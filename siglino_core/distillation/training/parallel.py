@@ -1,10 +1,11 @@
-"""A student over devices and ranks: recomputed, compiled and sharded block by block."""
+"""A model over devices and ranks: recomputed, compiled and sharded block by block."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -23,6 +24,30 @@ from siglino_core.models.precision import exact_parameters
 warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
 
 
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Units:
+    """A model's parts that are gathered one at a time.
+
+    Attributes:
+        blocks: called by their forward; recomputed and compiled as configured.
+        pixels: what pixels enter by; the residual stream has its precision from there on.
+        others: called by their forward, such as large heads.
+    """
+
+    blocks: Sequence[nn.Module]
+    pixels: nn.Module
+    others: Sequence[nn.Module] = ()
+
+    @staticmethod
+    def of(student: SigLino) -> "Units":
+        """A student's."""
+        heads = [m for m in student.modules() if isinstance(m, (*HEADS, PoolingHead))]
+        return Units(blocks=list(student.layers), pixels=student.img_projector, others=heads)
+
+
 @contextmanager
 def one_rank(device: str, world: int) -> Iterator[None]:
     """A process group of one, where a rank is alone and nobody made one: bf16 goes through a mesh, which wants it."""
@@ -37,7 +62,7 @@ def one_rank(device: str, world: int) -> Iterator[None]:
 
 
 def parallelize(
-    model: SigLino,
+    model: M,
     *,
     device: str,
     dtype: torch.dtype,
@@ -45,7 +70,8 @@ def parallelize(
     fsdp_size: int = 0,
     activation_checkpointing: bool = False,
     compiled: bool = False,
-) -> SigLino:
+    units: Units | None = None,
+) -> M:
     """The model, in place, ready to train; parameters and their names stay, and become shards.
 
     Args:
@@ -54,6 +80,7 @@ def parallelize(
         world: ranks. More than one need a process group, and so does one whose dtype is not fp32 (`one_rank`).
         fsdp_size: ranks that share one copy of the weights: 0: all; 1: each has its own (DDP); else groups of so many,
             which is less traffic between nodes for more memory (HSDP).
+        units: its parts that are gathered one at a time; None: it is a student.
 
     Raises:
         ConfigError: ``fsdp_size`` does not divide ``world``.
@@ -65,7 +92,10 @@ def parallelize(
     if world % fsdp_size:
         raise ConfigError(f"train.fsdp_size={fsdp_size} does not divide the {world} ranks")
     model.to(device)
-    for block in model.layers:
+    if units is None:
+        assert isinstance(model, SigLino)
+        units = Units.of(model)
+    for block in units.blocks:
         if compiled:
             block.forward = torch.compile(block.forward)
         if activation_checkpointing:
@@ -76,11 +106,11 @@ def parallelize(
         ((world,), ("shard",)) if fsdp_size == world else ((world // fsdp_size, fsdp_size), ("replicate", "shard"))
     )
     mesh = init_device_mesh(torch.device(device).type, sizes, mesh_dim_names=names)
-    _shard(model, mesh, dtype, reshard=fsdp_size > 1)
+    _shard(model, units, mesh, dtype, reshard=fsdp_size > 1)
     return model
 
 
-def _shard(model: SigLino, mesh: DeviceMesh, dtype: torch.dtype, reshard: bool) -> None:
+def _shard(model: nn.Module, of: Units, mesh: DeviceMesh, dtype: torch.dtype, reshard: bool) -> None:
     """Units in ``dtype`` of the blocks and of what else multiplies matrices; the model's own, of the rest, in fp32.
 
     FSDP gathers a unit in one precision, and a unit inside of a compiled block would break it in two. So the routers'
@@ -88,8 +118,7 @@ def _shard(model: SigLino, mesh: DeviceMesh, dtype: torch.dtype, reshard: bool) 
     look into the blocks: one small exchange more, and it stays gathered from the forward pass to the end of the
     backward one.
     """
-    heads = [m for m in model.modules() if isinstance(m, (*HEADS, PoolingHead))]
-    units = [*model.layers, model.img_projector, *heads]
+    units = [*of.blocks, of.pixels, *of.others]
     coarse = {p for unit in units for p in unit.parameters()} - set(exact_parameters(model))
     # Nothing is cast at a unit's door but pixels: the residual stream is in dtype from the patch embedding on, while
     # positions stay fp32.
@@ -97,9 +126,9 @@ def _shard(model: SigLino, mesh: DeviceMesh, dtype: torch.dtype, reshard: bool) 
     fully_shard(model, mesh=mesh, mp_policy=fp32, reshard_after_forward=False, ignored_params=coarse)
     exact = set(exact_parameters(model))  # shards by now
     low = replace(fp32, param_dtype=None if dtype == torch.float32 else dtype)
-    blocks = set(model.layers)
+    blocks = set(of.blocks)
     for unit in units:
-        policy = replace(low, cast_forward_inputs=unit is model.img_projector)
+        policy = replace(low, cast_forward_inputs=unit is of.pixels)
         again = reshard and unit in blocks  # the heads' weights are wanted again at once
         fully_shard(unit, mesh=mesh, mp_policy=policy, reshard_after_forward=again, ignored_params=exact)
 

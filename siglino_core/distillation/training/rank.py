@@ -182,6 +182,10 @@ class Distillation:
             routes=self.routes,
         )
 
+    def lr_share(self, name: str) -> float:
+        """All parameters are trained alike."""
+        return 1.0
+
     def begin(self, start: int, stop: int) -> None:
         """Start the loaders."""
         self._reading = batches(
