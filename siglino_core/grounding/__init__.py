@@ -1,0 +1,1 @@
+"""Finding what an expression refers to in an image: data, model, metrics."""
