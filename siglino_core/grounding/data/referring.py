@@ -48,9 +48,10 @@ class Expression:
         object.__setattr__(self, "boxes_K4", boxes.astype(np.float32))
         if self.masks is None:
             return
-        object.__setattr__(self, "masks", tuple(self.masks))
-        if len(self.masks) != len(boxes):
-            raise DataError(f"{self.shown} has {len(boxes)} boxes and {len(self.masks)} masks: each box needs its own")
+        masks = tuple(self.masks)
+        object.__setattr__(self, "masks", masks)
+        if len(masks) != len(boxes):
+            raise DataError(f"{self.shown} has {len(boxes)} boxes and {len(masks)} masks: each box needs its own")
 
     @property
     def shown(self) -> str:

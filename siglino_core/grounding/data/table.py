@@ -82,7 +82,7 @@ def _expression(stored: Mapping[str, Any] | None, width: int, height: int) -> Ex
     boxes, codes = stored["boxes"], stored["masks"]
     if any(box is None or None in box for box in boxes) or (codes is not None and None in codes):
         raise DataError(f"'{printable(stored['text'], SHOWN)}' has a null for a box or a mask")
-    if len(codes or ()) > MOST_BOXES:
+    if codes is not None and len(codes) > MOST_BOXES:
         raise DataError(f"'{printable(stored['text'], SHOWN)}' has {len(codes)} masks, more than {MOST_BOXES}")
     return Expression(
         text=stored["text"],
