@@ -46,8 +46,7 @@ def test_any_order_and_any_process_give_the_same_bytes() -> None:
     assert told(Scenes(1, (64, 64), level=MEDIUM, count=7)[5]) == first[5]
     code = (
         "import hashlib; from siglino_core.grounding.data.synthetic.scenes import Scenes;"
-        "from siglino_core.grounding.data.synthetic import scenes as module
-from siglino_core.grounding.data.synthetic.level import MEDIUM;"
+        "from siglino_core.grounding.data.synthetic.level import MEDIUM;"
         "row = Scenes(1, (64, 64), level=MEDIUM)[4];"
         "print([e.text for e in row.expressions], hashlib.sha256(row.data).hexdigest())"
     )
