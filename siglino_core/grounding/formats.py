@@ -45,7 +45,7 @@ def from_florence(text: str, width: int, height: int) -> list[Answer]:
     """Florence-2's text for phrase grounding and detection, a phrase with its boxes each, in its order.
 
     ``phrase<loc_1><loc_2><loc_3><loc_4>``: x and y of two corners in 1,000 bins, decoded at the bins' centres; more
-    boxes of a phrase follow it at once. A phrase that comes again has its boxes together. Text behind the last box is no
+    boxes of a phrase follow it at once. A phrase that comes again has its boxes together. Text behind the last is no
     answer, and neither are tags such as ``</s>``. A number of bins that is no multiple of four, or a bin that is not
     there, spoils its box alone.
 

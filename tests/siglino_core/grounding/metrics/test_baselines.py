@@ -53,8 +53,10 @@ def test_the_prior_is_where_most_boxes_are() -> None:
 
 def test_a_box_between_two_kinds_is_right_for_both() -> None:
     small, large = [0.3, 0.3, 0.7, 0.7], [0.2, 0.2, 0.8, 0.8]  # each other's IoU is 0.44
-    found = largest_prior_box([small, large])
-    assert (box_iou_matrix(found[None], [small, large]) >= 0.5).all()
+    tiny = [np.array([0.5, 0.5, 0.5, 0.5]) + half * np.array([-1, -1, 1, 1]) + 0.2 for half in (0.025, 0.0375)]
+    for pair in ([small, large], tiny):  # the second are smaller than any box of the grid
+        found = largest_prior_box(pair)
+        assert (box_iou_matrix(found[None], pair) >= 0.5).all()
 
 
 @settings(max_examples=15, deadline=None)

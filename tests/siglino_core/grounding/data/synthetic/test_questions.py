@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from siglino_core.evaluation.data.cutouts import Cutout
 from siglino_core.grounding.data.synthetic.composite import Placed, composite
 from siglino_core.grounding.data.synthetic.level import EASY, HARD, LEVELS, MEDIUM, Kind, Level
 from siglino_core.grounding.data.synthetic.phrases import All, Beside, Extreme, Number, Phrase, Query, The
@@ -122,3 +123,21 @@ def test_nouns_that_share_a_word_are_in_doubt() -> None:
     assert clear(The(Phrase("sports car")), scene)
     assert clear(The(Phrase("dog")), scene)
     assert not clear(The(Phrase("sports car")), [*scene, placed("car")])
+
+
+def test_they_are_never_asked_for() -> None:
+    labels = {"disc": "car", "box": "sports car", "bar": "cat"}
+    used = [Cutout(cutout_id=c.cutout_id, data=c.data, label=labels[c.label]) for c in CUTOUTS]
+    level = replace(MEDIUM, shapes=(), absent=0.5)
+    words = vocabulary(level, [c.label for c in used])
+    nouns: set[str] = set()
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        made = composite(rng, level, (128, 128), used)
+        assert made is not None
+        asked_for = {noun for q in questions(rng, level, words, made.objects, 128) for noun in q.nouns}
+        there = {o.thing.noun for o in made.objects}
+        assert "car" not in asked_for or "sports car" not in there
+        assert "sports car" not in asked_for or "car" not in there
+        nouns |= asked_for
+    assert nouns == {"car", "sports car", "cat"}
