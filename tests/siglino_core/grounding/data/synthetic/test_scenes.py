@@ -1,6 +1,7 @@
 """The synthetic set: from the seed and the number alone, boxes that are their masks' bounds, and what it refuses."""
 
 import hashlib
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -121,3 +122,8 @@ def test_labels_are_written_as_words() -> None:
     spaced = [Cutout(cutout_id=c.cutout_id, data=c.data, label=f" big \n {c.label} ") for c in CUTOUTS]
     scenes = Scenes(0, level=replace(MEDIUM, shapes=()), cutouts=spaced)
     assert {c.label for c in scenes._cutouts} == {"big disc", "big box", "big bar"}
+
+
+def test_a_copy_in_another_process_is_the_same_set() -> None:
+    scenes = Scenes(0, (64, 64), level=MEDIUM, cutouts=CUTOUTS)
+    assert told(pickle.loads(pickle.dumps(scenes))[3]) == told(scenes[3])
