@@ -10,7 +10,7 @@ from siglino_core.grounding.data.synthetic.things import PLURALS, SHAPE, SHAPES,
 
 Found = tuple[int, ...] | None
 """Places of the referents in the scene's objects; none: absent; None: the words fit several readings."""
-NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
+NUMBERS = {2: "two", 3: "three", 4: "four"}
 
 
 class Query(Protocol):
