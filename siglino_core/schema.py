@@ -136,6 +136,32 @@ OVERLAP = pa.schema(
 """``evaluate/overlap/``: one test image that is in the training sample, byte by byte or nearly, a row."""
 
 
+GROUNDING = pa.schema(
+    [
+        _column("image_id", pa.string(), "name of the image: of its data set and its id there, such as coco/581857"),
+        _column("bytes", pa.binary(), "encoded image, PNG or JPEG"),
+        _column("width", pa.int32(), "pixels"),
+        _column("height", pa.int32(), "pixels"),
+        _column("split", pa.string(), "data set and part of it, such as refcoco/unc/val"),
+        _column(
+            "expressions",
+            pa.list_(
+                pa.struct(
+                    [
+                        pa.field("text", pa.string()),
+                        pa.field("boxes", pa.list_(pa.list_(pa.float32(), 4))),
+                        pa.field("masks", pa.list_(pa.binary())),
+                    ]
+                )
+            ),
+            "texts, each with the boxes that it refers to (left, top, right, bottom in pixels, half-open; none: it is "
+            "absent) and their masks (compressed counts of COCO's run-length code; null: there are none)",
+        ),
+    ]
+)
+"""Images with referring expressions, one image a row: what grounding is trained and tested on."""
+
+
 def _levels(levels: int, *, nullable: bool = False) -> list[pa.Field]:
     return [
         _column(f"level_{i}", pa.int32(), f"centroid of level {i} (1 = finest)", nullable=nullable)

@@ -8,7 +8,6 @@ there are any.
 import io
 import math
 import pickle
-import pickletools
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadat
 from torch.distributed.checkpoint.state_dict_loader import load
 
 from siglino_core.errors import DataError, SiglinoError
+from siglino_core.pickles import require_small
 from siglino_core.store import Files
 from siglino_core.store.files import reported
 from siglino_core.store.patience import UnansweredError
@@ -54,7 +54,7 @@ class Reader(FileSystemReader):
         with self.fs.create_stream(path, "rb") as f:
             data = f.read()
         try:
-            _require_small(data)
+            require_small(data)
             metadata = _Unpickler(io.BytesIO(data)).load()
             if not isinstance(metadata, Metadata) or not _is_index(metadata):
                 raise ValueError("it lists no tensors")
@@ -74,13 +74,6 @@ def reader(files: Files) -> Reader:
     remote = RemoteReader(files.url)
     remote.fs.fs = files.filesystem  # with our time limits
     return remote
-
-
-def _require_small(data: bytes) -> None:
-    """Refuse a pickle that claims more memory than its bytes can fill, before anything of it is built."""
-    for code, argument, _ in pickletools.genops(data):
-        if code.name == "BYTEARRAY8" or (code.name == "LONG_BINPUT" and (argument or 0) > len(data)):
-            raise pickle.UnpicklingError(f"{code.name} asks for more than there is")
 
 
 def _is_index(metadata: Metadata) -> bool:

@@ -22,6 +22,7 @@ EVERY = {
     "clusters": schema.clusters(2),
     "images": schema.images(2),
     "index": schema.index(2),
+    "grounding": schema.GROUNDING,
     **{f"targets-{keep}": schema.targets(TEACHERS, keep) for keep in ("summary", "int8")},
     "targets-index": schema.targets_index(schema.targets_columns(TEACHERS, "bf16")),
 }

@@ -153,11 +153,20 @@ def open_composites(config: DatasetConfig, which: str, seed: int = 0) -> Composi
     Raises:
         DataError: too few of them have one.
     """
+    cutouts = run_cutouts(config, seed)
+    half = Half.TEST if which == "test" else Half.TRAIN
+    labels = read_classes(config.classes)[0] if config.classes else ()
+    return Composites(cutouts, half, scenes=config.scenes, seed=seed, size=(SIDE, SIDE), labels=labels)
+
+
+def run_cutouts(config: DatasetConfig, seed: int = 0) -> list[Cutout]:
+    """A run's labelled images with an outline that its training did not see, drawn by the seed.
+
+    Raises:
+        ConfigError, DataError, StoreError: as `siglino_core.evaluation.data.run.open_run`.
+    """
     near = config.near_duplicate or None
     held_out = open_run(config.run, Part.HELD_OUT, near, most=MOST, seed=seed, formats=CLEAR)
     samples = (s for unit in held_out.units() for s in held_out.read(unit) if len(s.data) <= MAX_BYTES)
     labelled = (Cutout(cutout_id=s.sample_id, data=s.data, label=s.label) for s in samples if s.label is not None)
-    cutouts = [cutout for cutout in labelled if not fault(cutout.data)]  # one by one: most images have no outline
-    half = Half.TEST if which == "test" else Half.TRAIN
-    labels = read_classes(config.classes)[0] if config.classes else ()
-    return Composites(cutouts, half, scenes=config.scenes, seed=seed, size=(SIDE, SIDE), labels=labels)
+    return [cutout for cutout in labelled if not fault(cutout.data)]  # one by one: most images have no outline

@@ -98,9 +98,9 @@ def scene(
         pixels = cutout.pixels()
         for _ in range(PLACES):
             layer, at = _placed(rng, pixels, size)
-            solid_HW, soft_HW = _alpha(layer, at, size)
+            solid_HW, soft_HW = seen_of(layer, at, size)
             after_HW = np.where(solid_HW, len(used), np.where(soft_HW, _SOFT, owners_HW))
-            if _all_visible(after_HW, [*wholes, solid_HW]):
+            if all_visible(after_HW, [*wholes, solid_HW], LEAST_VISIBLE):
                 canvas.paste(layer.convert("RGB"), at, layer.getchannel("A"))
                 owners_HW = after_HW
                 wholes.append(solid_HW)
@@ -124,7 +124,7 @@ def scene(
             whole_HW=whole_HW,
         )
         objects.append(record)
-    return Scene(image=_png(canvas), mask=_png(Image.fromarray(table[owners_HW].astype(kind))), objects=tuple(objects))
+    return Scene(image=png(canvas), mask=png(Image.fromarray(table[owners_HW].astype(kind))), objects=tuple(objects))
 
 
 def bounds(mask_HW: np.ndarray) -> tuple[int, int, int, int]:
@@ -142,21 +142,23 @@ def _placed(rng: np.random.Generator, im: Image.Image, size: Size) -> tuple[Imag
     return im.resize((width, height), Image.Resampling.LANCZOS), (left, top)
 
 
-def _alpha(layer: Image.Image, at: tuple[int, int], size: Size) -> tuple[np.ndarray, np.ndarray]:
+def seen_of(layer: Image.Image, at: tuple[int, int], size: Size) -> tuple[np.ndarray, np.ndarray]:
     """Where a layer is surely seen, and where it is half seen: bool [H, W] each."""
     alpha_HW = np.zeros(size, np.uint8)
     alpha_HW[at[1] : at[1] + layer.height, at[0] : at[0] + layer.width] = np.asarray(layer.getchannel("A"))
     return alpha_HW >= SOLID, (alpha_HW > CLEAR) & (alpha_HW < SOLID)
 
 
-def _all_visible(owners_HW: np.ndarray, wholes: Sequence[np.ndarray]) -> bool:
+def all_visible(owners_HW: np.ndarray, wholes: Sequence[np.ndarray], share: float) -> bool:
+    """Whether of each object its share can be seen, and :data:`LEAST_PIXELS`; owners are places in ``wholes``."""
     for i, whole_HW in enumerate(wholes):
-        if int((owners_HW == i).sum()) < max(LEAST_PIXELS, LEAST_VISIBLE * int(whole_HW.sum())):
+        if int((owners_HW == i).sum()) < max(LEAST_PIXELS, share * int(whole_HW.sum())):
             return False
     return True
 
 
-def _png(im: Image.Image) -> bytes:
+def png(im: Image.Image) -> bytes:
+    """Encoded, always the same bytes of the same pixels."""
     buffer = io.BytesIO()
     im.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

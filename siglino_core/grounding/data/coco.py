@@ -1,0 +1,138 @@
+"""COCO's instances as images with expressions: a category's name refers to all of its objects in the image.
+
+Where a category has a crowd region in an image, or an object without a box or a mask, not all of its objects are known:
+its name is no expression there, and not absent either.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from siglino_core.errors import ConfigError
+from siglino_core.foreign import printable
+from siglino_core.grounding.data.folder import Folder
+from siglino_core.grounding.data.instances import CocoImage, CocoObject, box_of, mask_of, read_instances
+from siglino_core.grounding.data.referring import Expression, Referring, raster_order
+from siglino_core.grounding.data.table import require_size
+from siglino_core.hashing import key_of, uniform
+
+CROWD, CATEGORY_OF_CROWD = "crowd_region", "category_with_a_crowd_region"
+EMPTY, CATEGORY_OF_EMPTY = "object_without_box_or_mask", "category_with_an_object_without_box_or_mask"
+NOTHING = "image_without_expression"
+
+
+class Categories:
+    """The images of an instances file; iterating reads them, in the file's order.
+
+    Attributes:
+        name: data set and part, such as ``coco/train2017``.
+        left_out: how much is not there, by reason; whole after all of it was iterated.
+    """
+
+    def __init__(
+        self,
+        annotations: str,
+        images: str,
+        *,
+        name: str = "coco",
+        negatives: int = 1,
+        seed: int = 0,
+        masks: bool = True,
+    ) -> None:
+        """Read the annotations, and see that the images are there.
+
+        Args:
+            annotations: ``instances_*.json``.
+            images: the folder of its images, or one above it.
+            name: the data set's own name before a slash; ids of images begin with it. Only COCO's may be ``coco``.
+            negatives: absent categories an image, if there are so many.
+            seed: of the choice of absent categories, which belongs to the image's id.
+            masks: whether masks are made.
+
+        Raises:
+            ConfigError: fewer than no negatives, or no name.
+            DataError: it is no such JSON, or images are missing.
+            StoreError: the store does not answer.
+        """
+        if negatives < 0 or not name.strip("/"):
+            raise ConfigError(
+                f"name={printable(name, 60)!r}, negatives={negatives}: give a name, and 0 or more absent categories"
+            )
+        self.name, self._negatives, self._seed, self._masks = name, negatives, seed, masks
+        self._instances = read_instances(annotations)
+        self._objects: dict[int, list[CocoObject]] = {}
+        for one in self._instances.objects.values():
+            self._objects.setdefault(one.image, []).append(one)
+        self.left_out: Counter[str] = Counter()
+        self._folder = Folder(images)
+        self._folder.require([image.file for image in self._instances.images.values()])
+
+    def __len__(self) -> int:
+        """Images of the file; those without an expression are passed over."""
+        return len(self._instances.images)
+
+    def __iter__(self) -> Iterator[Referring]:
+        self.left_out.clear()
+        for image in self._instances.images.values():
+            expressions = [*self._present(image), *self._absent(image)]
+            if not expressions:
+                self.left_out[NOTHING] += 1
+                continue
+            image_id = f"{self.name.partition('/')[0]}/{image.number}"
+            data = self._folder.read(image.file)
+            require_size(image_id, data, image.width, image.height)
+            yield Referring(
+                image_id=image_id,
+                data=data,
+                width=image.width,
+                height=image.height,
+                split=self.name,
+                expressions=tuple(expressions),
+            )
+
+    def _present(self, image: CocoImage) -> Iterator[Expression]:
+        for number, objects in sorted(self._by_category(image).items()):
+            crowds = sum(one.crowd for one in objects)
+            if crowds:
+                self.left_out[CROWD] += crowds
+                self.left_out[CATEGORY_OF_CROWD] += 1
+                continue
+            expression = self._expression(self._instances.categories[number], objects, image)
+            if expression is not None:
+                yield expression
+
+    def _expression(self, name: str, objects: Sequence[CocoObject], image: CocoImage) -> Expression | None:
+        boxes: list[np.ndarray] = []
+        masks: list[np.ndarray] = []
+        for one in objects:
+            box_4, mask_HW = box_of(one, image), mask_of(one, image) if self._masks else None
+            if box_4 is None or (self._masks and mask_HW is None):
+                self.left_out[EMPTY] += 1
+                continue
+            boxes.append(box_4)
+            if mask_HW is not None:
+                masks.append(mask_HW)
+        if len(boxes) < len(objects):
+            self.left_out[CATEGORY_OF_EMPTY] += 1
+            return None
+        boxes_K4 = np.stack(boxes)
+        order = raster_order(boxes_K4)
+        in_order = tuple(masks[i] for i in order) if self._masks else None
+        return Expression(text=name, boxes_K4=boxes_K4[order], masks=in_order)
+
+    def _absent(self, image: CocoImage) -> Iterator[Expression]:
+        there = self._by_category(image).keys()
+        names = {self._instances.categories[n] for n in there}
+        absent = [n for n, name in self._instances.categories.items() if n not in there and name not in names]
+        key = key_of(self._seed, "absent categories", image.number)
+        numbers = uniform(key, np.array(absent, np.int64).astype(np.uint64))
+        for i in np.argsort(numbers, kind="stable")[: self._negatives]:
+            name = self._instances.categories[absent[int(i)]]
+            yield Expression(text=name, boxes_K4=np.empty((0, 4), np.float32), masks=() if self._masks else None)
+
+    def _by_category(self, image: CocoImage) -> Mapping[int, list[CocoObject]]:
+        found: dict[int, list[CocoObject]] = {}
+        for one in self._objects.get(image.number, ()):
+            found.setdefault(one.category, []).append(one)
+        return found
