@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import resource_tracker
-from typing import Any
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from siglino_core.images.patches import to_patches
 from siglino_core.images.reasons import BadImage
 from siglino_core.store.patience import Patience, be_patient, patience
 
+T = TypeVar("T", covariant=True)
 AHEAD = 4  # batches that each worker has ready, at least
 
 
@@ -144,8 +145,16 @@ class _Packs(Sampler[tuple[Pack, ...]]):
                 yield packs[i : i + self._at_once]
 
 
+class Readable(Protocol[T]):
+    """Images by packs of a plan; as a `Dataset` it gives a batch, or the error that reading it was."""
+
+    def batch(self, packs: Sequence[Pack]) -> T:
+        """Read and decode; an error of ours is raised."""
+        ...
+
+
 def batches(
-    images: Images,
+    images: Readable[T],
     plan: Plan,
     *,
     start: int,
@@ -156,7 +165,7 @@ def batches(
     workers: int = 1,
     together: int = 1,
     pin: bool = False,
-) -> Iterator[Batch]:
+) -> Iterator[T]:
     """This rank's batches of steps ``start`` to ``stop - 1``: passes of up to ``at_once`` packs, in order.
 
     Args:
@@ -165,7 +174,7 @@ def batches(
         pin: for a CUDA device.
 
     Raises:
-        SiglinoError: as `Images.batch`.
+        SiglinoError: as its `batch`.
         WorkerError: a worker process died.
     """
     sampler = _Packs(plan, start, stop, rank, world, at_once)
@@ -174,7 +183,7 @@ def batches(
             yield images.batch(packs)
         return
     loader = DataLoader(
-        images,
+        cast(Dataset[Any], images),
         batch_size=None,
         sampler=sampler,
         num_workers=workers,
