@@ -4,7 +4,17 @@ Each is a mistake that was, or could be, made. `old` stands in its file exactly 
 mutation is rewritten with it.
 """
 
-from scripts.mutations import commands, curation, evaluation, grounding_data, inputs, store, student, training
+from scripts.mutations import (
+    commands,
+    curation,
+    evaluation,
+    grounding_data,
+    grounding_model,
+    inputs,
+    store,
+    student,
+    training,
+)
 from scripts.mutations.mutation import Mutation
 
 __all__ = ["MUTATIONS", "Mutation"]
@@ -17,4 +27,5 @@ MUTATIONS = (
     *commands.MUTATIONS,
     *evaluation.MUTATIONS,
     *grounding_data.MUTATIONS,
+    *grounding_model.MUTATIONS,
 )

@@ -120,11 +120,10 @@ class Grounding:
         read = [next(self._reading) for _ in range(self._passes)]
         waited = time.perf_counter() - began
         packs = [self._pack(batch) for batch in read]
-        counts = self._counts(
-            [Counts.of(t, batch.masks, len(batch.ids)) for batch, (*_, t) in zip(read, packs, strict=True)]
-        )
+        made = list(zip(read, packs, strict=True))
+        counts = self._counts([Counts.of(t, batch.masks, len(batch.ids)) for batch, (*_, t) in made])
         terms: dict[str, Tensor] = {}
-        for number, (batch, (layout, texts, targets)) in enumerate(zip(read, packs, strict=True)):
+        for number, (batch, (layout, texts, targets)) in enumerate(made):
             patches_NV = to_floats(batch.patches_NV.to(self.device.device, non_blocking=True))
             states = self.model(patches_NV, layout, texts)
             anchor_ND = None if self.anchor is None else self.anchor(patches_NV, batch.shapes)
