@@ -71,8 +71,8 @@ MUTATIONS = (
     Mutation(
         says="a key without a place is dropped in silence",
         file=f"{CODE}/transfer.py",
-        old='("has no place in the model", unused)',
-        new='("has no place in the model", ())',
+        old='"has no place in the model": unused,',
+        new='"has no place in the model": (),',
         tests=(f"{TESTS}/test_transfer.py",),
     ),
     Mutation(
@@ -83,10 +83,10 @@ MUTATIONS = (
         tests=(f"{TESTS}/training/test_task.py::test_a_step_in_several_passes_is_one_in_one",),
     ),
     Mutation(
-        says="what the student gave moves though it is frozen",
+        says="what the student gave is trained as fast as the rest",
         file=f"{CODE}/training/task.py",
-        old="p.requires_grad_(not _of_student(name))",
-        new="p.requires_grad_(True)",
+        old="return self.setting.image_lr if _of_student(name) else 1.0",
+        new="return 1.0",
         tests=(f"{TESTS}/training/test_task.py::test_what_the_student_gave_may_be_frozen_or_gentle",),
     ),
 )
