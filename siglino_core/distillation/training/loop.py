@@ -6,8 +6,8 @@ weights, steps that are not finite, checkpoints and the curve.
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -111,77 +111,52 @@ class Task(Protocol):
         ...
 
 
-def train(
-    files: Files,
-    fingerprint: str,
-    config: LoopConfig,
-    task: Callable[[Kept | None], Task],
-    device: Device,
-    *,
-    ranks: Ranks,
-    told: Told,
-) -> None:
-    """Train to the end; the last checkpoint is then there.
-
-    Args:
-        files: the stage's folder, where checkpoints and the curve go.
-        fingerprint: of the training.
-        task: makes what is trained, given the checkpoint to go on from.
-
-    Raises:
-        SiglinoError: what is wrong with the data, the store or the config.
-    """
+@contextmanager
+def ready(config: LoopConfig, device: Device, ranks: Ranks) -> Iterator[None]:
+    """This process made ready to train: its threads, its patience with stores, its process group."""
     if device.device == "cpu":
         single_thread()  # a sum's order must not depend on the machine
-    patience = Patience(known=config.store_patience, stranger=config.store_patience)
-    before = be_patient(patience)
+    before = be_patient(Patience(known=config.store_patience, stranger=config.store_patience))
     try:
         with nullcontext() if device.dtype == torch.float32 else one_rank(device.device, ranks.world):
-            group: Any = dist.new_group(backend="gloo") if ranks.world > 1 else None
-            checkpoints = Checkpoints(
-                files.sub("checkpoints"),
-                fingerprint,
-                last=config.keep_last,
-                every=config.keep_every,
-                rank=ranks.rank,
-                group=group,
-            )
-            begin = checkpoints.newest(told.warn)
-            if begin is None or begin.step < config.optim.steps:
-                _Loop(files, config, task(begin), checkpoints, begin, device, ranks, told).run()
+            yield
     finally:
         be_patient(before)
 
 
-class _Loop:
-    def __init__(
-        self,
-        files: Files,
-        config: LoopConfig,
-        task: Task,
-        checkpoints: Checkpoints,
-        begin: Kept | None,
-        device: Device,
-        ranks: Ranks,
-        told: Told,
-    ) -> None:
-        self.files, self.config, self.task, self.checkpoints = files, config, task, checkpoints
-        self.device, self.ranks, self.told = device, ranks, told
-        self.model = task.model
-        self.optimizers = build(self.model, config.optim, task.lr_share)
-        self.base_lr = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
-        self.ema = Ema(self.model, config.optim.ema) if config.optim.ema is not None else None
-        self.step, self.bad = 0, 0
-        self.written: Written | None = None
-        prime(self.optimizers)
-        if begin is not None:
-            self.checkpoints.restore(self._state(), begin.name)
-            self.step, self.bad, self.written = begin.step, begin.about["bad_steps"], begin.about["metrics"]
-            if self.ema is not None:
-                self.ema.updates = begin.about["ema_updates"]
+class Loop:
+    """Trains to the last step, while the process is `ready`.
 
-    def run(self) -> None:
-        steps, first = self.config.optim.steps, self.ranks.rank == 0
+    Args:
+        files: the stage's folder, where checkpoints and the curve go.
+        fingerprint: of the training.
+    """
+
+    def __init__(self, files: Files, fingerprint: str, config: LoopConfig, ranks: Ranks, told: Told) -> None:
+        self.files, self.config, self.ranks, self.told = files, config, ranks, told
+        group: Any = dist.new_group(backend="gloo") if ranks.world > 1 else None
+        self.checkpoints = Checkpoints(
+            files.sub("checkpoints"),
+            fingerprint,
+            last=config.keep_last,
+            every=config.keep_every,
+            rank=ranks.rank,
+            group=group,
+        )
+
+    def run(self, make: Callable[[Kept | None], Task]) -> None:
+        """Train to the end; the last checkpoint is then there.
+
+        Args:
+            make: what is trained, given the checkpoint to go on from; not called where nothing is left to do.
+
+        Raises:
+            SiglinoError: what is wrong with the data, the store or the config.
+        """
+        begin, steps, first = self.checkpoints.newest(self.told.warn), self.config.optim.steps, self.ranks.rank == 0
+        if begin is not None and begin.step >= steps:
+            return
+        self._start(make(begin), begin)
         log = JsonLines(self.files, self.step, self.written) if first else None
         others = sinks(self.files, self.step, self.config.trackers) if first else []
         self.task.begin(self.step, steps)
@@ -203,6 +178,21 @@ class _Loop:
             dist.barrier()  # the last checkpoint is marked before any rank says that it is done
         for sink in [log, *others] if log is not None else []:
             sink.close()
+
+    def _start(self, task: Task, begin: Kept | None) -> None:
+        """Optimisers and their state: as they begin, or from the checkpoint."""
+        self.task, self.model = task, task.model
+        self.optimizers = build(self.model, self.config.optim, task.lr_share)
+        self.base_lr = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
+        self.ema = Ema(self.model, self.config.optim.ema) if self.config.optim.ema is not None else None
+        self.step, self.bad = 0, 0
+        self.written: Written | None = None
+        prime(self.optimizers)
+        if begin is not None:
+            self.checkpoints.restore(self._state(), begin.name)
+            self.step, self.bad, self.written = begin.step, begin.about["bad_steps"], begin.about["metrics"]
+            if self.ema is not None:
+                self.ema.updates = begin.about["ema_updates"]
 
     def _one_step(self, step: int) -> tuple[dict[str, float], Passed]:
         began = time.perf_counter()

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from siglino_core.distillation.targets.stored import StoredTargets
 from siglino_core.distillation.training.anchor import Anchor
-from siglino_core.distillation.training.objective import Objective, Summaries, Taught
+from siglino_core.distillation.training.objective import Loss, Objective, Summaries, Taught
 from siglino_core.distillation.training.parallel import exchange_gradients
 from siglino_core.distillation.training.reader import Batch
 from siglino_core.distillation.training.relations import Linearised, related_packs, rounds
@@ -47,6 +47,12 @@ class Summed:
     terms: dict[str, Tensor] = field(default_factory=dict)
     seen: list[tuple[Batch, Tensor]] = field(default_factory=list)
     waited: float = 0.0
+
+    def add(self, batch: Batch, loss: Loss) -> None:
+        """A pass that was learnt from."""
+        for name, term in loss.terms.items():
+            self.terms[name] = self.terms[name] + term if name in self.terms else term
+        self.seen.append((batch, loss.per_image_B))
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,23 +121,26 @@ class Passes:
                 with torch.no_grad():
                     summaries.append(self._summaries(asked, self._forward(patches_NV, asked.batch)))
                 earlier.append(asked)
-            asked, patches_NV = self._ask(reading, done)
-            features = self._forward(patches_NV, asked.batch)  # whose graph is here, and so it is learnt from first
+            last, patches_NV = self._ask(reading, done)
+            ready: Features | None = self._forward(patches_NV, last.batch)  # with its graph, so it is learnt from first
             relations: list[Any] = [None for _ in turns]
             if self.objective.config.relates:
-                summaries.append(self._summaries(asked, features))
+                summaries.append(self._summaries(last, ready))
                 of_round = slice(turns.start * self.at_once, turns.stop * self.at_once)
                 of_teachers = {name: counts_V[of_round] for name, counts_V in taught_V.items()}
                 relations = list(
                     self.objective.relations(summaries, images_V[of_round], packs=self.packs, taught_V=of_teachers)
                 )
-            self._learn(done, asked, patches_NV, features, relations[-1])
-            del features
-            for asked, relation in zip(earlier, relations, strict=False):
-                patches_NV = self._pixels(asked.batch)
-                features = self._forward(patches_NV, asked.batch)
-                self._learn(done, asked, patches_NV, features, relation)
-                del features
+            for asked, relation in [(last, relations[-1]), *zip(earlier, relations, strict=False)]:
+                if ready is None:
+                    patches_NV = self._pixels(asked.batch)
+                features = ready or self._forward(patches_NV, asked.batch)
+                ready = None
+                loss = self._loss(done, asked, patches_NV, features, relation)
+                exchange_gradients(self.model, len(done.seen) + 1 == self.rounds[-1].stop)
+                loss.total.backward()
+                done.add(asked.batch, loss)
+                del features, loss
         return done
 
     def _ask(self, reading: Iterator[Batch], done: Summed) -> tuple[_Asked, Tensor]:
@@ -163,15 +172,15 @@ class Passes:
         theirs |= {name: targets.summaries for name, targets in asked.online.items()}
         return {name: (ours[name], theirs_BC) for name, theirs_BC in theirs.items()}
 
-    def _learn(
+    def _loss(
         self,
         done: Summed,
         asked: _Asked,
         patches_NV: Tensor,
         features: Features,
         relations: Mapping[str, Linearised] | None,
-    ) -> None:
-        """A pass's loss and backward pass."""
+    ) -> Loss:
+        """A pass's part of the step's loss."""
         batch = asked.batch
         targets = asked.online
         if self.stored is not None:
@@ -179,7 +188,7 @@ class Passes:
             targets |= {name: chosen.targets(targets[name]) for name, chosen in asked.chosen.items()}
         anchor_ND = None if self.anchor is None else self.anchor(patches_NV, batch.shapes, self.total)
         counts = [h * w for h, w in batch.shapes]
-        loss = self.objective(
+        return self.objective(
             features,
             targets,
             counts,
@@ -189,11 +198,6 @@ class Passes:
             taught={name: Taught(chosen, done.taught[name]) for name, chosen in asked.chosen.items()},
             draws_MB=batch.draws_MB,
         )
-        exchange_gradients(self.model, len(done.seen) + 1 == self.rounds[-1].stop)
-        loss.total.backward()
-        for name, term in loss.terms.items():
-            done.terms[name] = done.terms[name] + term if name in done.terms else term
-        done.seen.append((batch, loss.per_image_B))
 
 
 def _told(teacher: Teacher, patches_NV: Tensor, shapes: Sequence[tuple[int, int]], chosen: Chosen | None) -> Targets:

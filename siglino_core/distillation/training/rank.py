@@ -24,7 +24,7 @@ from siglino_core.distillation.targets.stored import StoredTargets
 from siglino_core.distillation.training.anchor import load_anchor
 from siglino_core.distillation.training.checkpoints import LOG, Kept
 from siglino_core.distillation.training.clusters import ClusterLoss
-from siglino_core.distillation.training.loop import Passed, Ranks, Tell, Told, train
+from siglino_core.distillation.training.loop import Loop, Passed, Ranks, Tell, Told, ready
 from siglino_core.distillation.training.mixture import mixture_of, plan_of, runs_of
 from siglino_core.distillation.training.objective import Objective
 from siglino_core.distillation.training.parallel import parallelize
@@ -87,16 +87,10 @@ def run_rank(
     Raises:
         SiglinoError: what is wrong with the data, the store or the config.
     """
-    ranks = Ranks(rank=rank, world=world)
-    train(
-        job.stage.files,
-        job.fingerprint,
-        job.config.train,
-        lambda begin: Distillation(job, device, ranks, begin),
-        device,
-        ranks=ranks,
-        told=Told(tell=tell or (lambda *_: None), warn=warn),
-    )
+    ranks, config = Ranks(rank=rank, world=world), job.config.train
+    with ready(config, device, ranks):
+        loop = Loop(job.stage.files, job.fingerprint, config, ranks, Told(tell=tell or (lambda *_: None), warn=warn))
+        loop.run(lambda begin: Distillation(job, device, ranks, begin))
 
 
 class Distillation:

@@ -12,7 +12,7 @@ from siglino_core.config import LoopConfig, Method, OptimConfig, PackConfig
 from siglino_core.device import Device
 from siglino_core.distillation.packing import Part
 from siglino_core.distillation.training.checkpoints import Checkpoints
-from siglino_core.distillation.training.loop import Ranks, Told, train
+from siglino_core.distillation.training.loop import Loop, Ranks, Told, ready
 from siglino_core.errors import SiglinoError
 from siglino_core.grounding.config import GroundingConfig
 from siglino_core.grounding.data.referring import Expression, Referring
@@ -79,10 +79,9 @@ def taught(folder: Path, made: Setting, steps: int, *, stop: int | None = None, 
     config = LoopConfig(**({"optim": optim, "checkpoint_steps": 10, "trackers": []} | changes))
     files, ranks = Files(str(folder)), Ranks()
     try:
-        train(
-            files, "of a test", config, lambda begin: Grounding(made, CPU, ranks, begin), CPU,
-            ranks=ranks, told=Told(tell=tell),
-        )  # fmt: skip
+        with ready(config, CPU, ranks):
+            loop = Loop(files, "of a test", config, ranks, Told(tell=tell))
+            loop.run(lambda begin: Grounding(made, CPU, ranks, begin))
     except StoppedError:
         assert stop is not None
     model = made.model()
