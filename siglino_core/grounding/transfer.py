@@ -1,13 +1,14 @@
 """A student's weights into the early-fusion model, and what became of every key."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from siglino_core.errors import ConfigError
 from siglino_core.grounding.config import GroundingConfig
-from siglino_core.grounding.model import GroundingModel
+from siglino_core.grounding.model import GroundingModel, headless
 from siglino_core.models.config import SigLinoConfig
 from siglino_core.models.encoder import SigLino
 from siglino_core.weights.load import load_student
@@ -46,7 +47,9 @@ def transfer(model: GroundingModel, state: Mapping[str, Tensor], student: SigLin
     body = {k: v for k, v in state.items() if k not in set(heads)}
     copied = tuple(k for k in body if k in own)
     unused = tuple(k for k in body if k not in own)
-    lacking = tuple(k for k in SigLino(replace(student, teachers=())).state_dict() if k not in body)
+    with torch.device("meta"):  # its keys alone are wanted
+        wanted = SigLino(headless(student)).state_dict()
+    lacking = tuple(k for k in wanted if k not in body)
     other = tuple(k for k in copied if own[k].shape != body[k].shape)
     faults: dict[str, tuple[str, ...]] = {
         "has no place in the model": unused,

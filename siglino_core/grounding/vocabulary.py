@@ -17,13 +17,13 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from siglino_core.errors import DataError
 from siglino_core.foreign import printable
+from siglino_core.grounding.data.referring import LONGEST as MOST_CHARACTERS
 
 BYTES = 256  # of the alphabet; each again as the last one of a word
 MERGES = 49_152 - BYTES - 2
 TEXT_TOKENS = 2 * BYTES + MERGES + 2  # 49,408 with CLIP's two special tokens, which nothing here produces
 WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 LONGEST = 64  # tokens of an expression
-MOST_CHARACTERS = 1000
 
 
 class Control(IntEnum):

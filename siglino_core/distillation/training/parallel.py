@@ -1,7 +1,7 @@
 """A model over devices and ranks: recomputed, compiled and sharded block by block."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch._C._distributed_c10d import HashStore
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
@@ -141,3 +141,12 @@ def exchange_gradients(model: nn.Module, now: bool) -> None:
     """
     if isinstance(model, FSDPModule):
         model.set_requires_gradient_sync(now)
+
+
+def mean_over_ranks(terms: Mapping[str, Tensor], world: int) -> dict[str, float]:
+    """Every term of all ranks, each of which holds its part: the mean of the parts; all ranks call it."""
+    values = torch.stack([term.float() for term in terms.values()])
+    if world > 1:
+        dist.all_reduce(values)
+        values /= world
+    return dict(zip(terms, values.tolist(), strict=True))

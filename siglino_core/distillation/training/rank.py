@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from siglino_core.config import Config, Stored
@@ -27,7 +25,7 @@ from siglino_core.distillation.training.clusters import ClusterLoss
 from siglino_core.distillation.training.loop import Loop, Passed, Ranks, Tell, Told, ready
 from siglino_core.distillation.training.mixture import mixture_of, plan_of, runs_of
 from siglino_core.distillation.training.objective import Objective
-from siglino_core.distillation.training.parallel import parallelize
+from siglino_core.distillation.training.parallel import mean_over_ranks, parallelize
 from siglino_core.distillation.training.passes import Passes
 from siglino_core.distillation.training.reader import Batch, Images, batches
 from siglino_core.distillation.training.routes import Routes
@@ -239,12 +237,8 @@ class Distillation:
         return rates
 
     def _gathered(self, terms: dict[str, Tensor]) -> dict[str, float]:
-        """Every term of all ranks: the mean of their parts."""
-        values = torch.stack([t.float() for t in terms.values()])
-        if self.ranks.world > 1:
-            dist.all_reduce(values)
-            values /= self.ranks.world
-        means = dict(zip(terms, values.tolist(), strict=True))
+        """Every term of all ranks, and what of the teachers' variance is explained."""
+        means = mean_over_ranks(terms, self.ranks.world)
         shares = tuple(f".{kind}" for kind in self.passes.objective.explains)
         explained = {f"{k}_explained": 1 - v for k, v in means.items() if k.endswith(shares)}
         return means | explained

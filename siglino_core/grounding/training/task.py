@@ -18,7 +18,7 @@ from siglino_core.distillation.packing import Cost, Cursor, Mixture, Part, Plan
 from siglino_core.distillation.training.anchor import Anchor
 from siglino_core.distillation.training.checkpoints import Kept
 from siglino_core.distillation.training.loop import Passed, Ranks
-from siglino_core.distillation.training.parallel import Units, exchange_gradients, parallelize
+from siglino_core.distillation.training.parallel import Units, exchange_gradients, mean_over_ranks, parallelize
 from siglino_core.distillation.training.reader import batches
 from siglino_core.grounding.model import OF_TEXT, GroundingModel
 from siglino_core.grounding.targets import Targets, questions
@@ -135,7 +135,11 @@ class Grounding:
             for name, term in loss.terms.items():
                 terms[name] = terms[name] + term if name in terms else term
         self._instances = counts.instances * self.ranks.world
-        return Passed(numbers=self._gathered(terms), waited=waited, seen=[i for batch in read for i in batch.ids])
+        return Passed(
+            numbers=mean_over_ranks(terms, self.ranks.world),
+            waited=waited,
+            seen=[i for batch in read for i in batch.ids],
+        )
 
     def _pack(self, batch: Batch) -> tuple[Any, Any, Targets]:
         layout = self.model.layout(batch.shapes)
@@ -150,13 +154,6 @@ class Grounding:
             total = total.cpu() / self.ranks.world
         answers, instances, masks, images = total.tolist()
         return Counts(answers=answers, instances=instances, masks=masks, images=images)
-
-    def _gathered(self, terms: dict[str, Tensor]) -> dict[str, float]:
-        values = torch.stack([t.float() for t in terms.values()])
-        if self.ranks.world > 1:
-            dist.all_reduce(values)
-            values /= self.ranks.world
-        return dict(zip(terms, values.tolist(), strict=True))
 
     def learnt(self, step: int, passed: Passed) -> None:
         """Nothing to note."""

@@ -20,7 +20,7 @@ def theirs(outlines: list[list[float]], height: int, width: int) -> np.ndarray:
     return tools.decode(tools.merge(tools.frPyObjects(outlines, height, width))).astype(bool)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(OUTLINES, st.integers(23, 40), st.integers(23, 40))
 def test_masks_are_those_of_the_coco_tools(outlines: list[list[float]], height: int, width: int) -> None:
     assert np.array_equal(filled(outlines, height, width), theirs(outlines, height, width))

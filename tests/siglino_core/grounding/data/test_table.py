@@ -44,7 +44,7 @@ def require_same(one: Referring, other: Referring) -> None:
             assert np.array_equal(mask, same)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.booleans())
 def test_a_round_trip_is_exact(seed: int, masks: bool) -> None:
     rows = [row(seed, masks=masks), row(seed + 1, masks=not masks)]

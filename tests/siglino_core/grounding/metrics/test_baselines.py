@@ -59,7 +59,7 @@ def test_a_box_between_two_kinds_is_right_for_both() -> None:
         assert (box_iou_matrix(found[None], pair) >= 0.5).all()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10**6), st.sampled_from([0.5, 0.75]))
 def test_nothing_that_was_tried_is_better(seed: int, threshold: float) -> None:
     rng = np.random.default_rng(seed)

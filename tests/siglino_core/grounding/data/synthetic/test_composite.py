@@ -31,7 +31,7 @@ def pixels(of: Composite) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(of.image)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**31), st.sampled_from(list(LEVELS)), st.booleans())
 def test_what_always_holds(seed: int, name: str, with_cutouts: bool) -> None:
     level = LEVELS[name]
