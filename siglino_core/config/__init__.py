@@ -41,6 +41,17 @@ from siglino_core.config.evaluate import (
     Task,
     Unread,
 )
+from siglino_core.config.ground import (
+    AnswersConfig,
+    Difficulty,
+    ExpressionsConfig,
+    GroundConfig,
+    GroundLossConfig,
+    GroundShapeConfig,
+    ReferringConfig,
+    ReferringLayout,
+    Start,
+)
 from siglino_core.config.loop import LoopConfig, Tracker
 from siglino_core.config.loss import Error, LossConfig, Normalize, Relation
 from siglino_core.config.optim import Method, OptimConfig, Schedule
@@ -49,17 +60,23 @@ from siglino_core.config.runtime import Runner, RuntimeConfig
 from siglino_core.config.settings import did_you_mean, keys, kinds, setting, shaping, to_dict
 
 __all__ = [
+    "AnswersConfig",
     "Cleaning",
     "ClusterConfig",
     "Config",
     "DatasetConfig",
+    "Difficulty",
     "EmbedConfig",
     "Engine",
     "Error",
     "EvaluateConfig",
     "ExportConfig",
+    "ExpressionsConfig",
     "Fit",
     "Format",
+    "GroundConfig",
+    "GroundLossConfig",
+    "GroundShapeConfig",
     "HeadForm",
     "HeadsConfig",
     "Keep",
@@ -80,6 +97,8 @@ __all__ = [
     "Precision",
     "Probing",
     "Quota",
+    "ReferringConfig",
+    "ReferringLayout",
     "Relation",
     "ReportConfig",
     "Runner",
@@ -89,6 +108,7 @@ __all__ = [
     "Seeding",
     "Shards",
     "SourceConfig",
+    "Start",
     "Stored",
     "TargetsConfig",
     "Task",

@@ -15,6 +15,13 @@ from siglino_core.config.curate import (
 )
 from siglino_core.config.distill import STUDENTS, ExportConfig, Stored, TargetsConfig, TrainConfig
 from siglino_core.config.evaluate import EvaluateConfig
+from siglino_core.config.ground import (
+    AnswersConfig,
+    ExpressionsConfig,
+    GroundConfig,
+    ReferringConfig,
+    ReferringLayout,
+)
 from siglino_core.config.runtime import RuntimeConfig
 from siglino_core.config.settings import did_you_mean, setting
 
@@ -23,7 +30,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The whole path: source -> embed -> cluster -> sample -> report, then targets -> train -> export -> evaluate."""
+    """The whole path: source -> embed -> cluster -> sample -> report, then targets -> train -> export -> evaluate,
+    then expressions -> ground -> answers.
+    """
 
     run: str = setting("runs/default", "folder or URL of the artifacts", shapes=False)
     seed: int = setting(0, "number from which every random choice follows", ge=0)
@@ -36,6 +45,9 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    expressions: ExpressionsConfig = field(default_factory=ExpressionsConfig)
+    ground: GroundConfig = field(default_factory=GroundConfig)
+    answers: AnswersConfig = field(default_factory=AnswersConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
 
@@ -51,7 +63,7 @@ def build(cls: type[T], values: dict[str, Any]) -> T:
 def _impossible(config: Any) -> list[str]:
     if not isinstance(config, Config):
         return []
-    return _curation(config) + _distillation(config)
+    return _curation(config) + _distillation(config) + _grounding(config)
 
 
 def _curation(config: Config) -> list[str]:
@@ -104,3 +116,26 @@ def _distillation(config: Config) -> list[str]:
     if train.ranks and packs % train.ranks:
         errors.append(f"train.pack.packs_per_step={packs} over train.ranks={train.ranks}: every rank holds as many")
     return errors
+
+
+def _grounding(config: Config) -> list[str]:
+    errors: list[str] = []
+    sets, ground = config.expressions, config.ground
+    for which in ("train", "test"):
+        for i, one in enumerate(getattr(sets, which)):
+            errors += [f"expressions.{which}[{i}].{line}" for line in _lacking(one)]
+    names = [one.name for one in sets.test if one.name]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        errors.append(f"expressions.test: {', '.join(twice)} stands there twice; each test set needs its own name")
+    packs = ground.pack.packs_per_step
+    if ground.ranks and packs % ground.ranks:
+        errors.append(f"ground.pack.packs_per_step={packs} over ground.ranks={ground.ranks}: every rank holds as many")
+    return errors
+
+
+def _lacking(one: ReferringConfig) -> list[str]:
+    """What a set of images with expressions needs, and is not given."""
+    if one.layout is ReferringLayout.SYNTHETIC:
+        return []
+    needs = ["uri"] if one.layout is ReferringLayout.PARQUET else ["uri", "images"]
+    return [f"{name}: layout={one.layout.value} needs a folder or URL" for name in needs if not getattr(one, name)]

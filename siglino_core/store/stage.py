@@ -20,9 +20,11 @@ from siglino_core.store.sealed import MEND, opened, sealed
 from siglino_core.store.successor import FOLDER, generation, is_settled, settle
 from siglino_core.store.writer import ShardWriter
 
-STAGES = ("source", "embed", "cluster", "sample", "report", "targets", "train", "export", "evaluate")
-DISTILL = ("targets", "train", "export")  # stages that `siglino distill` makes, not `siglino curate`
-EVALUATE = ("evaluate",)  # and those of `siglino evaluate`
+CURATE = ("source", "embed", "cluster", "sample", "report")
+DISTILL = ("targets", "train", "export")
+EVALUATE = ("evaluate",)
+GROUND = ("expressions", "ground", "answers")
+STAGES = (*CURATE, *DISTILL, *EVALUATE, *GROUND)
 FEATURES = "features"  # the folder of what `evaluate` extracts: each of its own folders is like a stage
 
 
@@ -60,7 +62,7 @@ class Run:
         return sorted({f"{FEATURES}/{name.partition('/')[0]}" for name in names if "/" in name})
 
     def about(self, stage: str = "source") -> dict[str, Any]:
-        """What made a stage and its neighbours (in `curate.json`, `distill.json` or `evaluate.json`).
+        """What made a stage and its neighbours (in `curate.json` and its like, one a command).
 
         Raises:
             DamagedError: it is not what was written.
@@ -383,7 +385,8 @@ class Stage:
 def _command_of(stage: str) -> str:
     if stage in EVALUATE or stage.startswith(f"{FEATURES}/"):
         return "evaluate"
-    return "distill" if stage in DISTILL else "curate"
+    made_by = {"distill": DISTILL, "ground": GROUND}
+    return next((command for command, stages in made_by.items() if stage in stages), "curate")
 
 
 def _note_of(stage: str) -> str:
