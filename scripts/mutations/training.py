@@ -250,8 +250,8 @@ MUTATIONS = (
     Mutation(
         says="the busiest experts get more",
         file="siglino_core/models/routing.py",
-        old="(counts_LE.mean(1, keepdim=True) - counts_LE).sign()",
-        new="(counts_LE - counts_LE.mean(1, keepdim=True)).sign()",
+        old="(count_E.mean() - count_E).sign()",
+        new="(count_E - count_E.mean()).sign()",
         tests=("tests/siglino_core/models/test_routing.py::test_a_step_is_the_centred_sign",),
     ),
     # Packing

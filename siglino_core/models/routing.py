@@ -1,8 +1,9 @@
 """How evenly experts are loaded, and the bias that evens it without an auxiliary loss.
 
-Legend: L mixture layers, E experts.
+Legend: E experts of a layer.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -16,19 +17,22 @@ COEFFICIENT = 1e-3  # not stated for the release; that of Wang et al. 2024
 
 @dataclass(frozen=True)
 class Loads:
-    """Tokens given to each expert since the last :func:`rebalance`, over all ranks, fp32 [L, E] on the CPU."""
+    """Tokens given to each expert since the last :func:`rebalance`, over all ranks: a layer's fp32 [E], on the CPU."""
 
-    counts_LE: Tensor
+    counts: tuple[Tensor, ...]
 
     def max_over_mean(self) -> list[float]:
         """Per layer: the busiest expert's load in units of the mean one; 1 is even, E the worst."""
-        return (self.counts_LE.amax(1) / self.counts_LE.mean(1).clamp(min=1e-9)).tolist()
+        return [float(count_E.amax() / count_E.mean().clamp(min=1e-9)) for count_E in self.counts]
 
     def entropy(self) -> list[float]:
-        """Per layer: entropy of the loads in units of that of even ones, 0 to 1."""
-        share_LE = self.counts_LE / self.counts_LE.sum(1, keepdim=True).clamp(min=1e-9)
-        even = torch.tensor(float(self.counts_LE.shape[1])).log()
-        return (torch.special.entr(share_LE).sum(1) / even).tolist()
+        """Per layer of several experts: entropy of the loads in units of that of even ones, 0 to 1."""
+        found = []
+        for count_E in self.counts:
+            if len(count_E) > 1:
+                share_E = count_E / count_E.sum().clamp(min=1e-9)
+                found.append(float(torch.special.entr(share_E).sum()) / math.log(len(count_E)))
+        return found
 
 
 def mixtures(model: nn.Module) -> list[MixtureOfExperts]:
@@ -54,12 +58,12 @@ def rebalance(
     layers = mixtures(model)
     if not layers:
         return None
-    counts_LE = torch.stack([m.load for m in layers])
+    counts = torch.cat([m.load for m in layers])  # layers may differ in their number of experts
     if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(counts_LE, group=group)
-    sign_LE = (counts_LE.mean(1, keepdim=True) - counts_LE).sign()
-    step_LE = coefficient * (sign_LE - sign_LE.mean(1, keepdim=True))
-    for m, step_E in zip(layers, step_LE, strict=True):
-        m.expert_bias += step_E
+        dist.all_reduce(counts, group=group)
+    of_layers = counts.split([len(m.load) for m in layers])
+    for m, count_E in zip(layers, of_layers, strict=True):
+        sign_E = (count_E.mean() - count_E).sign()
+        m.expert_bias += coefficient * (sign_E - sign_E.mean())
         m.load.zero_()
-    return Loads(counts_LE.cpu())
+    return Loads(counts.cpu().split([len(m.load) for m in layers]))

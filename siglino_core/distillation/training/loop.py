@@ -262,4 +262,4 @@ class Loop:
 def _loads(loads: Loads | None) -> dict[str, float]:
     if loads is None:
         return {}
-    return {"expert_max_over_mean": max(loads.max_over_mean()), "expert_entropy": min(loads.entropy())}
+    return {"expert_max_over_mean": max(loads.max_over_mean()), "expert_entropy": min(loads.entropy(), default=1.0)}

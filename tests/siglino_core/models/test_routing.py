@@ -41,15 +41,27 @@ def test_a_step_is_the_centred_sign() -> None:
     assert loads is not None
     torch.testing.assert_close(model[0].expert_bias, torch.tensor([-0.625, 0.375, 0.375, -0.125]))
     torch.testing.assert_close(model[1].expert_bias, torch.zeros(4))
-    assert loads.counts_LE.tolist() == [[4, 1, 1, 2], [0, 0, 0, 0]]
+    assert [count_E.tolist() for count_E in loads.counts] == [[4, 1, 1, 2], [0, 0, 0, 0]]
     assert not model[0].load.any()
     assert rebalance(nn.Linear(2, 2)) is None
 
 
 def test_statistics() -> None:
-    loads = Loads(torch.tensor([[2.0, 2.0, 2.0, 2.0], [8.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]))
+    loads = Loads(tuple(torch.tensor([[2.0, 2.0, 2.0, 2.0], [8.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])))
     assert loads.max_over_mean() == [1.0, 4.0, 0.0]
     torch.testing.assert_close(torch.tensor(loads.entropy()), torch.tensor([1.0, 0.0, 0.0]))
+
+
+def test_layers_may_differ_in_their_number_of_experts() -> None:
+    model = nn.ModuleList([MixtureOfExperts(8, 8, experts, 1) for experts in (4, 2, 1)])
+    for layer, load in zip(model, ([4.0, 1.0, 1.0, 2.0], [3.0, 1.0], [5.0]), strict=True):
+        layer.load += torch.tensor(load)
+    loads = rebalance(model, coefficient=0.5)
+    assert loads is not None
+    torch.testing.assert_close(model[0].expert_bias, torch.tensor([-0.625, 0.375, 0.375, -0.125]))
+    torch.testing.assert_close(model[1].expert_bias, torch.tensor([-0.5, 0.5]))
+    assert loads.max_over_mean() == [2.0, 1.5, 1.0]
+    assert len(loads.entropy()) == 2  # one expert alone is neither even nor uneven
 
 
 def one_rank() -> tuple[list[float], list[float]]:
@@ -58,7 +70,7 @@ def one_rank() -> tuple[list[float], list[float]]:
     moe.load += torch.tensor([[5.0, 1.0, 1.0, 1.0], [0.0, 1.0, 9.0, 2.0]])[dist.get_rank()]
     loads = rebalance(moe, coefficient=1.0)
     assert loads is not None
-    return moe.expert_bias.tolist(), loads.counts_LE[0].tolist()
+    return moe.expert_bias.tolist(), loads.counts[0].tolist()
 
 
 @pytest.mark.slow
