@@ -46,10 +46,15 @@ REJECTS = pa.schema(
         SOURCE_KEY,
         _column("reason", pa.string(), "one word: why the image cannot be used"),
         _column("error", pa.string(), "the same in a sentence, with the values"),
-        _column("images", pa.int64(), "images that it stands for: 1, or those that a tar was planned to hold"),
+        _column(
+            "images",
+            pa.int64(),
+            "images that it stands for: 1, or those that a tar was planned to hold; 0: an expression of one that stays",
+        ),
     ]
 )
-"""``source/rejects/`` and ``embed/rejects/``: one file a row that is no usable image."""
+"""``source/rejects/``, ``embed/rejects/`` and ``expressions/rejects/``: one file a row that is no usable image, or an
+expression that cannot be used; in the last, ``source_uri`` is the data set and ``source_key`` the image's id."""
 
 DUPLICATES = pa.schema(
     [
@@ -159,7 +164,22 @@ GROUNDING = pa.schema(
         ),
     ]
 )
-"""Images with referring expressions, one image a row: what grounding is trained and tested on."""
+"""``expressions/train-*.parquet``, ``expressions/test-*.parquet``: one image with expressions a row and a row group."""
+
+GROUNDING_INDEX = pa.schema(
+    [
+        GROUNDING.field("image_id"),
+        GROUNDING.field("width"),
+        GROUNDING.field("height"),
+        _column("expressions", pa.int32(), "how many expressions the image has"),
+        _column(
+            "boxes",
+            pa.list_(pa.list_(pa.float32(), 4)),
+            "of all their instances, one after the other: left, top, right, bottom as shares of the image's sides",
+        ),
+    ]
+)
+"""``expressions/index/``: one image a row, without its bytes; row-aligned with the shard of the same name."""
 
 
 def _levels(levels: int, *, nullable: bool = False) -> list[pa.Field]:

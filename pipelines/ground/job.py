@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from siglino_core.grounding.data.shards import GroundingShards
-
 from pipelines.support.work import Work
 from siglino_core.config import Config, shaping
 from siglino_core.errors import StoreError
+from siglino_core.grounding.data.shards import GroundingShards, shards_of
 from siglino_core.grounding.folder import config_json
 from siglino_core.grounding.model import headless
 from siglino_core.grounding.training.rank import Job, shape_with
@@ -85,7 +84,7 @@ def job_of(work: Work, student: Student) -> Job:
     """
     from siglino_core.weights.load import shape_of  # transformers: seconds
 
-    config, ground = work.config, work.config.ground
+    config, ground, expressions = work.config, work.config.ground, work.run.stage("expressions")
     shape = shape_with(ground, headless(shape_of(student.source)))
     said = config_json(
         shape,
@@ -101,5 +100,5 @@ def job_of(work: Work, student: Student) -> Job:
         shape=shape,
         config_json=said,
         student=student.source,
-        images=GroundingShards.open(work.run.stage("expressions"), TRAIN),
+        images=GroundingShards.open(expressions.files, shards_of(expressions, TRAIN)),
     )

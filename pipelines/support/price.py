@@ -27,6 +27,9 @@ CENTROID_MEMORY = 12  # of a centroid's number in the driver: itself in fp32, an
 SAMPLED_ROW = 20  # of decisions
 EXCHANGED_ROW = 80  # of sampling's scratch, without the embedding
 REPORT = 8_000_000
+REFERRED_BYTES = 163_000  # of an image of COCO's train2014: 13.5 GB over 82,783
+EXPRESSIONS_ROW = 2_500  # of an image's expressions with masks, its index and its place in the footer
+SCENE_BYTES, SCENE_PIXEL_BYTES = 8_000, 0.17  # of a synthetic scene of medium difficulty
 MODEL_CODE = 300_000  # the code files, configs and the card beside an export's weights
 
 # Seconds on one core
@@ -36,6 +39,9 @@ SOURCE_IMAGE = {  # JPEG of 640 x 480 pixels and 81 kB from Parquet; a PNG of th
 }
 SAMPLED_IMAGE, KEPT_IMAGE = 20e-6, 100e-6  # through the exchange; into a training shard
 REPORTED_IMAGE, MAP_POINT = 0.5e-3, 5e-3
+REFERRED_IMAGE = 0.018  # COCO's: a JPEG of 640 x 480 is decoded, and seven outlines become masks
+REFERRED_ROW = 0.007  # the same from Parquet, with its masks
+SCENE, SCENE_PIXEL = 0.006, 1.1e-7  # a synthetic scene of medium difficulty: drawn, and written as PNG
 EXPORTED_BYTE = 1 / 200e6  # read, hash and write, at a disk's pace
 
 

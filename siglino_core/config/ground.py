@@ -45,13 +45,17 @@ class ReferringConfig:
     dataset: str = setting("refcoco", "of refer: refcoco, refcoco+ or refcocog")
     split_by: str = setting("", "of refer: unc, umd or google; empty: the one that results are reported on")
     split: str = setting("", "of refer: train, val, test, testA or testB; empty: train to train on, val to test")
-    published: bool = setting(True, "of refer: its counts must be the published ones; false: for a part of one")
+    published: bool = setting(
+        True, "of refer: its counts must be the published ones; false: for a part of one", shapes=False
+    )
     negatives: int = setting(1, "of coco: absent categories that each image is asked for", ge=0)
     difficulty: Difficulty = setting(Difficulty.EASY, "of synthetic scenes: easy, medium or hard")
     count: int = setting(10_000, "of synthetic scenes: images", ge=1, le=1 << 40)
     side: int = setting(128, "of synthetic scenes: pixels of each side", ge=48, le=4096)
     cutouts: str = setting(
-        "", "of synthetic scenes: folder or URL of a run whose transparent images are objects too; empty: shapes alone"
+        "",
+        "of synthetic scenes: folder or URL of a run whose transparent images are objects too; empty: shapes alone",
+        shapes=False,
     )
     limit: int = setting(0, "only so many images, the first; 0: all", ge=0)
 
@@ -64,7 +68,7 @@ class ExpressionsConfig:
     test: list[ReferringConfig] = setting([], "to test on; their images are taken out of training")
     rows_per_shard: int = setting(256, "images a shard", ge=1, le=1 << 20)
     max_reject_share: float = setting(
-        0.01, "the stage fails if a larger share of the images cannot be used", ge=0, le=1
+        0.01, "the stage fails if a larger share of a set's images cannot be used", ge=0, le=1, shapes=False
     )
 
 

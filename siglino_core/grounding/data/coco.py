@@ -6,24 +6,39 @@ its name is no expression there, and not absent either.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
 
 import numpy as np
 
-from siglino_core.errors import ConfigError
+from siglino_core.errors import ConfigError, DataError
 from siglino_core.foreign import printable
 from siglino_core.grounding.data.folder import Folder
 from siglino_core.grounding.data.instances import CocoImage, CocoObject, box_of, mask_of, read_instances
-from siglino_core.grounding.data.referring import Expression, Referring, raster_order
-from siglino_core.grounding.data.table import require_size
+from siglino_core.grounding.data.left_out import (
+    NOBODY,
+    WRONG,
+    Frame,
+    Item,
+    LeftOut,
+    Without,
+    assembled,
+    reason_without,
+    require_usable,
+    tried,
+)
+from siglino_core.grounding.data.referring import SHOWN, Expression, Referring, raster_order
 from siglino_core.hashing import key_of, uniform
 
 CROWD, CATEGORY_OF_CROWD = "crowd_region", "category_with_a_crowd_region"
 EMPTY, CATEGORY_OF_EMPTY = "object_without_box_or_mask", "category_with_an_object_without_box_or_mask"
-NOTHING = "image_without_expression"
+COCO = "coco"  # what ids of COCO's images begin with
 
 
 class Categories:
     """The images of an instances file; iterating reads them, in the file's order.
+
+    Iterating ends at the first image or object that cannot be used; :meth:`read` tells of it, and goes on.
 
     Attributes:
         name: data set and part, such as ``coco/train2017``.
@@ -39,6 +54,7 @@ class Categories:
         negatives: int = 1,
         seed: int = 0,
         masks: bool = True,
+        coco_ids: bool = False,
     ) -> None:
         """Read the annotations, and see that the images are there.
 
@@ -49,6 +65,8 @@ class Categories:
             negatives: absent categories an image, if there are so many.
             seed: of the choice of absent categories, which belongs to the image's id.
             masks: whether masks are made.
+            coco_ids: images whose files are called as COCO's are, by their own number in twelve digits, have COCO's
+                ids whatever the name; all others never have, but begin with the name of the annotations' file instead.
 
         Raises:
             ConfigError: fewer than no negatives, or no name.
@@ -60,7 +78,9 @@ class Categories:
                 f"name={printable(name, 60)!r}, negatives={negatives}: give a name, and 0 or more absent categories"
             )
         self.name, self._negatives, self._seed, self._masks = name, negatives, seed, masks
+        self._coco_ids = coco_ids
         self._instances = read_instances(annotations)
+        self._images = list(self._instances.images.values())
         self._objects: dict[int, list[CocoObject]] = {}
         for one in self._instances.objects.values():
             self._objects.setdefault(one.image, []).append(one)
@@ -70,56 +90,71 @@ class Categories:
 
     def __len__(self) -> int:
         """Images of the file; those without an expression are passed over."""
-        return len(self._instances.images)
+        return len(self._images)
 
     def __iter__(self) -> Iterator[Referring]:
         self.left_out.clear()
-        for image in self._instances.images.values():
-            expressions = [*self._present(image), *self._absent(image)]
-            if not expressions:
-                self.left_out[NOTHING] += 1
-                continue
-            image_id = f"{self.name.partition('/')[0]}/{image.number}"
-            data = self._folder.read(image.file)
-            require_size(image_id, data, image.width, image.height)
-            yield Referring(
-                image_id=image_id,
-                data=data,
-                width=image.width,
-                height=image.height,
-                split=self.name,
-                expressions=tuple(expressions),
-            )
+        for item in map(require_usable, self.read(0, len(self))):
+            if isinstance(item, Referring):
+                yield item
+            else:
+                self.left_out[item.reason] += item.times
 
-    def _present(self, image: CocoImage) -> Iterator[Expression]:
+    def read(self, start: int, stop: int, without: Without = NOBODY) -> Iterator[Item]:
+        """The images from ``start`` to before ``stop``, and what of them is left out; no other is read.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        for image in self._images[start:stop]:
+            name = self._image_id(image)
+            if reason := reason_without(name, without):
+                yield LeftOut(image_id=name, reason=reason, whole=True)
+                continue
+            frame = Frame(image_id=name, width=image.width, height=image.height, split=self.name)
+            expressions = chain(self._present(name, image), self._absent(image))
+            yield from assembled(frame, partial(self._folder.read, image.file), expressions)
+
+    def _image_id(self, image: CocoImage) -> str:
+        own = self.name.partition("/")[0]
+        if self._coco_ids:
+            stem = image.file.rpartition("/")[2].partition(".")[0]
+            if stem.rpartition("_")[2] == f"{image.number:012}":
+                own = COCO
+            elif own == COCO:
+                own = self._instances.url.rpartition("/")[2].partition(".")[0]
+        return f"{own}/{image.number}"
+
+    def _present(self, name: str, image: CocoImage) -> Iterator[Expression | LeftOut]:
         for number, objects in sorted(self._by_category(image).items()):
             crowds = sum(one.crowd for one in objects)
             if crowds:
-                self.left_out[CROWD] += crowds
-                self.left_out[CATEGORY_OF_CROWD] += 1
+                yield LeftOut(image_id=name, reason=CROWD, times=crowds)
+                yield LeftOut(image_id=name, reason=CATEGORY_OF_CROWD)
                 continue
-            expression = self._expression(self._instances.categories[number], objects, image)
-            if expression is not None:
-                yield expression
+            try:
+                yield from self._expression(name, self._instances.categories[number], objects, image)
+            except DataError as e:
+                yield LeftOut(image_id=name, reason=WRONG, error=f"image {printable(name, SHOWN)}: {e}")
 
-    def _expression(self, name: str, objects: Sequence[CocoObject], image: CocoImage) -> Expression | None:
+    def _expression(
+        self, name: str, text: str, objects: Sequence[CocoObject], image: CocoImage
+    ) -> Iterator[Expression | LeftOut]:
         boxes: list[np.ndarray] = []
         masks: list[np.ndarray] = []
         for one in objects:
             box_4, mask_HW = box_of(one, image), mask_of(one, image) if self._masks else None
-            if box_4 is None or (self._masks and mask_HW is None):
-                self.left_out[EMPTY] += 1
-                continue
-            boxes.append(box_4)
-            if mask_HW is not None:
-                masks.append(mask_HW)
-        if len(boxes) < len(objects):
-            self.left_out[CATEGORY_OF_EMPTY] += 1
-            return None
+            if box_4 is not None and (mask_HW is not None or not self._masks):
+                boxes.append(box_4)
+                masks += [] if mask_HW is None else [mask_HW]
+        if lacking := len(objects) - len(boxes):
+            yield LeftOut(image_id=name, reason=EMPTY, times=lacking)
+            yield LeftOut(image_id=name, reason=CATEGORY_OF_EMPTY)
+            return
         boxes_K4 = np.stack(boxes)
         order = raster_order(boxes_K4)
         in_order = tuple(masks[i] for i in order) if self._masks else None
-        return Expression(text=name, boxes_K4=boxes_K4[order], masks=in_order)
+        yield tried(name, text, partial(Expression, text=text, boxes_K4=boxes_K4[order], masks=in_order))
 
     def _absent(self, image: CocoImage) -> Iterator[Expression]:
         there = self._by_category(image).keys()

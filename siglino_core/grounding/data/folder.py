@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from siglino_core.errors import DataError
 from siglino_core.evaluation.data.annotations import named
 from siglino_core.foreign import printable
-from siglino_core.grounding.data.table import MAX_BYTES
+from siglino_core.grounding.data.encoded import MAX_BYTES
+from siglino_core.hashing import fingerprint
 from siglino_core.pools.location import find
 
 
@@ -21,10 +22,15 @@ class Folder:
         """
         with named("images"):
             self._location, listing = find(uri)
-        self._there = set(listing.sizes)
+        self._there = listing.sizes
         self._by_name: dict[str, list[str]] = {}
         for path in listing.sizes:
             self._by_name.setdefault(path.rpartition("/")[2], []).append(path)
+
+    @property
+    def listing(self) -> str:
+        """What the folder consists of, in a line that changes with any name or size."""
+        return f"{len(self._there)} files, listing {fingerprint(list(self._there.items()))}"
 
     def require(self, files: Sequence[str]) -> None:
         """Raises DataError, with how many and which first, unless all the files are there."""
@@ -39,7 +45,7 @@ class Folder:
         """The file's bytes.
 
         Raises:
-            DataError: it is not there, or has more than `table.MAX_BYTES` bytes.
+            DataError: it is not there, or has more than `encoded.MAX_BYTES` bytes.
             UnreadableError, StoreError: it cannot be read.
         """
         place = self._place(file)

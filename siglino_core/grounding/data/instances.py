@@ -15,6 +15,7 @@ from siglino_core.grounding.data import rle
 from siglino_core.grounding.data.polygons import filled
 
 MOST_SIDE = 1 << 15
+UNUSED = frozenset({"segmentation", "bbox", "coco_url", "flickr_url"})  # most of a file, to count its images
 MOST = 1e9  # of a box's numbers; NaN is not below it
 T = TypeVar("T", "CocoImage", "CocoObject")
 
@@ -80,6 +81,21 @@ def read_instances(uri: str) -> Instances:
         if one.category not in categories:
             raise DataError(f"{where}: object {one.number} is of category {one.category}, which has no name")
     return Instances(url=text.url, images=images, objects=objects, categories=categories)
+
+
+def count_images(uri: str) -> int:
+    """How many images a JSON of COCO's form has; what it says of them is not looked at.
+
+    Raises:
+        DataError: it is none.
+        StoreError: the store does not answer.
+    """
+    text = read_text(uri)
+    stored = json_of(text, UNUSED)
+    images = stored.get("images") if isinstance(stored, dict) else None
+    if not isinstance(images, list):
+        raise DataError(f"annotations={text.url} is no COCO instances JSON: it needs a list `images`")
+    return len(images)
 
 
 def _categories(stored: Any, where: str) -> dict[int, str]:

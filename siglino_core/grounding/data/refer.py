@@ -7,6 +7,7 @@ folder of COCO's train2014 images, which all three data sets are of.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 
 import numpy as np
 
@@ -14,22 +15,36 @@ from siglino_core.errors import ConfigError, DataError
 from siglino_core.foreign import printable
 from siglino_core.grounding.data.folder import Folder
 from siglino_core.grounding.data.instances import CocoImage, Instances, box_of, mask_of, read_instances
+from siglino_core.grounding.data.left_out import (
+    NO_WORDS,
+    NOBODY,
+    WRONG,
+    Frame,
+    Item,
+    LeftOut,
+    Without,
+    assembled,
+    reason_without,
+    require_usable,
+    tried,
+)
 from siglino_core.grounding.data.published import check_counts
 from siglino_core.grounding.data.referring import Expression, Referring
 from siglino_core.grounding.data.refs import DATASETS, Ref, read_refs
-from siglino_core.grounding.data.table import require_size
 
 TRAIN = "train"
-NO_WORDS, TEST_IMAGE = "sentence_without_words", "image_of_a_test_split"
+TEST_IMAGE = "image_of_a_test_split"
 Box = tuple[np.ndarray, np.ndarray | None]  # float32 [4], and bool [H, W] if masks are asked for
 
 
 class Refer:
     """One split of one data set; iterating reads the images, in the order of their first references.
 
+    Iterating ends at the first image or expression that cannot be used; :meth:`read` tells of it, and goes on.
+
     Attributes:
         name: such as ``refcoco/unc/val``.
-        left_out: how much is not there, by reason.
+        left_out: how much is not there, by reason, before images are looked at.
     """
 
     def __init__(
@@ -71,6 +86,7 @@ class Refer:
         self._instances = read_instances(f"{root.rstrip('/')}/{dataset}/instances.json")
         self.left_out: Counter[str] = Counter()
         self._refs = self._by_image([ref for ref in refs if ref.split == split], without)
+        self._numbers = list(self._refs)
         self._folder = Folder(images)
         self._folder.require([self._instances.images[number].file for number in self._refs])
 
@@ -78,18 +94,24 @@ class Refer:
         return len(self._refs)
 
     def __iter__(self) -> Iterator[Referring]:
-        for number, refs in self._refs.items():
-            image = self._instances.images[number]
-            data = self._folder.read(image.file)
-            require_size(image_id(number), data, image.width, image.height)
-            yield Referring(
-                image_id=image_id(number),
-                data=data,
-                width=image.width,
-                height=image.height,
-                split=self.name,
-                expressions=tuple(self._expressions(refs, image)),
-            )
+        for item in map(require_usable, self.read(0, len(self))):
+            if isinstance(item, Referring):
+                yield item
+
+    def read(self, start: int, stop: int, without: Without = NOBODY) -> Iterator[Item]:
+        """The images from ``start`` to before ``stop``, and what of them cannot be used; no other is read.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        for number in self._numbers[start:stop]:
+            image, name = self._instances.images[number], image_id(number)
+            if reason := reason_without(name, without):
+                yield LeftOut(image_id=name, reason=reason, whole=True)
+                continue
+            frame = Frame(image_id=name, width=image.width, height=image.height, split=self.name)
+            expressions = self._expressions(name, self._refs[number], image)
+            yield from assembled(frame, partial(self._folder.read, image.file), expressions)
 
     def _by_image(self, refs: Sequence[Ref], without: AbstractSet[str]) -> Mapping[int, list[Ref]]:
         found: dict[int, list[Ref]] = {}
@@ -100,18 +122,21 @@ class Refer:
                 left_out.add(ref.image)
                 continue
             self.left_out[NO_WORDS] += ref.sentences.count("")
-            if any(ref.sentences):
-                found.setdefault(ref.image, []).append(ref)
+            found.setdefault(ref.image, []).append(ref)
         self.left_out[TEST_IMAGE] += len(left_out)
         self.left_out += Counter()  # zeros go
         return found
 
-    def _expressions(self, refs: Sequence[Ref], image: CocoImage) -> Iterator[Expression]:
+    def _expressions(self, name: str, refs: Sequence[Ref], image: CocoImage) -> Iterator[Expression | LeftOut]:
         for ref in refs:
-            box_4, mask_HW = self._box(ref, image)
+            try:
+                box_4, mask_HW = self._box(ref, image)
+            except DataError as e:
+                yield LeftOut(image_id=name, reason=WRONG, times=len(ref.sentences), error=str(e))
+                continue
             masks = None if mask_HW is None else (mask_HW,)
-            for sentence in filter(None, ref.sentences):
-                yield Expression(text=sentence, boxes_K4=box_4[None], masks=masks)
+            for sentence in ref.sentences:
+                yield tried(name, sentence, partial(Expression, text=sentence, boxes_K4=box_4[None], masks=masks))
 
     def _box(self, ref: Ref, image: CocoImage) -> Box:
         one = self._instances.objects[ref.annotation]

@@ -91,11 +91,16 @@ class Referring:
         if self.width < 1 or self.height < 1:
             raise DataError(f"image {name} has {self.width} x {self.height} pixels: it needs one each way")
         for expression in self.expressions:
-            fault = box_fault(expression.boxes_K4, self.width, self.height)
-            if not fault and expression.masks is not None:
-                fault = _mask_fault(expression.masks, (self.height, self.width))
-            if fault:
-                raise DataError(f"image {name}: {expression.shown} has {fault}")
+            if fault := fault_of(expression, self.width, self.height):
+                raise DataError(f"image {name}: {fault}")
+
+
+def fault_of(expression: Expression, width: int, height: int) -> str:
+    """What of an expression cannot be in an image of this size, with its text; empty: nothing."""
+    fault = box_fault(expression.boxes_K4, width, height)
+    if not fault and expression.masks is not None:
+        fault = _mask_fault(expression.masks, (height, width))
+    return f"{expression.shown} has {fault}" if fault else ""
 
 
 def box_fault(boxes_K4: np.ndarray, width: int, height: int) -> str:

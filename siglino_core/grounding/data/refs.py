@@ -1,5 +1,6 @@
 """The expressions of RefCOCO, RefCOCO+ and RefCOCOg as their authors hand them out: ``refs(unc).p`` and its kin."""
 
+import hashlib
 import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from siglino_core.errors import ConfigError, DataError
 from siglino_core.evaluation.data.annotations import named
 from siglino_core.foreign import printable
 from siglino_core.pickles import plain
+from siglino_core.pools.listing import CLOSED
 from siglino_core.pools.location import find
+from siglino_core.store import Files
 
 MAX_BYTES = 1 << 28  # of the pickle; the largest has 30 MB
 MOST_SENTENCES = 2_000_000  # the same list may stand in a pickle many times over
@@ -35,6 +38,45 @@ class Ref:
     sentences: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefsFile:
+    """A file of references as it lies there."""
+
+    url: str
+    data: bytes
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its bytes."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def refs_there(root: str) -> list[tuple[str, str]]:
+    """The data sets that are there, each by the split that results are reported on.
+
+    Raises:
+        ConfigError, DataError: it is no folder that can be read, or a part of it may not be looked into.
+        StoreError: the store does not answer.
+    """
+    with named("refs"):
+        location, listing = find(root)
+    if listing.passed[CLOSED]:
+        raise DataError(
+            f"refs={location.public}: {listing.passed[CLOSED]} of its folders may not be looked into, so that nobody "
+            "knows which test images there are. Check their rights."
+        )
+    return [(name, by[0]) for name, by in DATASETS.items() if f"{name}/{_file_name(by[0])}" in listing.sizes]
+
+
+def is_there(root: str, dataset: str, split_by: str) -> bool:
+    """Whether a data set's references lie there, as far as can be seen."""
+    return Files(root).exists(f"{dataset}/{_file_name(split_by)}")
+
+
+def _file_name(split_by: str) -> str:
+    return f"refs({split_by}).p"
+
+
 def read_refs(root: str, dataset: str, split_by: str) -> list[Ref]:
     """All references of a data set, in the file's order.
 
@@ -47,8 +89,23 @@ def read_refs(root: str, dataset: str, split_by: str) -> list[Ref]:
         DataError: the file is not there, holds anything but plain values, or is not of this form.
         StoreError: the store does not answer.
     """
+    return parsed(refs_file(root, dataset, split_by))
+
+
+def refs_file(root: str, dataset: str, split_by: str) -> RefsFile:
+    """The file of a data set's references, not looked into yet.
+
+    Args:
+        root: the folder with a folder a data set.
+        split_by: unc, google or umd.
+
+    Raises:
+        ConfigError: there is no such data set or split.
+        DataError: the file is not there, or too long.
+        StoreError: the store does not answer.
+    """
     require_known(dataset, split_by)
-    name = f"refs({split_by}).p"
+    name = _file_name(split_by)
     uri = f"{root.rstrip('/')}/{dataset}"
     with named("refs"):
         location, listing = find(uri)
@@ -58,8 +115,18 @@ def read_refs(root: str, dataset: str, split_by: str) -> list[Ref]:
     data = location.read(name, MAX_BYTES)
     if len(data) > MAX_BYTES:
         raise DataError(f"{url} has more than {MAX_BYTES} bytes, which no such file has. Fetch it again.")
+    return RefsFile(url=url, data=data)
+
+
+def parsed(file: RefsFile) -> list[Ref]:
+    """The references of a file, in its order.
+
+    Raises:
+        DataError: it holds anything but plain values, or is not of this form.
+    """
+    url = file.url
     try:
-        stored = plain(data)
+        stored = plain(file.data)
     except pickle.UnpicklingError as e:
         raise DataError(f"{url} is no pickle of plain values ({e}). Fetch it again from its authors.") from e
     if not isinstance(stored, list):

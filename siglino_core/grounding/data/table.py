@@ -1,21 +1,22 @@
 """Images with expressions as rows of Parquet (`siglino_core.schema.GROUNDING`), and back, exactly."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from siglino_core import schema
-from siglino_core.config import Verify
 from siglino_core.errors import DataError
 from siglino_core.foreign import printable
 from siglino_core.grounding.data import rle
+from siglino_core.grounding.data.encoded import require_size
+from siglino_core.grounding.data.left_out import Frame, Item, LeftOut, assembled, tried
 from siglino_core.grounding.data.referring import MOST_BOXES, SHOWN, Expression, Referring
-from siglino_core.images.decode import BadImage, probe
 
-MAX_PIXELS, MAX_BYTES = 1 << 26, 1 << 26  # of an image
 MOST_MASK_PIXELS = 1 << 29  # of all masks of an image; each is a byte in memory
+TOO_MANY_MASKS = "too_many_masks"
 
 
 def to_table(rows: Sequence[Referring]) -> pa.Table:
@@ -60,12 +61,39 @@ def from_table(table: pa.Table, what: str = "the table") -> Iterator[Referring]:
             raise DataError(f"{what}, row {i}: {e}") from e
 
 
-def _referring(row: Mapping[str, Any]) -> Referring:
+def sifted(table: pa.Table, what: str = "the table") -> Iterator[Item]:
+    """The images of a table with what can be used of them, and what cannot; arguments as of :func:`from_table`.
+
+    Raises:
+        DataError: other columns.
+    """
+    table = schema.check(table, schema.GROUNDING, what)
+    for i in range(len(table)):
+        row = table.slice(i, 1).to_pylist()[0]
+        frame = Frame(**{name: row[name] for name in ("image_id", "width", "height", "split")})
+        try:
+            _require_few_masks(row)
+        except DataError as e:
+            yield LeftOut(image_id=frame.image_id, reason=TOO_MANY_MASKS, error=str(e), whole=True)
+            continue
+        expressions = (
+            tried(frame.image_id, (e or {}).get("text"), partial(_expression, e, frame.width, frame.height))
+            for e in row["expressions"]
+        )
+        yield from assembled(frame, partial(row.__getitem__, "bytes"), expressions)
+
+
+def _require_few_masks(row: Mapping[str, Any]) -> None:
     width, height = row["width"], row["height"]
-    require_size(row["image_id"], row["bytes"], width, height)
     count = sum(len(e["masks"] or ()) for e in row["expressions"] if e is not None)
     if count * width * height > MOST_MASK_PIXELS:
         raise DataError(f"{count} masks of {width} x {height} pixels are more than {MOST_MASK_PIXELS} pixels")
+
+
+def _referring(row: Mapping[str, Any]) -> Referring:
+    width, height = row["width"], row["height"]
+    require_size(row["image_id"], row["bytes"], width, height)
+    _require_few_masks(row)
     return Referring(
         image_id=row["image_id"],
         data=row["bytes"],
@@ -89,16 +117,3 @@ def _expression(stored: Mapping[str, Any] | None, width: int, height: int) -> Ex
         boxes_K4=np.asarray(boxes, np.float32).reshape(-1, 4),
         masks=None if codes is None else tuple(rle.decode(code, height, width) for code in codes),
     )
-
-
-def require_size(image_id: str, data: bytes, width: int, height: int) -> None:
-    """Raises DataError unless the encoded image has this size, which boxes and masks are in."""
-    name = printable(image_id, SHOWN)
-    try:
-        shown = probe(data, max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES, verify=Verify.HEADER)
-    except BadImage as e:
-        raise DataError(f"image {name} cannot be used: {e}") from e
-    if (shown.width, shown.height) != (width, height):
-        raise DataError(
-            f"image {name} has {shown.width} x {shown.height} pixels, and what is said of it is for {width} x {height}"
-        )

@@ -8,6 +8,8 @@ import pytest
 
 from siglino_core.errors import ConfigError, DataError
 from siglino_core.grounding.data.coco import Categories
+from siglino_core.grounding.data.left_out import LeftOut
+from siglino_core.grounding.data.referring import Referring
 from tests.pictures import picture
 from tests.refer import SIZE, annotation, file_name, instances
 
@@ -89,3 +91,24 @@ def test_settings_and_missing_images(tmp_path: Path) -> None:
     (tmp_path / "images" / "other.jpg").write_bytes(b"")
     with pytest.raises(DataError, match="1 of the 1 images"):
         Categories(str(tmp_path / "instances.json"), str(tmp_path / "images"))
+
+
+def test_ranges_are_the_rows_and_what_cannot_be_used_is_told_of(tmp_path: Path) -> None:
+    made = [annotation(n, n) for n in (5, 6, 7, 8)]
+    made += [annotation(9, 6, category_id=2, bbox=[1, 2, None, 4]), annotation(10, 7, category_id=3, iscrowd=1)]
+    split = opened(tmp_path, [5, 6, 7, 8], made, negatives=0)
+    (tmp_path / "images" / file_name(8)).write_bytes(b"")
+    assert [item.image_id for item in split.read(0, 1)] == ["coco/5"]
+    found = list(split.read(1, 4, {"tested": {"coco/5"}}))
+    assert [(item.image_id, getattr(item, "reason", "")) for item in found] == [
+        ("coco/6", "box_or_mask"),
+        ("coco/6", ""),
+        ("coco/7", "crowd_region"),
+        ("coco/7", "category_with_a_crowd_region"),
+        ("coco/7", ""),
+        ("coco/8", "zero_size"),
+    ]
+    assert [e.text for item in found if isinstance(item, Referring) for e in item.expressions] == ["cat", "cat"]
+    assert list(split.read(0, 1, {"tested": {"coco/5"}})) == [LeftOut(image_id="coco/5", reason="tested", whole=True)]
+    with pytest.raises(DataError, match="object 9 has no box of four finite numbers"):
+        list(split)

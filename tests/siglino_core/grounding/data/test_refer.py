@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 from siglino_core.errors import ConfigError, DataError
+from siglino_core.grounding.data.folder import Folder
+from siglino_core.grounding.data.left_out import LeftOut
 from siglino_core.grounding.data.refer import Refer, held_out_ids, leak_free
+from siglino_core.grounding.data.referring import Referring
 from tests.refer import annotation, file_name, ref, write
+from tests.siglino_core.grounding.data.test_table import require_same
 
 REFS = [
     ref(3, 7, "train", "left cat", "the cat"),
@@ -108,3 +112,35 @@ def test_objects_that_do_not_fit_are_named(tmp_path: Path, change: dict[str, Any
     path.write_text(json.dumps(stored))
     with pytest.raises(DataError, match=says):
         list(opened(folders))
+
+
+def test_ranges_are_the_rows_and_no_others_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    split = opened(write(tmp_path, REFS))
+    whole, read = list(split), []
+    take = Folder.read
+    monkeypatch.setattr(Folder, "read", lambda self, file: read.append(file) or take(self, file))
+    for start, stop in ((0, 1), (1, 2), (0, 9), (1, 1)):
+        found = list(split.read(start, stop))
+        for one, other in zip(found, whole[start:stop], strict=True):
+            assert isinstance(one, Referring)
+            require_same(one, other)
+    assert read == [file_name(n) for n in (7, 5, 7, 5)]
+    left_out, _ = split.read(0, 2, {"tested": {"coco/7"}})
+    assert left_out == LeftOut(image_id="coco/7", reason="tested", whole=True)
+    assert read[4:] == [file_name(5)]
+
+
+def test_what_cannot_be_used_is_told_of_and_the_rest_stays(tmp_path: Path) -> None:
+    folders = write(tmp_path, [*REFS, ref(8, 12, "train", ""), ref(9, 7, "train", "x" * 10_000)])
+    (tmp_path / "images/train2014" / file_name(5)).write_bytes(b"<html>")
+    split = opened(folders)
+    found = list(split.read(0, len(split)))
+    assert [(type(i), i.image_id, getattr(i, "reason", ""), getattr(i, "whole", None)) for i in found] == [
+        (LeftOut, "coco/7", "sentence_too_long", False),
+        (Referring, "coco/7", "", None),
+        (LeftOut, "coco/5", "not_an_image", True),
+        (LeftOut, "coco/12", "sentence_without_words", False),
+        (LeftOut, "coco/12", "image_without_expression", True),
+    ]
+    with pytest.raises(DataError, match="has 10000 characters"):
+        list(split)

@@ -12,11 +12,12 @@ import pytest
 from siglino_core.errors import ConfigError, DataError
 from siglino_core.evaluation.data.cutouts import Cutout, Half, half_of
 from siglino_core.evaluation.data.scenes import bounds
+from siglino_core.grounding.data.encoded import require_size
 from siglino_core.grounding.data.referring import Referring, raster_order
 from siglino_core.grounding.data.synthetic import scenes as module
 from siglino_core.grounding.data.synthetic.level import EASY, HARD, LEVELS, MEDIUM
 from siglino_core.grounding.data.synthetic.scenes import Scenes
-from siglino_core.grounding.data.table import from_table, require_size, to_table
+from siglino_core.grounding.data.table import from_table, to_table
 from tests.cutouts import cutouts
 from tests.pictures import picture
 

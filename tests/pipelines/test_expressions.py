@@ -1,0 +1,390 @@
+"""The expressions stage: every image is a row, left out by a rule, or a reject; no test image is trained on."""
+
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines import expressions
+from pipelines.expressions import units
+from pipelines.support.runtime import Result
+from siglino_core import schema
+from siglino_core.config import Config, ExpressionsConfig, ReferringConfig, ReferringLayout, Runner, RuntimeConfig
+from siglino_core.errors import ConfigError, DataError
+from siglino_core.grounding.data.coco import Categories
+from siglino_core.grounding.data.folder import Folder
+from siglino_core.grounding.data.left_out import NOTHING
+from siglino_core.grounding.data.refer import Refer
+from siglino_core.grounding.data.referring import Referring
+from siglino_core.grounding.data.sets import sets_of
+from siglino_core.grounding.data.shards import GroundingShards, shards_of
+from siglino_core.grounding.data.synthetic.level import EASY
+from siglino_core.grounding.data.synthetic.scenes import Scenes
+from siglino_core.grounding.data.table import to_table
+from siglino_core.store import Run
+from tests.pictures import broken, picture
+from tests.refer import SIZE, annotation, file_name, instances, ref, write
+from tests.siglino_core.grounding.data.test_table import require_same
+
+SCENES = ReferringConfig(layout=ReferringLayout.SYNTHETIC, count=7, side=64)
+REFS = [
+    ref(3, 7, "train", "left cat", "the cat"),
+    ref(1, 5, "train", "a cat"),
+    ref(2, 7, "train", "right cat"),
+    ref(5, 6, "train", "cat six"),
+    ref(4, 9, "val", "val cat"),
+]
+
+
+def refer(folders: tuple[str, str], **settings: Any) -> ReferringConfig:
+    plain = {"layout": ReferringLayout.REFER, "uri": folders[0], "images": folders[1], "published": False}
+    return ReferringConfig(**(plain | settings))
+
+
+def config(
+    train: list[ReferringConfig], test: list[ReferringConfig] | None = None, seed: int = 0, **own: Any
+) -> Config:
+    sets = ExpressionsConfig(train=train, test=test or [], **({"rows_per_shard": 2} | own))
+    return Config(seed=seed, expressions=sets, runtime=RuntimeConfig(runner=Runner.LOCAL))
+
+
+def made(folder: Path, *args: Any, run: str = "run", redo: str = "no", **own: Any) -> tuple[Run, Result]:
+    where = Run(str(folder / run))
+    return where, expressions.run(config(*args, **own), where, redo=redo)
+
+
+def rows(run: Run, kind: str, number: int = 0) -> list[Referring]:
+    stage = run.stage("expressions")
+    return list(GroundingShards.open(stage.files, shards_of(stage, kind, number)))
+
+
+def facts(result: Result) -> dict[tuple[str, int], dict[str, Any]]:
+    return {(one["which"], one["number"]): one for one in result.manifest.facts["sets"]}
+
+
+def rejects(run: Run, result: Result) -> list[tuple[str, str, int]]:
+    names = [n for n in result.manifest.files if n.startswith("rejects/")]
+    tables = [run.stage("expressions").table(name, result.manifest) for name in sorted(names)]
+    return [(r["source_key"], r["reason"], r["images"]) for t in tables for r in t.to_pylist()]
+
+
+def require_equal(found: list[Referring], expected: list[Referring]) -> None:
+    for one, other in zip(found, expected, strict=True):
+        require_same(one, other)
+
+
+def contents(run: Run) -> Mapping[str, bytes]:
+    """Every file of the stage that is not about times."""
+    files = run.stage("expressions").files
+    return {n: files.read(n) for n in files.sizes() if n.endswith(".parquet")}
+
+
+def test_scenes_of_train_and_test_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    run, result = made(tmp_path, [SCENES], [SCENES])
+    made_of = {"size": (64, 64), "count": 7, "level": EASY}
+    require_equal(rows(run, "train"), list(Scenes(0, **made_of)))
+    require_equal(rows(run, "test"), list(Scenes(0, split="test", **made_of)))
+    assert result.manifest.rows == 14
+    one = facts(result)["train", 0]
+    asked = [e for row in rows(run, "train") for e in row.expressions]
+    assert one == {
+        "which": "train",
+        "number": 0,
+        "name": "synthetic-easy",
+        "images": 7,
+        "expressions": len(asked),
+        "instances": sum(len(e.boxes_K4) for e in asked),
+        "absent": sum(e.absent for e in asked),
+        "masks": True,
+        "left_out": {},
+    }
+
+
+def test_shards_are_named_by_set_and_number_those_to_test_on_first_an_image_a_row_group(tmp_path: Path) -> None:
+    run, result = made(tmp_path, [SCENES, SCENES], [SCENES])
+    stage = run.stage("expressions")
+    names = [s["name"] for s in stage.shards()]
+    assert names[:4] == [f"test-0-{n:05}" for n in range(4)]
+    assert names[4:] == [f"train-{s}-{n:05}" for s in range(2) for n in range(4)]
+    assert [(s["start"], s["stop"]) for s in stage.shards("test")] == [(0, 2), (2, 4), (4, 6), (6, 7)]
+    files = {f"{folder}{name}.parquet" for name in names for folder in ("", "index/")}
+    assert result.manifest.files.keys() == files
+    path = tmp_path / "run/expressions/test-0-00001.parquet"
+    stored = pq.ParquetFile(path)
+    assert stored.num_row_groups == stored.metadata.num_rows == 2
+    group = stored.metadata.row_group(0)
+    images = next(c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == "bytes")
+    assert (images.compression, images.has_dictionary_page) == ("UNCOMPRESSED", False)
+    index = schema.check(pq.read_table(tmp_path / f"run/expressions/index/{path.name}"), schema.GROUNDING_INDEX, "i")
+    schema.check(stored.read(), schema.GROUNDING, "rows")
+    assert index["image_id"].to_pylist() == stored.read(["image_id"])["image_id"].to_pylist()
+
+
+def test_a_test_of_another_seed_has_other_bytes(tmp_path: Path) -> None:
+    digests = {made(tmp_path, [SCENES], run=str(seed), seed=seed)[1].manifest.digest for seed in (0, 1)}
+    assert len(digests) == 2
+
+
+def test_refer_as_its_own_reader_has_it_whole_or_in_pieces(tmp_path: Path) -> None:
+    folders = write(tmp_path, REFS)
+    run, result = made(tmp_path, [refer(folders)], [refer(folders)])
+    require_equal(rows(run, "train"), list(Refer(*folders, published=False)))
+    require_equal(rows(run, "test"), list(Refer(*folders, published=False, split="val")))
+    told = facts(result)
+    assert [told[k]["name"] for k in told] == ["refcoco/unc/val", "refcoco/unc/train"]
+    assert (told["train", 0]["images"], told["train", 0]["expressions"], told["train", 0]["absent"]) == (3, 5, 0)
+
+
+def coco(folder: Path, numbers: list[int], file: str = "instances.json", **change: Any) -> ReferringConfig:
+    (folder / "photos").mkdir(exist_ok=True, parents=True)
+    for number in numbers:
+        (folder / "photos" / file_name(number)).write_bytes(picture(number, size=SIZE))
+    names = [{"id": i, "name": n} for i, n in enumerate(("cat", "dog"), 1)]
+    made_of = [annotation(n, n) for n in numbers]
+    (folder / file).write_text(json.dumps(instances(numbers, made_of, categories=names)))
+    where = {"uri": str(folder / file), "images": str(folder / "photos")}
+    return ReferringConfig(layout=ReferringLayout.COCO, **(where | change))
+
+
+def test_coco_as_its_own_reader_has_it(tmp_path: Path) -> None:
+    one = coco(tmp_path, [5, 6, 9, 11, 12])
+    run, result = made(tmp_path, [one], seed=3)
+    require_equal(rows(run, "train"), list(Categories(one.uri, one.images, seed=3)))
+    assert facts(result)["train", 0]["absent"] == 5
+    assert rows(run, "train")[0].image_id == "coco/5"
+
+
+def test_rows_of_parquet_come_back_as_they_are(tmp_path: Path) -> None:
+    expected = list(Scenes(1, (64, 64), count=9))
+    for name, some, group in (("a", expected[:5], 3), ("b", expected[5:], 100)):
+        (tmp_path / "rows").mkdir(exist_ok=True)
+        pq.write_table(to_table(some), tmp_path / f"rows/{name}.parquet", row_group_size=group)
+    one = ReferringConfig(layout=ReferringLayout.PARQUET, uri=str(tmp_path / "rows"))
+    run, result = made(tmp_path, [one])
+    require_equal(rows(run, "train"), expected)
+    assert facts(result)["train", 0]["name"] == "rows"
+    run, result = made(
+        tmp_path, [ReferringConfig(layout=ReferringLayout.PARQUET, uri=f"{run.url}/expressions")], run="b"
+    )
+    require_equal(rows(run, "train"), expected)  # what the stage wrote, without its index
+
+
+def test_only_so_many_images_the_first(tmp_path: Path) -> None:
+    folders = write(tmp_path, REFS)
+    sets = [refer(folders, limit=2), coco(tmp_path, [5, 6, 7], limit=1)]
+    run, result = made(tmp_path, sets)
+    assert [facts(result)["train", i]["images"] for i in range(2)] == [2, 1]
+    require_equal(rows(run, "train", 0), list(Refer(*folders, published=False))[:2])
+
+
+def test_no_image_that_is_tested_on_is_trained_on(tmp_path: Path) -> None:
+    folders = write(tmp_path, REFS)
+    one = coco(tmp_path, [5, 6, 9, 11])
+    run, result = made(tmp_path, [one], [refer(folders), coco(tmp_path, [11], "two.json", name="mine/val")])
+    assert [r.image_id for r in rows(run, "train")] == ["coco/5", "coco/6"]
+    assert facts(result)["train", 0]["left_out"] == {"image_of_a_test_set": 2}
+    assert [r.image_id for r in rows(run, "test", 1)] == ["coco/11"]
+
+
+def test_no_test_image_of_any_refer_data_set_that_is_there_is_trained_on(tmp_path: Path) -> None:
+    folders = write(tmp_path, REFS)
+    write(tmp_path, [ref(1, 5, "testB", "x"), ref(2, 7, "train", "y")], "refcoco+")
+    run, result = made(tmp_path, [refer(folders)])
+    assert [r.image_id for r in rows(run, "train")] == ["coco/7", "coco/6"]
+    assert facts(result)["train", 0]["left_out"] == {"image_of_a_test_split": 1}
+    write(tmp_path, [ref(1, 6, "val", "x")], "refcocog", "umd")
+    with pytest.raises(ConfigError, match=r"train\.0\.files\.held_out\.refcocog/umd: 'unset' there"):
+        made(tmp_path, [refer(folders)])
+    assert [r.image_id for r in rows(made(tmp_path, [refer(folders)], redo="stale")[0], "train")] == ["coco/7"]
+
+
+def test_what_cannot_be_used_is_a_reject_and_the_rest_stays(tmp_path: Path) -> None:
+    bad = [ref(n, n, "train", f"cat {n}") for n in range(10, 18)]
+    long = "x" * 10_000
+    folders = write(tmp_path, [*REFS, *bad, ref(20, 5, "train", " "), ref(21, 7, "train", long)])
+    images = tmp_path / "images/train2014"
+    damage = broken()
+    for number, kind in ((10, "empty"), (11, "html"), (12, "truncated_jpeg")):
+        (images / file_name(number)).write_bytes(damage[kind][0])
+    (images / file_name(13)).write_bytes(picture(0, size=(48, 31)))
+    path = tmp_path / "data/refcoco/instances.json"
+    stored = json.loads(path.read_text())
+    change = {
+        14: {"bbox": [14, 4, 0, 8]},
+        15: {"bbox": [15.0, 12.0, 10.0, -8.0]},
+        16: {"bbox": [100.0, 4.0, 10.0, 8.0]},
+        17: {"segmentation": []},
+    }
+    stored["annotations"] = [a | change.get(a["id"], {}) for a in stored["annotations"]]
+    path.write_text(json.dumps(stored))
+    run, result = made(tmp_path, [refer(folders)], max_reject_share=0.9)
+    assert rejects(run, result) == [
+        ("coco/7", "sentence_too_long", 0),
+        ("coco/5", "sentence_without_words", 0),
+        ("coco/10", "zero_size", 1),
+        ("coco/11", "not_an_image", 1),
+        ("coco/12", "truncated", 1),
+        ("coco/13", "another_size", 1),
+        *((f"coco/{n}", *what) for n in range(14, 18) for what in (("box_or_mask", 0), (NOTHING, 1))),
+    ]
+    require_equal(rows(run, "train"), list(Refer(*write(tmp_path / "good", REFS), published=False)))
+    left_out = facts(result)["train", 0]["left_out"]
+    assert (left_out["box_or_mask"], left_out["image_without_expression"], left_out["truncated"]) == (4, 4, 1)
+    assert result.manifest.rejects == {
+        "another_size": 1,
+        "image_without_expression": 4,
+        "not_an_image": 1,
+        "truncated": 1,
+        "zero_size": 1,
+    }
+
+
+def test_too_many_rejects_name_the_set_and_examples_and_can_be_allowed(tmp_path: Path) -> None:
+    one = coco(tmp_path, [5, 6, 7])
+    (tmp_path / "photos" / file_name(6)).write_bytes(b"<html>")
+    with pytest.raises(DataError) as caught:
+        made(tmp_path, [SCENES], [one])
+    first, example = str(caught.value).splitlines()
+    assert first.startswith(r"expressions.test[0] (coco): 1 of 3 images cannot be used, more than")
+    assert "not_an_image 1" in first
+    assert "image coco/6 cannot be used" in example
+    assert made(tmp_path, [SCENES], [one], max_reject_share=0.4)[1].state == "Resumed"
+
+
+def test_a_set_without_images_is_an_error_that_names_it(tmp_path: Path) -> None:
+    folders = write(tmp_path, REFS)
+    with pytest.raises(DataError, match=r"train\[0\] \(refcoco/unc/val\): no image of it is left \(image_of_a_test"):
+        made(tmp_path, [refer(folders, split="val")])
+    (tmp_path / "none.json").write_text(json.dumps(instances([], [])))
+    empty = ReferringConfig(layout=ReferringLayout.COCO, uri=str(tmp_path / "none.json"), images=folders[1])
+    with pytest.raises(DataError, match=r"test\[0\] \(coco\): there is no image in it"):
+        made(tmp_path, [SCENES], [empty], run="b")
+
+
+def test_nothing_to_train_on_and_two_tests_of_one_name_cannot_be(tmp_path: Path) -> None:
+    for do in (lambda c: expressions.plan(c, {}), lambda c: expressions.run(c, Run(str(tmp_path / "run")))):
+        with pytest.raises(ConfigError, match=r"nothing to ground on\. Take experiment=openlvd-ground"):
+            do(config([], [SCENES]))
+        with pytest.raises(ConfigError, match="two sets are called synthetic-easy: give each a name"):
+            do(config([SCENES], [SCENES, ReferringConfig(count=3)]))
+        with pytest.raises(ConfigError, match="there is no such data set"):
+            do(config([ReferringConfig(layout=ReferringLayout.REFER, uri="x", images="x", dataset="refclef")]))
+
+
+@pytest.mark.parametrize(
+    ("break_it", "says"),
+    [
+        (lambda at: (at / "data/refcoco/refs(unc).p").write_bytes(pickle.dumps([print])), "no pickle of plain values"),
+        (lambda at: (at / "images/train2014" / file_name(7)).unlink(), "1 of the 3 images are not there"),
+        (lambda at: (at / "data/refcoco/instances.json").write_text("{"), "is no JSON"),
+        (lambda at: (at / "data/refcoco/instances.json").unlink(), "instances.json: nothing is there"),
+    ],
+)
+def test_what_is_wrong_with_a_whole_set_is_one_sentence(tmp_path: Path, break_it: Any, says: str) -> None:
+    folders = write(tmp_path, REFS)
+    break_it(tmp_path)
+    with pytest.raises(DataError, match=says) as caught:
+        made(tmp_path, [refer(folders)])
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_counts_must_be_the_published_ones_unless_told_otherwise(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="train has 5 expressions instead of 120,624"):
+        made(tmp_path, [refer(write(tmp_path, REFS), published=True)])
+
+
+class StoppedError(Exception):
+    """The stage is killed here."""
+
+
+@pytest.mark.parametrize("files", range(1, 8))
+def test_killed_at_any_file_it_ends_with_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    folders = write(tmp_path, REFS)
+    sets = [SCENES, refer(folders)], [refer(folders)]
+    whole, expected = made(tmp_path, *sets, run="whole")
+    put, written = type(whole.stage("x").files).put_file, 0
+
+    def stop(*args: Any) -> None:
+        nonlocal written
+        if written == 2 * files - 1:
+            raise StoppedError
+        written += 1
+        put(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("siglino_core.store.files.Files.put_file", stop)
+        with pytest.raises(StoppedError):
+            made(tmp_path, *sets)
+    run, result = made(tmp_path, *sets, redo="no")
+    assert result.manifest.digest == expected.manifest.digest
+    assert contents(run) == contents(whole)
+    assert result.state == ("Resumed" if files > 1 else "Computed")
+    assert made(tmp_path, *sets)[1].state == "Reused"
+
+
+def test_a_lost_test_shard_is_made_again_before_training_is(tmp_path: Path) -> None:
+    folders = write(tmp_path, REFS)
+    sets = [coco(tmp_path, [5, 6, 9])], [refer(folders)]
+    run, first = made(tmp_path, *sets)
+    for name in ("index/test-0-00000", "train-0-00000"):
+        (tmp_path / f"run/expressions/{name}.parquet").unlink()
+    units._ids.cache_clear()
+    again = made(tmp_path, *sets)[1]
+    assert (again.state, again.manifest.digest) == ("Resumed", first.manifest.digest)
+    assert [r.image_id for r in rows(run, "train")] == ["coco/5", "coco/6"]
+
+
+def test_where_files_lie_does_not_matter_and_what_they_hold_does(tmp_path: Path) -> None:
+    digests = set()
+    for place in ("here", "there"):
+        _, result = made(tmp_path / place, [refer(write(tmp_path / place, REFS))])
+        digests.add((result.manifest.digest, result.manifest.fingerprint))
+    assert len(digests) == 1
+    folders = write(tmp_path / "there", REFS)
+    assert made(tmp_path / "there", [refer(folders)])[1].state == "Reused"
+    (tmp_path / "there/images/train2014" / file_name(7)).write_bytes(picture(99, size=SIZE))
+    with pytest.raises(ConfigError, match=r"train\.0\.files\.images: '4 files, listing"):
+        made(tmp_path / "there", [refer(folders)])
+    assert made(tmp_path / "there", [refer(folders)], redo="stale")[1].manifest.rows == 3
+
+
+def test_files_that_change_under_way_are_noticed(tmp_path: Path) -> None:
+    folders = write(tmp_path, REFS)
+    (one,) = sets_of([refer(folders)], train=True, seed=0)
+    write(tmp_path, REFS[:3])
+    with pytest.raises(DataError, match="its files have changed since the stage began"):
+        units.opened(one, "of other files")
+
+
+def test_annotations_are_opened_once_a_process_and_no_other_rows_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = write(tmp_path, REFS)
+    opened: list[str] = []
+    read: list[str] = []
+    monkeypatch.setattr(Refer, "__init__", _told(Refer.__init__, opened))
+    monkeypatch.setattr(Folder, "read", _told(Folder.read, read))
+    run, _ = made(tmp_path, [refer(folders)])
+    assert len(run.stage("expressions").shards()) == 2
+    assert len(opened) == 2  # to plan, and to read
+    assert len(read) == 3
+
+
+def _told(do: Any, told: list[str]) -> Any:
+    def doing(*args: Any, **named: Any) -> Any:
+        told.append(str(args[1]))
+        return do(*args, **named)
+
+    return doing
+
+
+def test_progress_counts_every_shard(tmp_path: Path) -> None:
+    said: list[tuple[str, int, int]] = []
+    expressions.run(config([SCENES]), Run(str(tmp_path / "run")), lambda *a: said.append(a[:3]))
+    assert said == [("expressions", i, 4) for i in range(5)]
