@@ -22,6 +22,9 @@ TASKS = {
     "segmentation": "Linear segmentation",
     "patch_retrieval": "Patch retrieval",
     "geometry": "Geometry",
+    "grounding_box": "Boxes of expressions",
+    "grounding_mask": "Masks of expressions",
+    "grounding_presence": "Presence of what is asked for",
 }
 
 
