@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from pipelines.answers.answer import answer
+from pipelines.answers.ask import answer
 from pipelines.answers.layout import (
     ANSWER,
     OTHER,
@@ -22,9 +22,9 @@ from pipelines.answers.layout import (
     planned,
     sets_of,
 )
-from pipelines.answers.other import digest_of, other
+from pipelines.answers.others import digest_of, other
 from pipelines.answers.price import plan
-from pipelines.answers.priors import index_files, priors
+from pipelines.answers.prior_boxes import index_files, priors
 from pipelines.answers.tables import tabulate
 from pipelines.support.inputs import check
 from pipelines.support.runtime import Progress, Result, computing_device, map_shards, precision_of, silent

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.answers.answer import ROW_GROUP
+from pipelines.answers.ask import ROW_GROUP
 from pipelines.answers.layout import AnswersWork, images, other_file
 from siglino_core import schema
 from siglino_core.config import OtherAnswersConfig
