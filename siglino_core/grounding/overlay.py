@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from siglino_core.grounding.predict import Instance
 from siglino_core.models.inputs import picture
 
-# Okabe and Ito's colours, which people who see few colours tell apart too; the one of an instance is its place's.
-COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178))
+# Brighter than most things are, and of different lightness; an instance's is its place's.
+COLOURS = ((0, 220, 255), (255, 70, 200), (180, 255, 60), (255, 150, 0), (150, 110, 255), (255, 240, 90), (255, 80, 60))
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 OPACITY = 0.5  # of a mask
 Box = tuple[int, int, int, int]

@@ -42,6 +42,11 @@ def row_name(row: Plain) -> str:
     return f"{words} ({name})" if name else words
 
 
+def answers_row_name(row: Plain) -> str:
+    """The same in grounding's tables, whose baselines are boxes that have names of their own."""
+    return clean(row["view"], 80) if row["sanity"] == "constant_features" else row_name(row)
+
+
 def said(value: float, low: float | None, high: float | None) -> dict[str, str]:
     """A share in percent, and its interval where there is one."""
     between = "" if low is None or high is None else f"{percent(low)} to {percent(high)}"

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from siglino_core.report import thumbnails
 from siglino_core.report.evaluation_charts import Range, interval_bar
-from siglino_core.report.evaluation_words import Plain, row_name, said, task_name
+from siglino_core.report.evaluation_words import Plain, answers_row_name, said, task_name
 from siglino_core.report.numbers import number, percent
 from siglino_core.report.thumbnails import LADDER, Rung
 from siglino_core.report.words import clean
@@ -19,6 +19,7 @@ from siglino_core.report.words import clean
 LIMIT = 8_000_000  # bytes of the page
 MARKUP = 1_600  # characters of a tile besides its picture, at most
 MAX_SETS, MAX_ROWS, MAX_TILES, MAX_NOTES = 20, 24, 200, 60
+DIFFERENCE = "above_"  # how the names of metrics begin that verdicts tell in words
 TEXT, NAME = 160, 80  # characters of an expression, and of a name
 TEMPLATES = Path(__file__).parent / "templates"
 LARGE = (Rung(448, 80), Rung(384, 76), Rung(320, 74), Rung(256, 72), Rung(192, 70), *LADDER)  # boxes must be seen
@@ -84,7 +85,7 @@ def _set(i: int, one: Plain, uris: Sequence[str | None]) -> dict[str, Any]:
 def _task(task: str, results: Sequence[Plain]) -> dict[str, Any]:
     """A table: models first, then baselines; a column a metric, with bars in the first."""
     order = sorted(results, key=lambda r: bool(r["sanity"]))[:MAX_ROWS]
-    names = list(dict.fromkeys(name for r in order for name in r["metrics"]))
+    names = [n for n in dict.fromkeys(n for r in order for n in r["metrics"]) if not n.startswith(DIFFERENCE)]
     values = [r["metrics"][names[0]] for r in order if names[0] in r["metrics"]]
     over = Range.of([m[k] for m in values for k in ("value", "low", "high")])
     return {
@@ -112,7 +113,7 @@ def _row(r: Plain, names: Sequence[str], over: Range) -> dict[str, Any]:
         ends = metric["value"], metric["low"], metric["high"]
         cells.append({**said(*ends), "bar": "" if i else interval_bar(*ends, over, css)})
     failed = f"{percent(r['n_failed'] / r['n'])} without an answer" if r["n_failed"] and r["n"] else ""
-    return {"name": row_name(r), "sanity": bool(r["sanity"]), "cells": cells, "failed": failed}
+    return {"name": answers_row_name(r), "sanity": bool(r["sanity"]), "cells": cells, "failed": failed}
 
 
 def _tile(tile: Plain, uri: str | None) -> dict[str, Any]:

@@ -19,7 +19,10 @@ from siglino_core.config import Config, build
 from siglino_core.grounding.data.referring import Expression, Referring
 from siglino_core.grounding.data.table import to_table
 from siglino_core.grounding.predict import Instance, Reply
+from siglino_core.models.processor import SigLinoImageProcessor
 from siglino_core.store import Identity, Run
+from tests.siglino_core.grounding.models import grounding, stirred
+from tests.siglino_core.models.tiny import TINY
 
 INDEX = pa.schema(
     [
@@ -161,6 +164,12 @@ def nothing(folder: str) -> Any:
     """In the place of a model that was read."""
     assert json.loads((Path(folder) / "config.json").read_text()) == {}
     return SimpleNamespace(model=torch.nn.Linear(1, 1), processor=None)
+
+
+def untrained(folder: str) -> Any:
+    """A small model with drawn weights."""
+    processor = SigLinoImageProcessor(patch_size=16, min_pixels=48**2, max_pixels=64**2)
+    return SimpleNamespace(model=stirred(grounding(TINY)[0]), processor=processor)
 
 
 def config(run: Run, **settings: Any) -> Config:

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -12,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.answers import ask, tables
+from pipelines.answers import ask, prior_boxes, tables
 from siglino_core.errors import ConfigError, DataError, StoreError
 from siglino_core.evaluation.results.compare import compare
 from siglino_core.evaluation.results.folder import Evaluation
@@ -22,11 +21,19 @@ from siglino_core.evaluation.results.leaderboard_text import markdown
 from siglino_core.evaluation.results.result import Result
 from siglino_core.evaluation.results.store import json_schema
 from siglino_core.grounding.data import rle
-from siglino_core.models.processor import SigLinoImageProcessor
 from siglino_core.store import Run
-from tests.pipelines.answering import Memory, answered, boxed, config, contents, ground, image, several, write
-from tests.siglino_core.grounding.models import grounding, stirred
-from tests.siglino_core.models.tiny import TINY
+from tests.pipelines.answering import (
+    Memory,
+    answered,
+    boxed,
+    config,
+    contents,
+    ground,
+    image,
+    several,
+    untrained,
+    write,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -106,9 +113,7 @@ def test_an_untrained_model_is_not_above_the_prior(run: Run) -> None:
     rows = several(6)
     write(run, {"hand": [rows]})
     ground(run)
-    processor = SigLinoImageProcessor(patch_size=16, min_pixels=48**2, max_pixels=64**2)
-    load = lambda _: SimpleNamespace(model=stirred(grounding(TINY)[0]), processor=processor)  # noqa: E731
-    done = answered(run, load=load, answers={"forced": True, "shown": 2})
+    done = answered(run, load=untrained, answers={"forced": True, "shown": 2})
     found = results(run)
     accuracy = {row: r.metrics["accuracy@0.5"].value for (task, row), r in found.items() if task == "grounding_box"}
     assert accuracy["model"] <= accuracy["largest-prior box"]
@@ -145,7 +150,7 @@ def test_files_are_those_of_an_evaluation_and_of_other_tools(run: Run, monkeypat
     assert headlines["grounding_box", "baseline", "constant_features"] == "accuracy@0.5"
     text = (folder / "answers.md").read_text()
     assert "| grounding free | 100.0 (" in text
-    assert "*constant features (baseline centre box)*" in text
+    assert "| *centre box* | " in text
     page = (folder / "grounding.html").read_text()
     assert page.count('<figure class="tile">') == 4
     assert page.count("data:image/") == 4
@@ -257,7 +262,7 @@ def test_other_models_are_judged_on_the_same_expressions(
     found = results(run)
     rival = found["grounding_box", "rival"]
     assert rival.metrics["accuracy@0.5"].value == 0.5  # two of four: one inverted, one missing
-    assert (rival.n, rival.n_failed) == (4, 3)
+    assert (rival.n, rival.n_failed) == (4, 1)
     assert ("grounding_mask", "rival") not in found
     assert found["grounding_presence", "rival"].metrics["accuracy"].value == pytest.approx(10 / 12)
     assert "hand-test: rival lacks an answer to 3 of 12 expressions, which count as misses." in passed
@@ -294,3 +299,55 @@ def test_a_file_of_answers_that_is_not_there(run: Run, monkeypatch: pytest.Monke
         config(run, answers={"others": [{"name": "a b", "uri": "x"}]})
     with pytest.raises(ConfigError, match=r"answers\.others\[1\]\.name: a stands there twice"):
         config(run, answers={"others": [{"name": "a", "uri": "x"}, {"name": "a", "uri": "y"}]})
+
+
+def test_boxes_that_never_change_come_from_a_bounded_draw(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = several(3)
+    train = [image(i, {"it": [[16, 12, 48, 36]]}, name="train") for i in range(30)]
+    write(run, {"hand": [rows]}, train)
+    ground(run)
+    monkeypatch.setattr(ask, "replies", Memory(rows))
+    monkeypatch.setattr(prior_boxes, "MOST_BOXES", 8)
+    answered(run)
+    stored = json.loads((Path(run.url) / "answers/priors.json").read_text())
+    assert stored["boxes"] == 8
+    assert stored["centre"] == pytest.approx([0.25, 0.25, 0.75, 0.75])
+    assert stored["prior"] == pytest.approx([0.25, 0.25, 0.75, 0.75])
+
+
+def test_without_training_boxes_the_model_is_compared_with_shuffled_text(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = several(3)
+    write(run, {"hand": [rows]}, [image(0, {"nothing": []}, name="train")])
+    ground(run)
+    monkeypatch.setattr(ask, "replies", Memory(rows))
+    done = answered(run)
+    assert any("there are no training boxes" in line for line in done.manifest.facts["passed"])
+    assert ("grounding_box", "centre box") not in results(run)
+    assert any("above shuffled text" in words for words in done.manifest.facts["words"])
+
+
+def test_an_image_that_cannot_be_read_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun(run, monkeypatch, several(2))
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise OSError("image file is truncated")
+        yield
+
+    monkeypatch.setattr(ask, "replies", broken)
+    with pytest.raises(DataError, match=r"image hand/0000 of .* cannot be answered: image file is truncated"):
+        answered(run)
+
+
+@pytest.mark.slow
+def test_on_ray_the_bytes_are_the_same(run: Run, tmp_path: Path) -> None:
+    rows = several(4)
+    found = []
+    for name, runtime in (("a", {"runner": "local"}), ("b", {"runner": "ray", "workers": 2, "cpus": 2})):
+        run = Run(str(tmp_path / name / "run"))
+        write(run, {"hand": [rows[:2], rows[2:]]})
+        ground(run)
+        answered(run, load=untrained, answers={"shown": 2}, runtime={**runtime, "device": "cpu"})
+        found.append(contents(run))
+    assert found[0] == found[1]

@@ -23,6 +23,7 @@ EVERY = {
     "images": schema.images(2),
     "index": schema.index(2),
     "grounding": schema.GROUNDING,
+    "answers": schema.ANSWERS,
     **{f"targets-{keep}": schema.targets(TEACHERS, keep) for keep in ("summary", "int8")},
     "targets-index": schema.targets_index(schema.targets_columns(TEACHERS, "bf16")),
 }

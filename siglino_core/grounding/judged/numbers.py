@@ -72,8 +72,9 @@ def _buckets(series: Series) -> dict[str, Metric]:
     for name, (low, high) in BUCKETS.items():
         inside_N = (series.true_N >= low) & (series.true_N <= (np.inf if high is None else high))
         if low and inside_N.any():
-            interval = statistic_interval(rows_N2[inside_N], ratio, series.images_N[inside_N])
-            found[f"f1@{AT:g}, {name}"] = _metric(interval)
+            images_M = series.images_N[inside_N]
+            interval = statistic_interval(rows_N2[inside_N], ratio, images_M)
+            found[f"f1@{AT:g}, {name}"] = _at_an_end(interval, images_M)
     return found
 
 
@@ -92,7 +93,7 @@ def of_masks(series: Series) -> Numbers | None:
     for threshold in MASK_THRESHOLDS:
         samples[f"precision@{threshold:g}"] = counts_N, (iou_M >= threshold).astype(np.float64)
     metrics = {name: mean(values, images_M) for name, (_, values) in samples.items()}
-    whole = _metric(statistic_interval(pixels_M2, _cumulative, images_M))
+    whole = _at_an_end(statistic_interval(pixels_M2, _cumulative, images_M), images_M)
     return Numbers(metrics={MASK_IOU: metrics.pop(MASK_IOU), CUMULATIVE: whole, **metrics}, samples=samples)
 
 
@@ -120,17 +121,23 @@ TASKS: dict[str, Callable[[Series], Numbers | None]] = {
 
 def mean(values_M: np.ndarray, images_M: np.ndarray) -> Metric:
     """A mean over expressions, with an interval over images."""
-    value = float(values_M.mean())
-    if value in (0.0, 1.0) and np.isin(values_M, (0, 1)).all():
-        images = len(np.unique(images_M))
-        found = wilson(round(value * images), images)
-        return Metric(value=value, low=found.low, high=found.high, n=len(values_M), method=WILSON)
-    return _metric(mean_interval(values_M, images_M))
+    return _at_an_end(mean_interval(values_M, images_M), images_M)
+
+
+def _at_an_end(interval: Interval, images_M: np.ndarray) -> Metric:
+    """The metric of a number between 0 and 1; at one of these ends, where no draw differs, with Wilson's interval."""
+    if interval.mean not in (0.0, 1.0):
+        return _metric(interval)
+    images = len(np.unique(images_M))
+    found = wilson(round(interval.mean * images), images)
+    return Metric(value=interval.mean, low=found.low, high=found.high, n=interval.n, method=WILSON)
 
 
 def _metric(interval: Interval) -> Metric:
-    method = BOOTSTRAP if interval.low is not None else ""
-    return Metric(value=interval.mean, low=interval.low, high=interval.high, n=interval.n, method=method)
+    """Without an interval where all draws are the same, as of Matthews' correlation of answers that never differ."""
+    if interval.low is None or interval.low == interval.high:
+        return Metric(value=interval.mean, n=interval.n)
+    return Metric(value=interval.mean, low=interval.low, high=interval.high, n=interval.n, method=BOOTSTRAP)
 
 
 def _cumulative(sums_B2: np.ndarray) -> np.ndarray:

@@ -96,9 +96,10 @@ class Series:
         """Of the surest box."""
         return [scores[0] if scores else None for scores in self.table["scores"].to_pylist()]
 
-    def counted(self, column: str) -> int:
-        """How many rows have something in a column of counts or of yes and no."""
-        return int(np.count_nonzero(self.table[column].to_numpy()))
+    def counted(self, column: str, among_N: np.ndarray | None = None) -> int:
+        """How many rows, or how many of some, have something in a column of counts or of yes and no."""
+        there_N = self.table[column].to_numpy() != 0
+        return int(np.count_nonzero(there_N if among_N is None else there_N & among_N))
 
 
 def by_kind(table: pa.Table, kinds: Sequence[str]) -> Iterator[tuple[str, Series]]:

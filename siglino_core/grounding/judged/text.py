@@ -6,7 +6,7 @@ from siglino_core.evaluation.results.result import Result
 from siglino_core.evaluation.results.rows import points, span
 from siglino_core.grounding.judged.verdict import Judged
 from siglino_core.report.cards import plain, table
-from siglino_core.report.evaluation_words import row_name, task_name
+from siglino_core.report.evaluation_words import answers_row_name, task_name
 
 LINE = 1_000  # characters of a sentence
 
@@ -41,7 +41,7 @@ def _head(name: str, results: Sequence[Result]) -> str:
 
 
 def _name(r: Result) -> str:
-    name = plain(row_name({"network": r.network, "view": r.view, "sanity": r.sanity}))
+    name = plain(answers_row_name({"network": r.network, "view": r.view, "sanity": r.sanity}))
     return f"*{name}*" if r.sanity else name
 
 

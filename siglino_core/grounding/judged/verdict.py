@@ -121,7 +121,7 @@ def judge(
             if verdict is not None:
                 found.verdicts.append(verdict)
                 metrics[ABOVE] = verdict.difference
-            failed = series.counted("missing")
+            failed = series.counted("missing", of_model.samples[of_model.headline][0])
             found.results.append(
                 Result(network=model, view=view, n=_n(of_model), n_failed=failed, metrics=metrics, **about)
             )
