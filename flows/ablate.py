@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.ablation import Grid, Metric, grids, load_grid, unknown
+from flows.ablation import GROUNDED, Grid, Metric, grids, load_grid, unknown
 from flows.cells import Cell, cells_of, is_begun, is_done, make
 from flows.screen import say
 from siglino_core.config import Config, did_you_mean
@@ -17,6 +17,7 @@ from siglino_core.errors import ConfigError, DataError, SiglinoError
 from siglino_core.evaluation.results import ablation_text
 from siglino_core.evaluation.results.ablation import FAILED, UNMEASURED, WAITING, Row, lines, read_rows, write_rows
 from siglino_core.evaluation.results.folder import Evaluation
+from siglino_core.evaluation.results.result import Result
 from siglino_core.foreign import word
 from siglino_core.store import Files, Run
 from siglino_core.store.lease import Lease
@@ -24,10 +25,10 @@ from siglino_core.store.lease import folder as lease_folder
 from siglino_core.store.records import MANIFEST
 
 ROWS, TABLE, RECORD = "rows.jsonl", "ablation.md", "ablation.json"
-STUDENT = "student"
 GRID = "grid"  # the lease of its folder
 LEAST = 2  # seeds
-MADE = ("targets", "train", "export", "evaluate")  # stages whose time is a training's
+MADE = ("targets", "train", "export", "evaluate", "ground", "answers")  # stages whose time is a training's
+JUDGED = ("evaluate", "answers")  # those that leave results
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,18 +166,19 @@ def rows_of(grid: Grid, cell: Cell, why: str = "") -> list[Row]:
     row = Row(arm=cell.arm, seed=cell.seed, settings=tuple(cell.settings))
     try:
         manifests = {stage: run.stage(stage).manifest() for stage in MADE}
-        train, evaluate = manifests["train"], manifests["evaluate"]
-        if why or train is None or evaluate is None:
+        train = manifests["ground" if grid.last == GROUNDED else "train"]
+        if why or train is None or manifests[grid.last] is None:
             return [replace(row, state=FAILED if why else WAITING, why=why)]
-        evaluation = Evaluation.open(run.stage("evaluate").files)
+        of = [Evaluation.open(run.stage(stage).files) for stage in JUDGED if manifests[stage] is not None]
+        results = [result for evaluation in of for result in evaluation.results]
     except SiglinoError as e:
         return [replace(row, state=FAILED, why=" ".join(str(e).split()))]
     seconds = round(sum(m.wall_seconds for m in manifests.values() if m is not None), 1)
     row = replace(row, digest=train.digest, seconds=seconds)
-    return [_measured(replace(row, metric=name), m, evaluation, train.facts) for name, m in grid.metrics.items()]
+    return [_measured(replace(row, metric=name), m, results, train.facts) for name, m in grid.metrics.items()]
 
 
-def _measured(row: Row, metric: Metric, evaluation: Evaluation, facts: Mapping[str, Any]) -> Row:
+def _measured(row: Row, metric: Metric, results: Sequence[Result], facts: Mapping[str, Any]) -> Row:
     """The row with its number, or why there is none."""
     if metric.fact:
         value: Any = facts
@@ -187,8 +189,8 @@ def _measured(row: Row, metric: Metric, evaluation: Evaluation, facts: Mapping[s
         return replace(row, value=float(value))
     found = [
         r
-        for r in evaluation.results
-        if not r.sanity and (r.task, r.network, r.view) == (metric.task, STUDENT, metric.view)
+        for r in results
+        if not r.sanity and (r.task, r.network, r.view) == (metric.task, metric.network, metric.view)
         if metric.dataset in ("", r.dataset)
     ]
     if len(found) != 1:
@@ -220,7 +222,12 @@ def _told_failures(files: Files, but: Collection[str]) -> dict[str, str]:
         return {}
     rows = read_rows(files.read(ROWS), f"{files.url}/{ROWS}")
     told = {f"{files.url}/{row.arm}/seed-{row.seed}": row.why for row in rows if row.state == FAILED}
-    return {run: why for run, why in told.items() if run not in but and not Files(run).exists(f"evaluate/{MANIFEST}")}
+    return {run: why for run, why in told.items() if run not in but and not _is_over(run)}
+
+
+def _is_over(run: str) -> bool:
+    """Whether the run has come to an evaluation since."""
+    return any(Files(run).exists(f"{stage}/{MANIFEST}") for stage in JUDGED)
 
 
 def _append(files: Files, new: Sequence[Row]) -> None:

@@ -18,6 +18,8 @@ from siglino_core.evaluation.results.ablation import DOWN, UP, Measure
 
 FOLDER = CONF / "ablation"
 RUN, SPLIT, HERE = "@run", "@split", "@grid"  # in words: the training's own run, the one that parts the pool, a folder
+GROUNDED = "answers"  # the stage that ends a run which grounds
+LAST = ("evaluate", GROUNDED)  # stages that a run of a grid may end with
 _NAMED = re.compile(r"(?<!\w)@([A-Za-z0-9][A-Za-z0-9_-]*)")
 _ARM = re.compile(r"(?!(run|split|grid|logs)$)[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -27,12 +29,15 @@ class Metric:
     """Where a measure's number stands: in the evaluation's results, or among the facts of the training.
 
     Attributes:
-        task, dataset, view, metric: of a result of the student; empty: the only one there is, of a result the headline.
-        fact: of ``train``'s manifest instead, such as ``tokens_per_second`` or ``losses.last.lite.relation``.
+        task, dataset, network, view, metric: of a result, by default of the student's own features; empty: the only one
+            there is, of a result the headline.
+        fact: of the manifest of ``train`` instead, or of ``ground`` where runs end with that, such as
+            ``tokens_per_second`` or ``losses.last.lite.relation``.
     """
 
     task: str = ""
     dataset: str = ""
+    network: str = "student"
     view: str = "siglino"
     metric: str = ""
     fact: str = ""
@@ -49,6 +54,8 @@ class Grid:
             ``@ARM``, that arm's run of the same seed.
         arms: what each changes, by name.
         baseline: the arm that the others are compared with.
+        last: the stage that ends a run: evaluate, or answers.
+        grounds: arms that fine-tune another arm's student, and make no student of their own.
         seeds: how many, from 0.
         metrics, measures: by name, where a number stands and how it is shown.
         seconds: that one training and its evaluation take on one core, as measured; 0: not known.
@@ -61,6 +68,8 @@ class Grid:
     base: Sequence[str] = ()
     arms: Mapping[str, Sequence[str]] = field(default_factory=dict)
     baseline: str = ""
+    last: str = "evaluate"
+    grounds: Sequence[str] = ()
     seeds: int = 3
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     measures: Sequence[Measure] = ()
@@ -157,6 +166,12 @@ def _built(path: Path, values: dict[str, Any], *, alone: bool) -> Grid:
         faults.append(f"the baseline {baseline or '(none)'} is not among its arms: {', '.join(arms) or 'none'}")
     if odd := [arm for arm in arms if not _ARM.fullmatch(arm)]:
         faults.append(f"{odd[0]!r} is no name of an arm: letters, digits, - and _, and not run, split, grid or logs")
+    last, grounds = values.get("last", LAST[0]), [str(arm) for arm in values.get("grounds") or []]
+    if last not in LAST:
+        faults.append(f"last: {last!r} is none of {', '.join(LAST)}")
+    if grounds and last != GROUNDED:
+        faults.append(f"grounds: only with last: {GROUNDED}")
+    faults += [f"grounds: there is no arm {arm}{did_you_mean(arm, list(arms))}" for arm in grounds if arm not in arms]
     if not isinstance(seeds, int):
         faults.append(f"seeds: {seeds!r} is no whole number")
     for where, words in {"base": [str(w) for w in values.get("base") or []], **arms}.items():
@@ -181,6 +196,8 @@ def _built(path: Path, values: dict[str, Any], *, alone: bool) -> Grid:
         base=[str(word) for word in values.get("base") or []],
         arms=arms,
         baseline=baseline,
+        last=last,
+        grounds=grounds,
         seeds=seeds,
         metrics=metrics,
         measures=measures,

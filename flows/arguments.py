@@ -1,6 +1,7 @@
 """The command line: every command, its words and options, and what each is for."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -15,14 +16,21 @@ STAGES = {  # `flows.stages.COMMANDS`, whose import takes longer than a look at 
     "curate": "source, embed, cluster, sample, report",
     "distill": "targets, train, export",
     "evaluate": "evaluate",
-    "run": "source, embed, cluster, sample, report, targets, train, export, evaluate",
+    "ground": "expressions, ground, answers",
+    "run": "source, embed, cluster, sample, report, targets, train, export, evaluate, expressions, ground, answers",
 }
+
+
+GROUNDED = "runs/demo/ground/model"
 
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     """Options and other words in any order: argparse gives up on words that follow an option."""
     parser = _parser()
-    arguments, rest = parser.parse_known_args(argv)
+    typed = list(sys.argv[1:] if argv is None else argv)
+    if typed[:2] == ["ground", "predict"]:
+        typed[:2] = ["ground predict"]
+    arguments, rest = parser.parse_known_args(typed)
     words = getattr(arguments, "settings", getattr(arguments, "places", None))
     if any(word.startswith("-") for word in rest) or (rest and words is None):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -61,7 +69,8 @@ def _parser() -> argparse.ArgumentParser:
         ("curate", "Curate: do what is missing, from the pool to the report."),
         ("distill", "Distil: do what is missing, from a curated sample to the exported student."),
         ("evaluate", "Evaluate: the student beside its teachers, or any networks on any data sets."),
-        ("run", "Curate, distil, evaluate: do what is missing of the whole path."),
+        ("ground", "Ground: fine-tune a student to find what a text refers to, and judge its answers."),
+        ("run", "Curate, distil, evaluate, ground: do what is missing of the whole path."),
     ):
         sub = command(name, text)
         sub.add_argument("--from", dest="from_stage", metavar="STAGE", help=f"start there ({STAGES[name]})")
@@ -69,6 +78,15 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--redo", action="append", default=[], metavar="STAGE", help="make it anew, and what follows from it"
         )
+    predict = command("ground predict", "Find in an image what texts refer to: a picture, and JSON.", settings=False)
+    predict.add_argument("image", metavar="IMAGE", help="an image file")
+    predict.add_argument("queries", nargs="+", metavar="TEXT", help="what to find, as 'the red bird on the left'")
+    predict.add_argument(
+        "--model", default=GROUNDED, metavar="FOLDER", help=f"of `siglino ground` (default: {GROUNDED}), or its hub id"
+    )
+    predict.add_argument("--boxes", action="store_true", help="boxes alone, without masks")
+    predict.add_argument("--forced", action="store_true", help="one box for each text, whatever the model finds absent")
+    predict.add_argument("--out", metavar="FILE", help="the picture (default: NAME-grounded.png beside here)")
     inspect = command("inspect", "Show a run's stages, rejects, sample, balance and clusters.", settings=False)
     inspect.add_argument("run", help="folder or URL of the run")
     verify = command("verify", "Check every file of a run against what was written.", settings=False)

@@ -20,9 +20,11 @@ from siglino_core.hashing import fingerprint
 from siglino_core.store import STAGES, Files, Run
 from siglino_core.store.adopted import adopt
 from siglino_core.store.records import MANIFEST
+from siglino_core.store.stage import GROUND
 from siglino_core.store.successor import PLAN
 
 SHARED = ("source", "embed", "cluster", "sample")  # stages that runs of equal settings have in common
+SPLITS = ("source", "embed", "cluster", "sample")  # stages of the run that parts a pool, all that others need of it
 SEEDLESS = ("source", "embed")  # of these, those that no seed changes; they are made once at a time, as they take time
 LOOK = 0.5  # seconds between two looks at what is under way
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +39,7 @@ class Cell:
         words: of its command, run and seed among them.
         settings: what the arm changes, as the grid has it.
         needs: runs that must be finished before.
+        stages: that its command makes, in their order.
     """
 
     arm: str
@@ -45,6 +48,7 @@ class Cell:
     words: Sequence[str]
     settings: Sequence[str] = ()
     needs: Sequence[str] = ()
+    stages: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -53,12 +57,13 @@ class Cell:
     @property
     def last(self) -> str:
         """The stage that ends it."""
-        return "evaluate" if self.arm else "sample"
+        return self.stages[-1]
 
     @property
     def command(self) -> list[str]:
         """Words of `siglino` that make it."""
-        return ["run" if self.arm else "curate", *self.words]
+        made_by = {SPLITS: "curate", tuple(GROUND): "ground"}
+        return [made_by.get(tuple(self.stages), "run"), *self.words]
 
     def config(self) -> Config:
         """What its words ask for, whatever the run was made by so far.
@@ -83,7 +88,10 @@ def cells_of(grid: Grid, folder: str, *, seeds: int, only: str = "", more: Seque
     wanted = list(grid.arms)
     if only:
         wanted = [arm for arm in wanted if arm == only or arm in grid.stands_on(only)]
-    found = [Cell(arm="", seed=0, run=split, words=[*grid.split, f"run={split}"])] if grid.split else []
+    found: list[Cell] = []
+    if grid.split:
+        found.append(Cell(arm="", seed=0, run=split, words=[*grid.split, f"run={split}"], stages=SPLITS))
+    path = STAGES[: STAGES.index(grid.last) + 1]
     for seed in range(seeds):
         runs = {arm: f"{folder}/{arm}/seed-{seed}" for arm in grid.arms}
         for arm in wanted:
@@ -98,6 +106,7 @@ def cells_of(grid: Grid, folder: str, *, seeds: int, only: str = "", more: Seque
                     words=placed(words, places),
                     settings=list(grid.arms[arm]),
                     needs=[*([split] if grid.split else []), *needs],
+                    stages=GROUND if arm in grid.grounds else path,
                 )
             )
     return found
@@ -118,7 +127,7 @@ def is_done(cell: Cell, config: Config) -> bool:
         if run.stage(cell.last).manifest() is None:
             return False
         asked, made = to_dict(config), to_dict(compose_config(list(cell.words)))
-        for section in STAGES[: STAGES.index(cell.last) + 1]:
+        for section in cell.stages:
             noted = run.about(section).get("config", {})
             for key, value in asked[section].items():
                 if noted.get(section, {}).get(key, ()) not in (value, made[section][key]):
@@ -197,12 +206,15 @@ def _startable(waiting: Sequence[Cell], running: Sequence[_Running], keys: dict[
     unfinished = {cell.run for cell in waiting} | {one.cell.run for one in running}
     making = {one.makes for one in running if one.makes and not _has(one.cell.run, "embed")}
     for cell in waiting:
-        if not unfinished & set(cell.needs) and (keys[cell.run]["embed"] not in making or _has(cell.run, "embed")):
+        alone = "embed" not in cell.stages or keys[cell.run]["embed"] not in making or _has(cell.run, "embed")
+        if alone and not unfinished & set(cell.needs):
             yield cell
 
 
 def _started(cell: Cell, keys: dict[str, dict[str, str]], folder: str) -> _Running:
-    take_over(cell.run, keys)
+    embeds = "embed" in cell.stages
+    if embeds:
+        take_over(cell.run, keys)
     files = Files(folder)
     name = f"logs/{cell.name.replace(' ', '-')}.log"
     log = files.local / name if files.local is not None else Path(mkdtemp(prefix="siglino-")) / Path(name).name
@@ -219,7 +231,7 @@ def _started(cell: Cell, keys: dict[str, dict[str, str]], folder: str) -> _Runni
             stdout=out,
             stderr=subprocess.STDOUT,
         )
-    makes = None if _has(cell.run, "embed") else keys[cell.run]["embed"]
+    makes = None if not embeds or _has(cell.run, "embed") else keys[cell.run]["embed"]
     return _Running(cell, process, log, makes)
 
 

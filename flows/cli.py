@@ -1,4 +1,4 @@
-"""The command `siglino`: plan, curate, distill, evaluate, run, compare, inspect, verify, report, export, and others."""
+"""The command `siglino`: plan, curate, distill, evaluate, ground, run, compare, inspect, verify, and others."""
 
 if __name__ == "__main__":  # before what follows, which takes time
     from flows.entry import main as entry
@@ -54,11 +54,11 @@ def _make(command: str, arguments: argparse.Namespace, console: Console) -> int:
     from flows.config import compose_config
     from flows.display import Display
     from flows.prefect_api import api_url
-    from flows.stages import begin, choose, run_stages
+    from flows.stages import begin, choose, configured, run_stages
 
     settings.apply()
     config = compose_config(arguments.settings, arguments.redo)  # judged before anything starts
-    choices = choose(command, arguments.from_stage, arguments.only, arguments.redo)
+    choices = configured(choose(command, arguments.from_stage, arguments.only, arguments.redo), config)
     by_prefect = bool(api_url())
     asked = None if by_prefect else begin(command, arguments.settings, config, choices)
     experiment = next((w for w in arguments.settings if w.startswith("experiment=")), "no experiment")
@@ -79,11 +79,12 @@ def _by_prefect(command: str, arguments: argparse.Namespace, progress: Any) -> d
     from flows.curate import curate
     from flows.distill import distill
     from flows.evaluate import evaluate
+    from flows.ground import ground
     from flows.prefect_api import api_url
     from flows.run import run_path
     from flows.tasks import listen
 
-    flow = {"curate": curate, "distill": distill, "evaluate": evaluate, "run": run_path}[command]
+    flow = {"curate": curate, "distill": distill, "evaluate": evaluate, "ground": ground, "run": run_path}[command]
     experiment = next((w.partition("=")[2] for w in arguments.settings if w.startswith("experiment=")), "")
     rest = [w for w in arguments.settings if not w.startswith("experiment=")]
     options = {"from_stage": arguments.from_stage, "only": arguments.only, "redo": arguments.redo}
@@ -128,6 +129,12 @@ def _farewell(run: str, done: dict[str, Any], console: Console) -> None:
     say(console, *lines)
 
 
+def _predict(arguments: argparse.Namespace, console: Console) -> int:
+    from flows.predict import predict
+
+    return predict(arguments, console)
+
+
 def _plan(arguments: argparse.Namespace, console: Console) -> int:
     from flows.config import compose_config
     from flows.plan import price, show
@@ -144,6 +151,7 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
         f"Next: siglino curate {words}",
         f"then: siglino distill {words}",
         f"then: siglino evaluate {words}",
+        *([f"then: siglino ground {words}"] if config.expressions.train else []),
     )
     return 0
 
@@ -268,6 +276,8 @@ COMMANDS = {
     "curate": partial(_make, "curate"),
     "distill": partial(_make, "distill"),
     "evaluate": partial(_make, "evaluate"),
+    "ground": partial(_make, "ground"),
+    "ground predict": _predict,
     "run": partial(_make, "run"),
     "inspect": _inspect,
     "verify": _verify,

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from flows.limits import refuse_too_small, require_specs
 from flows.screen import say
-from flows.stages import CURATE, DISTILL, EVALUATE
+from flows.stages import CURATE, DISTILL, EVALUATE, GROUND
 from pipelines.support import price as constants
 from pipelines.support.runtime import Estimate
 from siglino_core.config import Config
@@ -50,7 +50,7 @@ def price(config: Config) -> Prices:
         prices.estimates[name] = import_module(f"pipelines.{name}").plan(config, prices.estimates)
         if name == "source":
             refuse_too_small(config, prices.estimates[name].rows)
-    for name in (*DISTILL, *EVALUATE):
+    for name in (*DISTILL, *EVALUATE, *(GROUND if config.expressions.train else ())):
         stage = import_module(f"pipelines.{name}")
         try:
             prices.estimates[name] = stage.plan(config, prices.estimates)
@@ -70,6 +70,9 @@ def show(config: Config, prices: Prices, console: Console) -> None:
     _priced([e for name, e in prices.estimates.items() if name in DISTILL], console)
     console.print("\nEvaluation of its student: siglino evaluate", style="bold")
     _priced([e for name, e in prices.estimates.items() if name in EVALUATE], console)
+    if grounding := [e for name, e in prices.estimates.items() if name in GROUND]:
+        console.print("\nGrounding: siglino ground", style="bold")
+        _priced(grounding, console)
     for name, why in prices.unpriced.items():
         say(console, f"  not priced: {name}: {why}")
     if prices.stored:

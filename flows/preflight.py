@@ -44,6 +44,8 @@ def preflight(config: Config, stages: Sequence[str], redo: Sequence[str] = ()) -
         _export(config)
     if "evaluate" in missing:
         _evaluation(config, alone=missing == ["evaluate"])
+    if "ground" in missing:
+        _grounding(config)
     _pool(config, missing)
 
 
@@ -83,6 +85,13 @@ def _export(config: Config) -> None:
     if 0 < config.export.max_pixels < PATCH**2:  # 0: as trained
         raise ConfigError(f"export.max_pixels={config.export.max_pixels}: a patch has {PATCH} x {PATCH} pixels.")
     Origin.of(config)
+
+
+def _grounding(config: Config) -> None:
+    ground = config.ground
+    if ground.ranks > 1 and config.runtime.runner is Runner.LOCAL:
+        raise ConfigError(f"ground.ranks={ground.ranks} needs runtime.runner=ray: the local one is one process")
+    _require_there("ground.checkpoint", ground.checkpoint)
 
 
 def _evaluation(config: Config, *, alone: bool) -> None:
@@ -197,6 +206,7 @@ def _mend(stage: str) -> str:
         "cluster": "Lower cluster.num_clusters, cluster.iterations or cluster.resampling",
         "targets": "Take smaller targets.teachers",
         "train": "Lower train.optim.steps or take a smaller train.student",
+        "ground": "Lower ground.optim.steps or ground.max_pixels",
     }.get(stage, "Ask for less")
 
 

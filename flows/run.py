@@ -1,4 +1,4 @@
-"""The flow `run-siglino`: the whole path, from a pool to a student and its evaluation; each stage a resumable task."""
+"""The flow `run-siglino`: the whole path, from a pool to a student, its evaluation and grounding."""
 
 from typing import Any
 
@@ -18,6 +18,8 @@ def run_path(
     redo: list[PathStage] | None = None,
 ) -> dict[str, Any]:
     """Curate an image pool, distil the teachers into one student on what was kept, and evaluate it beside them.
+
+    It ends with grounding where `expressions.train` names images to ground on.
 
     Args:
         experiment: a named config (see `siglino config`), or the path of a YAML file; empty: the defaults.

@@ -24,14 +24,29 @@ LOG = logger(__name__)
 CurateStage = Literal["source", "embed", "cluster", "sample", "report"]  # spelt out: Prefect's forms list the choices
 DistillStage = Literal["targets", "train", "export"]
 EvaluateStage = Literal["evaluate"]
-PathStage = Literal["source", "embed", "cluster", "sample", "report", "targets", "train", "export", "evaluate"]
+GroundStage = Literal["expressions", "ground", "answers"]
+PathStage = Literal[
+    "source",
+    "embed",
+    "cluster",
+    "sample",
+    "report",
+    "targets",
+    "train",
+    "export",
+    "evaluate",
+    "expressions",
+    "ground",
+    "answers",
+]
 CURATE: tuple[str, ...] = get_args(CurateStage)
 DISTILL: tuple[str, ...] = get_args(DistillStage)
 EVALUATE: tuple[str, ...] = get_args(EvaluateStage)
+GROUND: tuple[str, ...] = get_args(GroundStage)
 PATH: tuple[str, ...] = get_args(PathStage)
 CARD = "README.md"
-COMMANDS = {"curate": CURATE, "distill": DISTILL, "evaluate": EVALUATE, "run": PATH}
-NOTES = {"curate.json": CURATE, "distill.json": DISTILL, "evaluate.json": EVALUATE}
+COMMANDS = {"curate": CURATE, "distill": DISTILL, "evaluate": EVALUATE, "ground": GROUND, "run": PATH}
+NOTES = {"curate.json": CURATE, "distill.json": DISTILL, "evaluate.json": EVALUATE, "ground.json": GROUND}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +89,13 @@ def choose(command: str, from_stage: str | None, only: str | None, redo: Sequenc
     return [
         Choice(stage=s, redo="always" if s in redo else "stale" if names.index(s) > first else "no") for s in chosen
     ]
+
+
+def configured(choices: Sequence[Choice], config: Config) -> list[Choice]:
+    """The choices without those of grounding, where a whole path was asked for and nothing to ground on is set."""
+    if config.expressions.train or all(choice.stage in GROUND for choice in choices):
+        return list(choices)
+    return [choice for choice in choices if choice.stage not in GROUND]
 
 
 def begin(command: str, words: Sequence[str], config: Config, choices: Sequence[Choice]) -> Asked:

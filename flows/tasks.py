@@ -23,7 +23,19 @@ from prefect.states import Completed  # noqa: E402
 
 from flows import logs  # noqa: E402
 from flows.config import compose_config, quoted  # noqa: E402
-from flows.stages import PATH, Asked, Choice, begin, choose, judged, leave_ray, outcome, run_stage, summary  # noqa: E402
+from flows.stages import (  # noqa: E402
+    PATH,
+    Asked,
+    Choice,
+    begin,
+    choose,
+    configured,
+    judged,
+    leave_ray,
+    outcome,
+    run_stage,
+    summary,
+)
 from pipelines.support.runtime import Progress  # noqa: E402
 from siglino_core.config import Config  # noqa: E402
 from siglino_core.errors import ConfigError, DataError, SiglinoError  # noqa: E402
@@ -52,14 +64,14 @@ def perform(
     """The body of every flow: the command's stages, each a task; returns each one's outcome.
 
     Args:
-        command: whose stages they are: curate, distill, evaluate or run.
+        command: whose stages they are: curate, distill, evaluate, ground or run.
         name: the flow's, which the artifact has too.
     """
     logs.calm()
     words = [f"experiment={experiment}"] if experiment else []
     words += [*([f"run={quoted(run)}"] if run else []), *(overrides or [])]
     config = compose_config(words, redo or [])
-    choices = choose(command, from_stage, only, redo or [])
+    choices = configured(choose(command, from_stage, only, redo or []), config)
     asked = begin(command, words, config, choices)
     done: dict[str, Any] = {}
     try:

@@ -5,16 +5,19 @@ in the end the student's weights and the loss of every curation cluster. What is
 checkpoint has not done.
 """
 
+from functools import partial
+
 from pipelines.support.inputs import check
+from pipelines.support.ray_train import SCRATCH, Training, train_on_ray
 from pipelines.support.runtime import Progress, Result, computing_device, precision_of, silent
+from pipelines.support.trained import checkpoints_of, extras, is_trained
 from pipelines.support.work import Work
-from pipelines.train.artifact import STUDENT, checkpoints_of, commit, extras, is_trained
+from pipelines.train.artifact import STUDENT, commit
 from pipelines.train.job import identity_of, job_of, require_same_targets
-from pipelines.train.on_ray import SCRATCH, train_on_ray
 from pipelines.train.price import plan
 from siglino_core.config import Config, Runner
 from siglino_core.distillation.training.mixture import runs_of
-from siglino_core.distillation.training.rank import run_rank
+from siglino_core.distillation.training.rank import Job, run_rank
 from siglino_core.errors import ConfigError
 from siglino_core.store import Run
 
@@ -41,7 +44,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     state = "Resumed" if checkpoints_of(work) else todo.state
     if not is_trained(work, steps):
         if config.runtime.runner is Runner.RAY:
-            train_on_ray(job, device, progress)
+            train_on_ray(_training(job), device, progress)
         elif config.train.ranks > 1:
             raise ConfigError(
                 f"train.ranks={config.train.ranks} needs runtime.runner=ray: the local one is one process"
@@ -52,3 +55,16 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
     manifest = stage.finish(identity, todo, facts=facts, extras=extras(work))
     stage.sweep(SCRATCH)
     return Result(state=state, manifest=manifest)
+
+
+def _training(job: Job) -> Training:
+    train = job.config.train
+    return Training(
+        name="train",
+        stage=job.stage,
+        fingerprint=job.fingerprint,
+        loop=train,
+        packs=train.pack.packs_per_step,
+        runtime=job.config.runtime,
+        run_rank=partial(run_rank, job),
+    )

@@ -1,7 +1,7 @@
 """A student from any of the forms in which its weights come: a folder, a flat file, a training checkpoint."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from logging import CRITICAL
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.utils import logging
 
 from siglino_core.errors import ConfigError, DataError
@@ -83,8 +83,8 @@ def load_processor(source: str, model: SigLinoModel) -> SigLinoImageProcessor:
 def _pretrained(folder: Path, source: str) -> SigLinoModel:
     require_as_exported(folder, source)
     config = _config(folder / "config.json")  # another model's would be taken for a SigLino's with the defaults
-    if shapes := _shapes(folder):
-        _require_fits(config, shapes, source)
+    if shapes := shapes_of_folder(folder):
+        require_fits(lambda: SigLino(config.spec()), shapes, source)
     logging.disable_progress_bar()  # it would draw into the command's own display
     verbosity = logging.get_verbosity()
     logging.set_verbosity(CRITICAL)  # what is wrong is in our error; their report takes a page
@@ -160,15 +160,18 @@ def _config(path: Path) -> SigLinoHFConfig:
     return config
 
 
-def _require_fits(config: SigLinoHFConfig, shapes: Mapping[str, Sequence[int]], source: str) -> None:
+def require_fits(make: Callable[[], nn.Module], shapes: Mapping[str, Sequence[int]], source: str) -> None:
     """Refuse weights of other shapes before any memory is asked for by the config.
+
+    Args:
+        make: the model, as its config has it; it is made without memory.
 
     Raises:
         DataError: they are; it names the first.
     """
     try:
         with torch.device("meta"):
-            wanted = {name: tuple(t.shape) for name, t in SigLino(config.spec()).state_dict().items()}
+            wanted = {name: tuple(t.shape) for name, t in make().state_dict().items()}
     except Exception as e:  # of numbers that no tensor can have, torch has many opinions
         raise DataError(f"{source}: no model can be made of its config: {' '.join(str(e).split())[:300]}") from e
     found = {name: tuple(shape) for name, shape in shapes.items()}
@@ -185,7 +188,7 @@ def _shape(shape: tuple[int, ...] | None) -> str:
     return "missing" if shape is None else f"of shape {list(shape)}"
 
 
-def _shapes(folder: Path) -> dict[str, list[int]]:
+def shapes_of_folder(folder: Path) -> dict[str, list[int]]:
     """The shapes of a folder's weights, from the heads of its files."""
     shapes: dict[str, list[int]] = {}
     for path in sorted(folder.glob("model*.safetensors")):
@@ -206,7 +209,7 @@ def _shapes(folder: Path) -> dict[str, list[int]]:
 
 
 def _filled(config: SigLinoHFConfig, state: dict[str, Tensor], source: str) -> SigLinoModel:
-    _require_fits(config, {name: t.shape for name, t in state.items()}, source)
+    require_fits(lambda: SigLino(config.spec()), {name: t.shape for name, t in state.items()}, source)
     if odd := next((name for name, t in state.items() if not t.is_floating_point()), None):
         kind = str(state[odd].dtype).removeprefix("torch.")
         raise DataError(f"{source}: {odd} is of {kind}, and weights are real numbers. Is the file quantised?")

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from siglino_core.config import GroundLossConfig
 from siglino_core.distillation.training.losses import gram_errors, mean_over_images
 from siglino_core.grounding.codecs import coordinate_place, size_place
 from siglino_core.grounding.losses import answer_loss, bin_loss, box_loss, dice_loss, expected_pair, focal_loss
 from siglino_core.grounding.model import GroundingModel, States
 from siglino_core.grounding.targets import UNASKED, Targets
-from siglino_core.grounding.training.weights import Weights
 from siglino_core.models.layout import Layout
 
 
@@ -54,7 +54,7 @@ class Loss:
 class Objective:
     """What a pass costs."""
 
-    weights: Weights
+    weights: GroundLossConfig
 
     def __call__(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from siglino_core.config import LoopConfig, Method, OptimConfig, PackConfig
+from siglino_core.config import GroundLossConfig, LoopConfig, Method, OptimConfig, PackConfig
 from siglino_core.device import Device
 from siglino_core.distillation.packing import Part
 from siglino_core.distillation.training.checkpoints import Checkpoints
@@ -22,7 +22,6 @@ from siglino_core.grounding.model import GroundingModel
 from siglino_core.grounding.training.objective import Objective
 from siglino_core.grounding.training.reader import Asked
 from siglino_core.grounding.training.task import Grounding, Setting
-from siglino_core.grounding.training.weights import Weights
 from siglino_core.models import SigLinoConfig
 from siglino_core.store import Files
 from siglino_core.weights.checkpoint import weights
@@ -63,7 +62,7 @@ def setting(images: Sequence[Referring], **changes: Any) -> Setting:
         "asked": asked,
         "part": Part(name="scenes", grids_N2=np.full((len(images), 2), grid, np.uint16)),
         "pack": PackConfig(packs_per_step=1, capacity=len(images) * (grid**2 + SHAPE.prefix), look_ahead=8),
-        "objective": Objective(weights=Weights(box=1.0, dice=5.0)),
+        "objective": Objective(weights=GroundLossConfig(box=1.0, dice=5.0)),
     }
     return Setting(**(plain | changes))
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from siglino_core.config import GroundLossConfig
 from siglino_core.grounding.codecs import bins_of, coordinate_place, size_place
 from siglino_core.grounding.losses import dice_loss, focal_loss
 from siglino_core.grounding.targets import UNASKED, questions
 from siglino_core.grounding.training.objective import Counts, Objective
-from siglino_core.grounding.training.weights import Weights
 from tests.siglino_core.grounding.models import SHAPES, grounding, question, stirred
 from tests.siglino_core.models.tiny import TINY, patches
 
@@ -31,7 +31,7 @@ def test_terms_are_means_by_plain_formulas(gram: float) -> None:
     counts = Counts.of(targets, masks, 3)
     assert (counts.answers, counts.instances, counts.masks) == (5 + 2 + 8, 3, 2)
     anchor_ND = torch.randn(34, 8) if gram else None
-    weights = Weights(answer=2, coordinate=0.5, size=3, focal=4, dice=0.7, gram=gram)
+    weights = GroundLossConfig(answer=2, coordinate=0.5, size=3, focal=4, dice=0.7, gram=gram)
     loss = Objective(weights=weights)(model, states, layout, targets, masks, IMAGE_K, counts, anchor_ND)
     said = targets.answer_S != UNASKED
     assert float(loss.terms["answer"]) == pytest.approx(
@@ -53,8 +53,3 @@ def test_terms_are_means_by_plain_formulas(gram: float) -> None:
     shares = {"answer": 2, "coordinate": 0.5, "size": 3, "focal": 4, "dice": 0.7} | ({"gram": gram} if gram else {})
     assert loss.terms.keys() == {"loss", *shares}
     assert float(loss.total) == pytest.approx(sum(w * float(loss.terms[k]) for k, w in shares.items()), rel=1e-5)
-
-
-def test_a_weight_below_zero() -> None:
-    with pytest.raises(ValueError, match="dice=-1"):
-        Weights(dice=-1)

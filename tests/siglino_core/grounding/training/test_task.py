@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from siglino_core.config import PackConfig
+from siglino_core.config import GroundLossConfig, PackConfig
 from siglino_core.distillation.training.anchor import Anchor
 from siglino_core.distillation.training.loop import Ranks
 from siglino_core.distillation.training.metrics import read
@@ -15,7 +15,6 @@ from siglino_core.errors import DataError
 from siglino_core.grounding.model import GroundingModel
 from siglino_core.grounding.training.objective import Objective
 from siglino_core.grounding.training.task import Grounding
-from siglino_core.grounding.training.weights import Weights
 from siglino_core.models import SigLino
 from siglino_core.store import Files
 from tests.siglino_core.grounding.training.taught import CONFIG, CPU, PATCH, SHAPE, SIDE, pairs, setting, taught
@@ -58,7 +57,7 @@ def test_stopped_and_gone_on_is_the_same_curve(tmp_path: Path) -> None:
 
 
 def test_a_step_in_several_passes_is_one_in_one() -> None:
-    weights = Objective(weights=Weights(box=1.0, gram=0.5, spread=1.0))
+    weights = Objective(weights=GroundLossConfig(box=1.0, gram=0.5, spread=1.0))
     anchor = SigLino(SHAPE)
     made = setting(IMAGES, model=drawn, objective=weights, anchor=lambda: Anchor(anchor))
     one = Grounding(made, CPU, Ranks(), None)

@@ -2,22 +2,51 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pipelines.support.runtime import Progress, gpus, raised, start_ray, worker_errors
 from siglino_core import errors
-from siglino_core.config import Config
+from siglino_core.config import LoopConfig, RuntimeConfig
 from siglino_core.device import Device
 from siglino_core.distillation.training.checkpoints import Checkpoints
-from siglino_core.distillation.training.rank import Job, run_rank
+from siglino_core.distillation.training.loop import Tell
 from siglino_core.errors import WARNING, SiglinoError, UnreachableStoreError, WorkerError
+from siglino_core.store import Stage
 from siglino_core.store.patience import Patience, be_patient
 
 NETWORK = "AWS Error NETWORK_CONNECTION"  # in what pyarrow says, by which Ray Train reaches the store
 SCRATCH = "ray/"  # what Ray Train leaves in the stage's folder: it has nothing of ours
+
+
+class RunRank(Protocol):
+    """Trains one rank to the end, as `siglino_core.distillation.training.rank.run_rank` does; it must pickle."""
+
+    def __call__(self, device: Device, *, rank: int, world: int, tell: Tell, warn: Callable[[str], None]) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A training, as what starts its ranks must know it.
+
+    Attributes:
+        name: of its settings and of its stage, such as ``train``.
+        stage: where checkpoints and the curve go.
+        fingerprint: of the training.
+        loop: its settings.
+        packs: of a step, over all ranks.
+    """
+
+    name: str
+    stage: Stage
+    fingerprint: str
+    loop: LoopConfig
+    packs: int
+    runtime: RuntimeConfig
+    run_rank: RunRank
 
 
 class ProgressActor:
@@ -62,51 +91,51 @@ class ProgressActor:
         return self._progress, self._error
 
 
-def train_on_ray(job: Job, device: Device, progress: Progress) -> None:
+def train_on_ray(training: Training, device: Device, progress: Progress) -> None:
     """Train on a group of workers; when one of them ends all begin anew, from the newest checkpoint.
 
     Raises:
         SiglinoError: a rank's error that would come again.
-        WorkerError, UnreachableStoreError: a worker died, or the store was away, ``train.max_restarts`` times and once
+        WorkerError, UnreachableStoreError: a worker died, or the store was away, ``max_restarts`` times and once
             more without a new checkpoint in between.
     """
-    ray = start_ray(job.config.runtime)
+    ray = start_ray(training.runtime)
     actor = ray.remote(num_cpus=0)(ProgressActor).remote()
-    train, newest, ends = job.config.train, _newest(job), 0
+    newest, ends = _newest(training), 0
     while True:
-        world = _ranks(job.config, device)
-        with _watched(ray, actor, progress), worker_errors():
-            failure = _fit(job, device, world, actor)
+        world = _ranks(training, device)
+        with _watched(ray, actor, training.name, progress), worker_errors():
+            failure = _fit(training, device, world, actor)
             if failure is None:
                 return
             (_, error), away = ray.get([actor.read.remote(), actor.away.remote()])
         if error is not None:
             kind, lines = error
             raise getattr(errors, kind)(*lines)
-        before, newest = newest, _newest(job, newest)
+        before, newest = newest, _newest(training, newest)
         ends = 1 if newest > before else ends + 1
         away = away or (failure if NETWORK in failure else "")
-        if ends > train.max_restarts:
-            raise _away(job, away, ends) if away else _died(failure, ends)
+        if ends > training.loop.max_restarts:
+            raise _away(training, away, ends) if away else _died(training, failure, ends)
         ray.get(actor.forget.remote())
         why = "the store was away" if away else "a worker died"
         progress(
-            "train",
+            training.name,
             newest,
-            train.optim.steps,
-            f"{WARNING}{why}: from the newest checkpoint, on {_ranks(job.config, device)} ranks",
+            training.loop.optim.steps,
+            f"{WARNING}{why}: from the newest checkpoint, on {_ranks(training, device)} ranks",
         )
 
 
-def _newest(job: Job, known: int = 0) -> int:
+def _newest(training: Training, known: int = 0) -> int:
     """The newest checkpoint's step, once the store answers; what is known of it, if it does not in time.
 
     Ray Train's own client of the store gives up within seconds: ranks that begin while it is away die at once.
     """
-    seconds = job.config.train.store_patience
+    seconds = training.loop.store_patience
     before = be_patient(Patience(known=seconds, stranger=seconds))
     try:
-        kept = Checkpoints(job.stage.files.sub("checkpoints"), job.fingerprint).all()
+        kept = Checkpoints(training.stage.files.sub("checkpoints"), training.fingerprint).all()
     except UnreachableStoreError:
         return known
     finally:
@@ -114,22 +143,22 @@ def _newest(job: Job, known: int = 0) -> int:
     return kept[-1].step if kept else 0
 
 
-def _away(job: Job, why: str, ends: int) -> UnreachableStoreError:
+def _away(training: Training, why: str, ends: int) -> UnreachableStoreError:
     return UnreachableStoreError(
-        f"{job.stage.files.url}: the store was away {ends} times without a new checkpoint in between (the last time: "
-        f"{why}). The checkpoints stay: run the same command again when it answers."
+        f"{training.stage.files.url}: the store was away {ends} times without a new checkpoint in between (the last "
+        f"time: {why}). The checkpoints stay: run the same command again when it answers."
     )
 
 
-def _died(why: str, ends: int) -> WorkerError:
+def _died(training: Training, why: str, ends: int) -> WorkerError:
     return WorkerError(
-        f"train: workers died, or an error ended them, {ends} times without a new checkpoint in between (the last "
-        f"time: {why}). The checkpoints stay: run the same command again. If they ran out of memory, lower "
-        "train.pack.capacity or set train.activation_checkpointing=true."
+        f"{training.name}: workers died, or an error ended them, {ends} times without a new checkpoint in between (the "
+        f"last time: {why}). The checkpoints stay: run the same command again. If they ran out of memory, lower "
+        f"{training.name}.pack.capacity or set {training.name}.activation_checkpointing=true."
     )
 
 
-def _fit(job: Job, device: Device, world: int, actor: Any) -> str | None:
+def _fit(training: Training, device: Device, world: int, actor: Any) -> str | None:
     """Ray Train's part; what failed, if anything."""
     from ray.exceptions import ActorDiedError
     from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
@@ -137,14 +166,14 @@ def _fit(job: Job, device: Device, world: int, actor: Any) -> str | None:
 
     on_gpu = device.device == "cuda"
     needs = {"CPU": 1.0, **({"GPU": 1.0} if on_gpu else {})}
-    url = job.stage.files.url
+    url = training.stage.files.url
     trainer = TorchTrainer(
         _worker,
-        train_loop_config={"job": job, "device": device, "actor": actor, "folder": os.getcwd()},
+        train_loop_config={"training": training, "device": device, "actor": actor, "folder": os.getcwd()},
         scaling_config=ScalingConfig(num_workers=world, use_gpu=on_gpu, resources_per_worker=needs),
         torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
         run_config=RunConfig(
-            name=job.fingerprint,
+            name=training.fingerprint,
             storage_path=f"{url if '://' in url else Path(url).absolute()}/{SCRATCH}",
             failure_config=FailureConfig(max_failures=0),  # ours: with errors of the user's there is nothing to retry
         ),
@@ -160,12 +189,12 @@ def _fit(job: Job, device: Device, world: int, actor: Any) -> str | None:
     return "; ".join(dict.fromkeys(raised(text) or " ".join(text.split())[:300] for text in failures))
 
 
-def _ranks(config: Config, device: Device) -> int:
+def _ranks(training: Training, device: Device) -> int:
     """How many ranks train: as configured, or one a GPU, as many of them as divide a step's packs."""
-    packs = config.train.pack.packs_per_step
-    if config.train.ranks:
-        return config.train.ranks
-    free = gpus(config.runtime) if device.device == "cuda" else 1
+    packs = training.packs
+    if training.loop.ranks:
+        return training.loop.ranks
+    free = gpus(training.runtime) if device.device == "cuda" else 1
     return next((w for w in range(min(free, packs), 0, -1) if packs % w == 0), 1)
 
 
@@ -187,7 +216,7 @@ def _worker(settings: dict[str, Any]) -> None:
 
     try:
         world = context.get_world_size()
-        run_rank(settings["job"], settings["device"], rank=rank, world=world, tell=tell, warn=warn)
+        settings["training"].run_rank(settings["device"], rank=rank, world=world, tell=tell, warn=warn)
     except WorkerError:
         raise  # a loader of this rank was killed: a rank that dies with it is started again
     except UnreachableStoreError as e:  # as a dead worker's, it may not come again
@@ -199,7 +228,7 @@ def _worker(settings: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _watched(ray: Any, actor: Any, progress: Progress) -> Iterator[None]:
+def _watched(ray: Any, actor: Any, name: str, progress: Progress) -> Iterator[None]:
     """Pass on what ranks report, once a second."""
     done = threading.Event()
 
@@ -208,10 +237,10 @@ def _watched(ray: Any, actor: Any, progress: Progress) -> Iterator[None]:
         while not last:
             last = done.wait(1.0)  # once more after the end: what was said by then
             for warning in ray.get(actor.warnings.remote()):
-                progress("train", *warning)
+                progress(name, *warning)
             newest, _ = ray.get(actor.read.remote())
             if newest is not None and newest != shown:
-                progress("train", *newest)
+                progress(name, *newest)
                 shown = newest
 
     thread = threading.Thread(target=watch, daemon=True)

@@ -1,0 +1,131 @@
+"""One rank's fine-tuning: the model that begins from a student, its images and texts, and the loss, for the loop.
+
+Ranks are processes that hold the same plan and each its own packs; who started them is not known here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from siglino_core.config import Config, GroundConfig, Start
+from siglino_core.device import Device
+from siglino_core.distillation.packing import Part
+from siglino_core.distillation.training.anchor import load_anchor
+from siglino_core.distillation.training.checkpoints import LOG
+from siglino_core.distillation.training.loop import Loop, Ranks, Tell, Told, ready
+from siglino_core.errors import DataError
+from siglino_core.grounding.config import GroundingConfig
+from siglino_core.grounding.data.shards import GroundingShards
+from siglino_core.grounding.model import GroundingModel
+from siglino_core.grounding.training.objective import Objective
+from siglino_core.grounding.training.reader import Asked
+from siglino_core.grounding.training.task import Grounding, Setting
+from siglino_core.grounding.transfer import transfer
+from siglino_core.models.config import SigLinoConfig
+from siglino_core.models.resolution import Resolution
+from siglino_core.store import Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What every rank must know; it may be pickled.
+
+    Attributes:
+        config: of the whole run.
+        stage: the fine-tuning's, where checkpoints and the curve go.
+        fingerprint: of the fine-tuning.
+        shape: the model's.
+        config_json: the same as checkpoints keep it.
+        student: where the student's weights are.
+        images: to train on.
+    """
+
+    config: Config
+    stage: Stage
+    fingerprint: str
+    shape: GroundingConfig
+    config_json: Mapping[str, Any]
+    student: str
+    images: GroundingShards
+
+
+def shape_with(ground: GroundConfig, student: SigLinoConfig) -> GroundingConfig:
+    """The model's shape around a student."""
+    return GroundingConfig(student=student, **asdict(ground.shape))
+
+
+def new_model(job: Job) -> GroundingModel:
+    """The model as it begins, on the CPU, in fp32: around the student's weights, or drawn altogether.
+
+    Raises:
+        ConfigError, DataError: there is no such student any more, or it is of another shape.
+    """
+    model = GroundingModel(job.shape)
+    if job.config.ground.start is Start.STUDENT:
+        from siglino_core.weights.load import load_student  # transformers: seconds
+
+        loaded = load_student(job.student)
+        transfer(model, loaded.state_dict(), loaded.spec)
+    return model
+
+
+def setting_of(job: Job, device: Device) -> Setting:
+    """What the loop trains.
+
+    Raises:
+        DataError: an image whose sides cannot be brought to patches.
+    """
+    ground, student = job.config.ground, job.shape.student
+    resolution = Resolution(patch_size=student.patch_size, min_pixels=ground.min_pixels, max_pixels=ground.max_pixels)
+    try:
+        part = Part.of("images", job.images.heights_N, job.images.widths_N, resolution)
+    except ValueError as e:
+        raise DataError(f"expressions: {e}") from e
+    anchored = ground.loss.gram > 0
+    return Setting(
+        model=lambda: new_model(job),
+        config_json=dict(job.config_json),
+        asked=Asked(
+            images=job.images,
+            patch_size=student.patch_size,
+            mask_scale=job.shape.mask_scale,
+            seed=job.config.seed,
+            expressions=ground.expressions,
+            most=ground.most_instances,
+        ),
+        part=part,
+        pack=ground.pack,
+        objective=Objective(weights=ground.loss),
+        anchor=(lambda: load_anchor(job.student, student, device=device.device, dtype=device.dtype))
+        if anchored
+        else None,
+        image_lr=ground.image_lr,
+        seed=job.config.seed,
+        workers=ground.num_workers,
+        fsdp_size=ground.fsdp_size,
+        activation_checkpointing=ground.activation_checkpointing,
+        compiled=ground.compile,
+    )
+
+
+def run_rank(
+    job: Job,
+    device: Device,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    tell: Tell | None = None,
+    warn: Callable[[str], None] = LOG.warning,
+) -> None:
+    """Train to the end; the last checkpoint is then there.
+
+    Args:
+        warn: told, on rank 0, of checkpoints that are damaged and could be done without.
+
+    Raises:
+        SiglinoError: what is wrong with the data, the store or the config.
+    """
+    ranks, ground = Ranks(rank=rank, world=world), job.config.ground
+    with ready(ground, device, ranks):
+        loop = Loop(job.stage.files, job.fingerprint, ground, ranks, Told(tell=tell or (lambda *_: None), warn=warn))
+        loop.run(lambda begin: Grounding(setting_of(job, device), device, ranks, begin))
