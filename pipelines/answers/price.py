@@ -9,6 +9,7 @@ from siglino_core.distillation.training.student import shape_of
 from siglino_core.grounding.data.published import PUBLISHED
 from siglino_core.grounding.data.refs import DATASETS
 from siglino_core.grounding.data.synthetic.level import EASY, HARD, MEDIUM
+from siglino_core.models import SigLinoConfig
 from siglino_core.models.size import forward_flops
 from siglino_core.report.numbers import short
 
@@ -23,12 +24,12 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
     """What the answers to all test images cost, roughly: the student's shape stands for the model's.
 
     Raises:
-        ConfigError: the device or the precision that was asked for isn't there.
+        ConfigError: the device or the precision that was asked for isn't there, or the student's shape cannot be had.
     """
     counts = [counted(one) for one in config.expressions.test]
     images = sum(count[0] for count in counts if count)
     expressions = sum(count[1] for count in counts if count)
-    shape = shape_of(config.train.student)
+    shape = _student(config)
     patches = config.ground.max_pixels // shape.patch_size**2
     image = forward_flops(shape, patches + shape.prefix)
     query = forward_flops(shape, patches + shape.prefix + TOKENS) - image
@@ -46,6 +47,14 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
         note=f"{images:,} images and {expressions:,} expressions, each asked twice; {short(image, 'FLOP')} an image, "
         f"{short(query, 'FLOP')} a question" + (f"; without {', '.join(unknown)}, not counted yet" if unknown else ""),
     )
+
+
+def _student(config: Config) -> SigLinoConfig:
+    if config.ground.checkpoint:
+        from siglino_core.weights.load import shape_of as shape_there  # transformers: seconds
+
+        return shape_there(config.ground.checkpoint)
+    return shape_of(config.train.student)
 
 
 def counted(one: ReferringConfig) -> tuple[int, int] | None:

@@ -123,12 +123,14 @@ def _indexed(row: Referring) -> dict[str, Any]:
     }
 
 
-def ground(run: Run) -> None:
-    """A finished stage `ground`, whose model's folder holds nothing that could be read."""
+def ground(run: Run, folder: Path | None = None) -> None:
+    """A finished stage `ground`, with a model's folder; None: whose folder holds nothing that could be read."""
+    files = {"config.json": b"{}"} if folder is None else {path.name: path.read_bytes() for path in folder.iterdir()}
     stage, identity = run.stage("ground"), Identity(stage="ground", version=1, config={}, inputs={})
     todo = stage.begin(identity, lambda: [{"name": "model", "kind": "model"}])
     with todo.stage.writer("model", identity.fingerprint) as out:
-        out.put("model/config.json", b"{}")
+        for name, data in files.items():
+            out.put(f"model/{name}", data)
         out.commit(rows=1)
     stage.finish(identity, todo)
 

@@ -21,6 +21,8 @@ from siglino_core.evaluation.results.leaderboard_text import markdown
 from siglino_core.evaluation.results.result import Result
 from siglino_core.evaluation.results.store import json_schema
 from siglino_core.grounding.data import rle
+from siglino_core.grounding.predict import predict
+from siglino_core.models.processor import SigLinoImageProcessor
 from siglino_core.store import Run
 from tests.pipelines.answering import (
     Memory,
@@ -34,6 +36,7 @@ from tests.pipelines.answering import (
     untrained,
     write,
 )
+from tests.siglino_core.grounding.test_folder import written
 
 
 @pytest.fixture(autouse=True)
@@ -338,6 +341,23 @@ def test_an_image_that_cannot_be_read_is_named(run: Run, monkeypatch: pytest.Mon
     monkeypatch.setattr(ask, "replies", broken)
     with pytest.raises(DataError, match=r"image hand/0000 of .* cannot be answered: image file is truncated"):
         answered(run)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_model_is_read_from_its_folder(run: Run, tmp_path: Path, precision: str) -> None:
+    rows = several(2)
+    model = written(tmp_path / "model")
+    write(run, {"hand": [rows]})
+    ground(run, tmp_path / "model")
+    done = answered(run, load=None, answers={"precision": precision, "forced": True, "shown": 0})
+    assert done.manifest.identity["config"]["precision"] == {"fp32": "float32", "bf16": "bfloat16"}[precision]
+    (entry, *_) = json.loads((Path(run.url) / "answers/predictions/hand.json").read_bytes())
+    processor = SigLinoImageProcessor(patch_size=16, min_pixels=32**2, max_pixels=64**2)
+    (mine,) = predict(model, rows[0].data, ["thing 0"], processor=processor, forced=True)
+    left, top, right, bottom = mine[0].box_xyxy
+    if precision == "fp32":
+        assert entry["bbox"] == pytest.approx([left, top, right - left, bottom - top], abs=2e-3)
+        assert entry["score"] == pytest.approx(mine[0].score, abs=1e-5)
 
 
 @pytest.mark.slow
