@@ -8,13 +8,13 @@ from typing import Any
 
 from PIL import Image
 from rich.console import Console
-from siglino_core.grounding.overlay import draw
 
 from siglino_core.config import SourceConfig
 from siglino_core.errors import ConfigError, DataError
 from siglino_core.foreign import printable
 from siglino_core.grounding.data import rle
 from siglino_core.grounding.folder import load_grounding
+from siglino_core.grounding.overlay import draw
 from siglino_core.grounding.predict import Instance
 from siglino_core.images.decode import BadImage, decode
 

@@ -182,6 +182,40 @@ GROUNDING_INDEX = pa.schema(
 """``expressions/index/``: one image a row, without its bytes; row-aligned with the shard of the same name."""
 
 
+ANSWERS = pa.schema(
+    [
+        _column("set", pa.int32(), "number of the test set, as the expressions' manifest has it"),
+        GROUNDING.field("image_id"),
+        _column("row", pa.int32(), "row of the image in the expressions' shard of the same name"),
+        _column("number", pa.int32(), "place of the expression among its image's, from 0"),
+        GROUNDING.field("width"),
+        GROUNDING.field("height"),
+        _column("text", pa.string(), "the expression, to whose referents the answer is compared"),
+        _column("kind", pa.string(), "whose answer: model, shuffled, centre, prior, or other"),
+        _column("asked", pa.string(), "the text that was asked: the expression, or another image's"),
+        _column("boxes", pa.list_(pa.list_(pa.float32(), 4)), "true boxes: left, top, right, bottom in pixels"),
+        _column("predicted", pa.list_(pa.list_(pa.float32(), 4)), "boxes of the answer, the surest first"),
+        _column("scores", pa.list_(pa.float32()), "of each of them, 0 to 1; none where the answer has none"),
+        _column("present", pa.float32(), "chance that the text refers to anything; null: none was said", nullable=True),
+        _column("said", pa.bool_(), "whether the answer is that it refers to something"),
+        _column("iou", pa.float64(), "of the surest box with the true one that it fits best; 0: one is missing"),
+        _column("best_iou", pa.float64(), "the highest of any box with any true one"),
+        _column("pairs", pa.list_(pa.float64()), "IoU of each pair of boxes matched one to one; pairs apart are none"),
+        _column("inter", pa.int64(), "pixels in the masks of both sides; null: no mask was asked for", nullable=True),
+        _column("union", pa.int64(), "pixels in the masks of either side, likewise", nullable=True),
+        _column(
+            "masks",
+            pa.list_(pa.binary()),
+            "compressed counts of COCO's run-length code for each predicted box; null: not kept, or none was given",
+            nullable=True,
+        ),
+        _column("malformed", pa.int32(), "parts of another model's answer that were no box"),
+        _column("missing", pa.bool_(), "whether another model gave no answer, which counts as a miss"),
+    ]
+)
+"""``answers/answers/`` and ``answers/others/``: one answer to one expression of a test image a row."""
+
+
 def _levels(levels: int, *, nullable: bool = False) -> list[pa.Field]:
     return [
         _column(f"level_{i}", pa.int32(), f"centroid of level {i} (1 = finest)", nullable=nullable)

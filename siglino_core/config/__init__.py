@@ -42,12 +42,14 @@ from siglino_core.config.evaluate import (
     Unread,
 )
 from siglino_core.config.ground import (
+    AnswerFormat,
     AnswersConfig,
     Difficulty,
     ExpressionsConfig,
     GroundConfig,
     GroundLossConfig,
     GroundShapeConfig,
+    OtherAnswersConfig,
     ReferringConfig,
     ReferringLayout,
     Start,
@@ -60,6 +62,7 @@ from siglino_core.config.runtime import Runner, RuntimeConfig
 from siglino_core.config.settings import did_you_mean, keys, kinds, setting, shaping, to_dict
 
 __all__ = [
+    "AnswerFormat",
     "AnswersConfig",
     "Cleaning",
     "ClusterConfig",
@@ -89,6 +92,7 @@ __all__ = [
     "ModelConfig",
     "Normalize",
     "OptimConfig",
+    "OtherAnswersConfig",
     "Overlap",
     "PackConfig",
     "PartConfig",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from siglino_core.config.curate import Precision
 from siglino_core.config.distill import PackConfig
 from siglino_core.config.loop import LoopConfig
 from siglino_core.config.settings import setting
@@ -19,6 +20,12 @@ class Difficulty(StrEnum):
     EASY = "easy"
     MEDIUM = "medium"
     HARD = "hard"
+
+
+class AnswerFormat(StrEnum):
+    BOXES = "boxes"
+    FLORENCE = "florence"
+    FALCON = "falcon"
 
 
 class Start(StrEnum):
@@ -140,6 +147,23 @@ class GroundConfig(LoopConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OtherAnswersConfig:
+    """Another model's answers to the test images' expressions, judged beside the fine-tuned model's."""
+
+    name: str = setting("", "the model's name in tables")
+    format: AnswerFormat = setting(
+        AnswerFormat.BOXES,
+        "of an output: boxes: [left, top, right, bottom] in pixels each, the surest first; florence: Florence-2's "
+        "text; falcon: Falcon-Perception's list",
+    )
+    uri: str = setting(
+        "",
+        "JSON lines with image_id, expression and output; an empty output says that there is no such thing",
+        shapes=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class AnswersConfig:
     """How the fine-tuned model is asked about the test images, and what is shown of it."""
 
@@ -148,3 +172,5 @@ class AnswersConfig:
     )
     masks: bool = setting(True, "masks beside boxes, where the test images have them")
     shown: int = setting(24, "images on the page with boxes drawn, of each test set", ge=0, le=200)
+    precision: Precision = setting(Precision.AUTO, "bf16 on GPUs that multiply it natively, else fp32")
+    others: list[OtherAnswersConfig] = setting([], "other models' answers, for a row each in every table")

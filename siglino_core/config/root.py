@@ -1,6 +1,7 @@
 """One config for the whole path, and what no config may ask for."""
 
 import itertools
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,8 @@ from siglino_core.config.runtime import RuntimeConfig
 from siglino_core.config.settings import did_you_mean, setting
 
 T = TypeVar("T")
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,63}\Z")  # of another model: its rows lie in a file of that name
+RESERVED = ("grounding", "baseline")  # rows of our own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,9 +130,28 @@ def _grounding(config: Config) -> list[str]:
     names = [one.name for one in sets.test if one.name]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         errors.append(f"expressions.test: {', '.join(twice)} stands there twice; each test set needs its own name")
+    errors += _others(config.answers)
     packs = ground.pack.packs_per_step
     if ground.ranks and packs % ground.ranks:
         errors.append(f"ground.pack.packs_per_step={packs} over ground.ranks={ground.ranks}: every rank holds as many")
+    return errors
+
+
+def _others(answers: AnswersConfig) -> list[str]:
+    """What other models' answers need: a name of their own, and a file."""
+    errors: list[str] = []
+    names = [one.name for one in answers.others]
+    for i, one in enumerate(answers.others):
+        key = f"answers.others[{i}]"
+        if not FILE_NAME.match(one.name) or one.name in RESERVED:
+            errors.append(
+                f"{key}.name: {one.name!r} cannot name a model: letters, digits, dots, dashes and underscores, and "
+                f"none of {', '.join(RESERVED)}"
+            )
+        elif names.index(one.name) < i:
+            errors.append(f"{key}.name: {one.name} stands there twice; each model needs its own")
+        if not one.uri:
+            errors.append(f"{key}.uri: a file of JSON lines is needed")
     return errors
 
 

@@ -1,6 +1,6 @@
 """From an opened image and expressions to boxes and masks in the image's own pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,6 +40,21 @@ class Instance:
     present: float
 
 
+@dataclass(frozen=True, eq=False)
+class Reply:
+    """What is said of an expression.
+
+    Attributes:
+        present: the model's chance that the expression refers to anything.
+        instances: none where it is found absent.
+        complete: the answer ended by itself, and was not cut at ``most``.
+    """
+
+    present: float
+    instances: list[Instance]
+    complete: bool
+
+
 def predict(
     model: GroundingModel,
     image: Any,
@@ -64,6 +79,24 @@ def predict(
         DataError: an expression without text, or too long a one.
         ValueError: an unknown task, one string in place of several, or an image that the processor refuses.
     """
+    settings: dict[str, Any] = {"processor": processor, "forced": forced, "most": most}
+    return [reply.instances for reply in replies(model, image, queries, task, **settings)]
+
+
+def replies(
+    model: GroundingModel,
+    image: Any,
+    queries: Sequence[str],
+    task: Task = "box",
+    *,
+    processor: SigLinoImageProcessor | None = None,
+    forced: bool = False,
+    most: int = MOST_INSTANCES,
+) -> Iterator[Reply]:
+    """The same with the chance of presence, one expression after another: masks of :data:`TOGETHER` are held at once.
+
+    Arguments and errors are those of :func:`predict`; errors come with the first reply.
+    """
     if isinstance(queries, str):
         raise ValueError(f"queries: a list of expressions; for one, [{queries[:40]!r}]")
     if task not in ("box", "mask"):
@@ -77,10 +110,9 @@ def predict(
     patches_NV, shape = processor.patches(seen)
     device = model.embedding.weight.device
     states = image_states(model, patches_NV.to(device), shape, masks=task == "mask")
-    said: list[Answered] = []
     for first in range(0, len(expressions), TOGETHER):
-        said += answers(model, states, expressions[first : first + TOGETHER], most=most, forced=forced)
-    return [_instances(answered, height, width) for answered in said]
+        for answered in answers(model, states, expressions[first : first + TOGETHER], most=most, forced=forced):
+            yield Reply(answered.present, _instances(answered, height, width), answered.complete)
 
 
 def full_mask(logits_hw: Tensor, height: int, width: int) -> np.ndarray:

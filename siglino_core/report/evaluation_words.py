@@ -22,6 +22,9 @@ TASKS = {
     "segmentation": "Linear segmentation",
     "patch_retrieval": "Patch retrieval",
     "geometry": "Geometry",
+    "grounding_box": "Boxes of expressions",
+    "grounding_mask": "Masks of expressions",
+    "grounding_presence": "Presence of what is asked for",
 }
 
 
@@ -37,6 +40,11 @@ def row_name(row: Plain) -> str:
         return name
     words = SANITY_WORDS.get(row["sanity"], clean(row["sanity"], 40))
     return f"{words} ({name})" if name else words
+
+
+def answers_row_name(row: Plain) -> str:
+    """The same in grounding's tables, whose baselines are boxes that have names of their own."""
+    return clean(row["view"], 80) if row["sanity"] == "constant_features" else row_name(row)
 
 
 def said(value: float, low: float | None, high: float | None) -> dict[str, str]:

@@ -68,8 +68,8 @@ def _flat(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def fit(images: Sequence[bytes | None], budget: int) -> list[str | None]:
-    """A thumbnail for every image, the best ladder rung whose sum stays within ``budget`` characters.
+def fit(images: Sequence[bytes | None], budget: int, ladder: Sequence[Rung] = LADDER) -> list[str | None]:
+    """A thumbnail for every image, the best rung of a ladder whose sum stays within ``budget`` characters.
 
     Below the last rung the number falls: an even choice of the images keeps theirs, the rest get None.
     """
@@ -77,12 +77,12 @@ def fit(images: Sequence[bytes | None], budget: int) -> list[str | None]:
         return [None] * len(images)
     probe = [d for d in images if d]
     probe = probe[:: max(1, len(probe) // 48)][:64]
-    for rung in LADDER:
+    for rung in ladder:
         expected = sum(len(thumbnail(d, rung) or "") for d in probe) / len(probe) * sum(1 for d in images if d)
-        if expected > budget and rung != LADDER[-1]:
+        if expected > budget and rung != ladder[-1]:
             continue
         share = min(1.0, budget / max(1.0, expected))
-        made = _all(images, rung, budget, share, must=rung == LADDER[-1])
+        made = _all(images, rung, budget, share, must=rung == ladder[-1])
         if made is not None:
             return made
     return [None] * len(images)

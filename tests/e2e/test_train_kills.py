@@ -15,10 +15,10 @@ import pytest
 import torch.distributed as dist
 
 from pipelines import train
+from pipelines.support.ray_train import ProgressActor, _watched
 from pipelines.support.runtime import start_ray
 from pipelines.support.work import Work
 from pipelines.train.job import identity_of, job_of
-from pipelines.support.ray_train import ProgressActor, _watched
 from siglino_core.config import Config, RuntimeConfig
 from siglino_core.device import choose
 from siglino_core.distillation.training.rank import run_rank

@@ -24,6 +24,7 @@ EVERY = {
     "index": schema.index(2),
     "grounding": schema.GROUNDING,
     "grounding-index": schema.GROUNDING_INDEX,
+    "answers": schema.ANSWERS,
     **{f"targets-{keep}": schema.targets(TEACHERS, keep) for keep in ("summary", "int8")},
     "targets-index": schema.targets_index(schema.targets_columns(TEACHERS, "bf16")),
 }

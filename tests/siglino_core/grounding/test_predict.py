@@ -8,7 +8,7 @@ from PIL import Image
 from siglino_core.errors import DataError
 from siglino_core.grounding.answers import answers
 from siglino_core.grounding.cache import image_states
-from siglino_core.grounding.predict import full_mask, predict
+from siglino_core.grounding.predict import full_mask, predict, replies
 from siglino_core.grounding.vocabulary import ANSWERS, Control
 from siglino_core.models.processor import SigLinoImageProcessor
 from tests.siglino_core.grounding.models import grounding, stirred
@@ -49,6 +49,14 @@ def test_forced_and_at_most() -> None:
     assert forced[0].mask is None
     (many,) = predict(always(9.0, more=9.0), PICTURE, ["a"], processor=PROCESSOR, most=4)
     assert len(many) == 4
+
+
+def test_replies_have_the_chance_of_what_is_absent_too_and_come_one_by_one() -> None:
+    said = list(replies(always(-9.0), PICTURE, ["a", "b"], processor=PROCESSOR))
+    assert [(r.instances, r.complete) for r in said] == [([], True)] * 2
+    assert [r.present for r in said] == pytest.approx([1 / (1 + np.exp(9))] * 2, rel=1e-3)
+    cut = next(iter(replies(always(9.0, more=9.0), PICTURE, ["a"], processor=PROCESSOR, most=2)))
+    assert (len(cut.instances), cut.complete) == (2, False)
 
 
 def test_one_that_has_more_says_so() -> None:
