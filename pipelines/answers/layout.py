@@ -95,7 +95,6 @@ def predictions_file(name: str) -> str:
 def sets_of(manifest: Manifest) -> list[TestSet]:
     """The test sets, each under a name of its own that a file can bear."""
     found: list[TestSet] = []
-    settings = manifest.identity["config"].get("test") or []
     for one in manifest.facts["sets"]:
         if one["which"] != TEST:
             continue
@@ -103,9 +102,8 @@ def sets_of(manifest: Manifest) -> list[TestSet]:
         name = name if name[0].isalnum() else f"set-{name}"
         if name in {other.name for other in found}:
             name = f"{name}-{one['number']}"
-        limit = settings[one["number"]].get("limit", 0) if one["number"] < len(settings) else 0
-        counts = {key: one[key] for key in ("number", "images", "expressions", "masks")}
-        found.append(TestSet(name=name, limit=limit, **counts))
+        counts = {key: one[key] for key in ("number", "images", "expressions", "masks", "limit")}
+        found.append(TestSet(name=name, **counts))
     return found
 
 

@@ -71,12 +71,19 @@ def _identity(config: Config, found: Mapping[str, Sequence[dict[str, Any]]]) -> 
 
 
 def _finish(work: ExpressionsWork, identity: Identity, todo: Todo) -> Manifest:
-    records = todo.stage.records([s["name"] for s in todo.shards])
+    config, records = work.config, todo.stage.records([s["name"] for s in todo.shards])
     of_set: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for shard in todo.shards:
         of_set.setdefault((shard["kind"], shard["set"]), []).append(records[shard["name"]])
     told = [
-        {"which": kind, "number": i, "name": work.sets[kind][i].name, **_sums(of)} for (kind, i), of in of_set.items()
+        {
+            "which": kind,
+            "number": i,
+            "name": work.sets[kind][i].name,
+            "limit": getattr(config.expressions, kind)[i].limit,
+            **_sums(of),
+        }
+        for (kind, i), of in of_set.items()
     ]
 
     def check(rows: int, rejects: dict[str, int]) -> None:
