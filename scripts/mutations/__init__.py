@@ -8,6 +8,7 @@ from scripts.mutations import (
     commands,
     curation,
     evaluation,
+    grounding_answers,
     grounding_data,
     grounding_model,
     inputs,
@@ -26,6 +27,7 @@ MUTATIONS = (
     *student.MUTATIONS,
     *commands.MUTATIONS,
     *evaluation.MUTATIONS,
+    *grounding_answers.MUTATIONS,
     *grounding_data.MUTATIONS,
     *grounding_model.MUTATIONS,
 )

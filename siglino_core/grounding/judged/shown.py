@@ -24,8 +24,7 @@ SMALL, LARGE = 384, 512  # pixels of a picture's longer side, at least and at mo
 def quality(series: Series) -> np.ndarray:
     """How good each answer is, fp64 [N]: IoU of one referent, F1 of several, and of none whether that was said."""
     several_N = np.array([m.f1(AT) for m in series.matches])
-    absent_N = (series.predicted_N == 0).astype(np.float64)
-    return np.where(series.true_N == 1, series.iou_N, np.where(series.true_N > 1, several_N, absent_N))
+    return np.where(series.true_N == 1, series.iou_N, np.where(series.true_N > 1, several_N, ~series.said_N))
 
 
 def chosen(series: Series, count: int, *, seed: int) -> list[tuple[int, bool]]:
@@ -59,7 +58,7 @@ def verdict(row: Mapping[str, Any], quality: float) -> tuple[str, bool]:
     true, predicted = len(row["boxes"]), len(row["predicted"])
     invented = f", and {predicted - 1} more said" if predicted > 1 else ""
     if not true:
-        return ("absent, and said so", True) if not predicted else ("absent, but said to be there", False)
+        return ("absent, but said to be there", False) if row["said"] else ("absent, and said so", True)
     if not predicted:
         return "missed: said to be absent", False
     if true == 1:
@@ -73,7 +72,7 @@ def overlay(data: bytes, row: Mapping[str, Any]) -> bytes | None:
     """An encoded picture with a row's answer on it, at a size at which lines and scores can be read.
 
     Returns:
-        PNG; None where the image cannot be decoded.
+        JPEG, as many of them are held at once; None where the image cannot be decoded.
     """
     try:
         image = picture(data)
@@ -92,7 +91,7 @@ def overlay(data: bytes, row: Mapping[str, Any]) -> bytes | None:
         instances.append(Instance((left, top, right, bottom), score, mask, row["present"] or 0.0))
     true = [(np.array(box) * by).tolist() for box in row["boxes"]]
     out = io.BytesIO()
-    draw(image.resize(size, Image.Resampling.LANCZOS), instances, true).save(out, "PNG")
+    draw(image.resize(size, Image.Resampling.LANCZOS), instances, true).save(out, "JPEG", quality=92, subsampling=0)
     return out.getvalue()
 
 

@@ -76,7 +76,7 @@ def test_a_reply_is_sorted_by_its_scores() -> None:
     assert found.masks[0].sum() == 25
     assert of_reply(reply, masks=False).masks is None
     forced = of_reply(Reply(0.3, reply.instances, True), masks=False)
-    assert not forced.said  # a box was asked for, and yet it holds that there is none
+    assert forced.said is False  # a box was asked for, and yet it holds that there is none
 
 
 def test_a_box_for_everything_is_a_mask_of_the_pixels_whose_middle_it_has() -> None:

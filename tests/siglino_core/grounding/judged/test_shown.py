@@ -45,7 +45,14 @@ def test_half_is_drawn_and_half_is_worst() -> None:
 )
 def test_words(true: list[list[float]], said: list[list[float]], words: str, right: bool) -> None:
     found = series([row(expression(true), saying(said))])
+    assert 0 <= quality(found)[0] <= 1
     assert verdict(found.table.to_pylist()[0], float(quality(found)[0])) == (words, right)
+
+
+def test_a_box_that_was_asked_for_is_not_said_to_be_there() -> None:
+    found = series([row(expression([]), saying([BOX], said=False))])
+    assert verdict(found.table.to_pylist()[0], float(quality(found)[0])) == ("absent, and said so", True)
+    assert quality(found)[0] == 1
 
 
 def test_the_picture_is_large_enough_to_see_lines() -> None:
