@@ -105,7 +105,7 @@ def _by_prefect(command: str, arguments: argparse.Namespace, progress: Any) -> d
 
 def _farewell(run: str, done: dict[str, Any], console: Console) -> None:
     """What was kept, what was learned, and where it lies."""
-    from flows.headlines import headlines
+    from flows.headlines import grounding, headlines
     from flows.inspect import losses
     from siglino_core.store import Run
 
@@ -121,7 +121,14 @@ def _farewell(run: str, done: dict[str, Any], console: Console) -> None:
     if "evaluate" in done and (evaluate := Run(run).stage("evaluate").manifest()) is not None:
         headlines(evaluate.facts, console)
         lines.append(f"Evaluation       {run}/evaluate/evaluation.html")
-    if "export" in done:
+    if "answers" in done and (answers := Run(run).stage("answers").manifest()) is not None:
+        grounding(answers.facts, console)
+        lines.append(f"Grounding        {run}/answers/grounding.html")
+    if "ground" in done:
+        model = word(f"{run}/ground/model")
+        lines.append(f"Model            {run}/ground/model")
+        lines.append(f"Next             siglino ground predict PHOTO 'the red bird' --model {model}")
+    elif "export" in done:
         lines.append(f"Student          {run}/export/student  (its README.md says how to load it)")
         lines.append(f"Next             siglino pca PHOTOS --model {word(f'{run}/export/student')}")
     else:

@@ -13,6 +13,7 @@ from siglino_core.evaluation.results.leaderboard import Column, Leaderboard, Row
 from siglino_core.evaluation.results.result import SANITY, Metric, Result
 from siglino_core.evaluation.results.rows import AT, DESCRIPTIVE, UNTRAINED, View, said
 from siglino_core.foreign import printable
+from siglino_core.grounding.judged.verdict import BASELINE
 from siglino_core.report.evaluation_words import SANITY_WORDS, task_name
 from siglino_core.report.numbers import percent
 
@@ -38,6 +39,16 @@ def headlines(facts: Mapping[str, Any], console: Console) -> None:
         chosen = f" {BEST}: the student's best view, chosen on these samples." if marked else ""
         say(console, "", f"  Percent, with 95% intervals.{chosen}")
     say(console, *not_measured(facts["passed"]))
+
+
+def grounding(facts: Mapping[str, Any], console: Console) -> None:
+    """The same of a fine-tuned model's answers, with their baselines; then what of it is not above these.
+
+    Args:
+        facts: of the manifest of `answers`.
+    """
+    headlines({"headlines": facts["headlines"], "passed": []}, console)
+    say(console, *(f"  {line}" for line in facts["not_above"]))
 
 
 def not_measured(passed: Sequence[str]) -> list[str]:
@@ -68,13 +79,15 @@ def _table(board: Leaderboard, columns: Sequence[Column], teachers: set[View], c
     table.title = Text(printable(task_name(columns[0].task)))
     table.add_column("network, view", no_wrap=True)
     counts = {c: {row.cells[c].metric.n for row in rows if c in row.cells} for c in columns}
+    taught = {c for c in columns if any(c in row.cells and _kept(row, c) for row in rows)}
     for c in columns:
         n = f", n = {min(counts[c]):,}" if len(counts[c]) == 1 else ""
         table.add_column(Text(printable(f"{c.dataset}: {c.metric.replace('_', ' ')}{n}")), justify="right")
-        table.add_column("of teacher", justify="right", no_wrap=True)
+        if c in taught:
+            table.add_column("of teacher", justify="right", no_wrap=True)
     proper = sorted((row for row in rows if not row.sanity), key=lambda row: _place(row, teachers))
     shown = [
-        (row, [part for c in columns for part in _cells(row, c, best[c], len(counts[c]) == 1)])
+        (row, [part for c in columns for part in _cells(row, c, best[c], len(counts[c]) == 1)[: 1 + (c in taught)]])
         for row in [*proper, *_sanity(rows)]
     ]
     for (_, cells), alike in groupby(shown, lambda one: (_likeness(one[0]), one[1])):
@@ -99,9 +112,11 @@ def _place(row: Row, teachers: set[View]) -> tuple[int, str, str, str]:
 
 
 def _sanity(rows: Sequence[Row]) -> list[Row]:
-    """One row of each kind: the student's, else the first; the page has all."""
+    """One row of each kind: the student's, else the first; the page has all. Of grounding all, which have names."""
     kinds = [[row for row in rows if row.sanity == kind] for kind in SANITY]
-    return [min(of_kind, key=lambda row: row.network != STUDENT) for of_kind in kinds if of_kind]
+    of_networks = [[row for row in of_kind if row.network != BASELINE] for of_kind in kinds]
+    found = [min(of_kind, key=lambda row: row.network != STUDENT) for of_kind in of_networks if of_kind]
+    return [row for row in rows if row.network == BASELINE] + found
 
 
 def _best(rows: Sequence[Row], column: Column, teachers: set[View]) -> View | None:
@@ -114,6 +129,8 @@ def _best(rows: Sequence[Row], column: Column, teachers: set[View]) -> View | No
 
 
 def _name(row: Row) -> str:
+    if row.network == BASELINE:
+        return row.view
     return SANITY_WORDS[row.sanity] if row.sanity else f"{row.network}, {row.view}"
 
 
@@ -124,6 +141,11 @@ def _cells(row: Row, column: Column, best: View | None, counted: bool) -> list[s
         return ["–", ""]
     n = "" if counted else f", n = {cell.metric.n:,}"
     mark = BEST if not row.sanity and best == (row.network, row.view) else " "
+    return [f"{said(cell.metric)}{n} {mark}", _kept(row, column)]
+
+
+def _kept(row: Row, column: Column) -> str:
+    """The share of the teacher's value; empty: there is none to be told."""
+    cell = row.cells[column]
     untold = cell.retention is None or row.network == UNTRAINED or column.task in DESCRIPTIVE
-    kept = "" if untold else percent(cell.retention or 0.0)
-    return [f"{said(cell.metric)}{n} {mark}", kept]
+    return "" if untold else percent(cell.retention or 0.0)

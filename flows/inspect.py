@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.headlines import headlines
+from flows.headlines import grounding, headlines
 from flows.screen import say
 from pipelines.support.summary import duckdb_line, learning
 from siglino_core.errors import StoreError
@@ -19,6 +19,7 @@ from siglino_core.store import Manifest, Run
 
 CURATION = ("source", "embed", "cluster", "sample", "report")
 DISTILLATION = ("targets", "train", "export", "evaluate")  # shown once one of them has begun
+GROUNDING = ("expressions", "ground", "answers")  # the same
 QUANTILES = (0.0, 0.1, 0.5, 0.9, 0.99, 1.0)
 
 
@@ -29,14 +30,15 @@ def inspect(url: str, console: Console) -> None:
         StoreError: there is no run there.
     """
     run = Run(url)
-    names = (*CURATION, *DISTILLATION)
+    names = (*CURATION, *DISTILLATION, *GROUNDING)
     manifests = {name: run.stage(name).manifest() for name in names}
     begun = {name: run.stage(name).shards() for name in names if manifests[name] is None}
     if not any(manifests.values()) and not any(begun.values()):
         start = f"siglino curate experiment=demo {word(f'run={url}')}"
         raise StoreError(f"{url}: there is no run here. Start one with: {start}")
-    if not any(manifests[name] or begun[name] for name in DISTILLATION):
-        manifests = {name: manifests[name] for name in CURATION}
+    for later in (DISTILLATION, GROUNDING):
+        if not any(manifests[name] or begun[name] for name in later):
+            manifests = {name: manifest for name, manifest in manifests.items() if name not in later}
     _stages(run, manifests, begun, console)
     _rejects(manifests, console)
     sample = manifests["sample"]
@@ -47,6 +49,7 @@ def inspect(url: str, console: Console) -> None:
         _learning(sample, console)
         _cluster_sizes(run, sample, console)
     _distillation(manifests, console)
+    _grounding(manifests, console)
     _features(run, console)
     if sample is not None:
         say(console, "", "Further, in DuckDB:")
@@ -57,6 +60,8 @@ def inspect(url: str, console: Console) -> None:
         say(console, f"Student: {url}/export/student")
     if manifests.get("evaluate") is not None:
         say(console, f"Evaluation: {url}/evaluate/evaluation.html")
+    if manifests.get("answers") is not None:
+        say(console, f"Grounding: {url}/answers/grounding.html")
 
 
 def losses(train: Manifest, console: Console) -> None:
@@ -184,6 +189,19 @@ def _distillation(manifests: dict[str, Manifest | None], console: Console) -> No
         losses(train, console)
     if evaluate is not None:
         headlines(evaluate.facts, console)
+
+
+def _grounding(manifests: dict[str, Manifest | None], console: Console) -> None:
+    """The sets of images with expressions, the fine-tuning's losses, and what its answers are worth."""
+    expressions, ground, answers = (manifests.get(name) for name in GROUNDING)
+    if expressions is not None:
+        counts = ("images", "expressions", "instances", "absent")
+        rows = [[s["which"], s["name"], *(f"{s[key]:,}" for key in counts)] for s in expressions.facts["sets"]]
+        _table(console, "Images with expressions", ["to", "set", *counts], rows, left=2)
+    if ground is not None:
+        losses(ground, console)
+    if answers is not None:
+        grounding(answers.facts, console)
 
 
 def _features(run: Run, console: Console) -> None:

@@ -73,6 +73,7 @@ def test_the_notes_commands_and_settings_exist(path: str) -> None:
     from flows.curate import curate
     from flows.distill import distill
     from flows.evaluate import evaluate
+    from flows.ground import ground
 
     flows = {flow.name: flow for flow in (curate, distill, evaluate)}
     commands = [
@@ -105,12 +106,13 @@ def test_prefect_yaml_names_no_machine_and_its_parameters_hold() -> None:
     from flows.curate import curate
     from flows.distill import distill
     from flows.evaluate import evaluate
+    from flows.ground import ground
 
     project = yaml.safe_load((REPO / "prefect.yaml").read_text())
     entries = {"curate-openlvd": "flows.curate.curate", "distill-siglino": "flows.distill.distill"}
-    entries["evaluate-siglino"] = "flows.evaluate.evaluate"
+    entries |= {"evaluate-siglino": "flows.evaluate.evaluate", "ground-siglino": "flows.ground.ground"}
     assert [d["name"] for d in project["deployments"]] == list(entries)
-    for deployment, flow in zip(project["deployments"], (curate, distill, evaluate), strict=True):
+    for deployment, flow in zip(project["deployments"], (curate, distill, evaluate, ground), strict=True):
         assert deployment["entrypoint"] == entries[flow.name]
         assert deployment["description"]
         assert deployment["concurrency_limit"] == 1
@@ -121,7 +123,8 @@ def test_prefect_yaml_names_no_machine_and_its_parameters_hold() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "flow"), [("curate", "curate"), ("distill", "distill"), ("evaluate", "evaluate"), ("run", "run_path")]
+    ("command", "flow"),
+    [("curate", "curate"), ("distill", "distill"), ("evaluate", "evaluate"), ("ground", "ground"), ("run", "run_path")],
 )
 def test_the_form_lists_the_stages(command: str, flow: str) -> None:
     from importlib import import_module

@@ -88,7 +88,7 @@ def test_config_prints_what_it_resolved(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["config", "experiment=demo", "seed=5"]) == 0
     out = capsys.readouterr().out
     assert "\nseed: 5  # number from which every random choice follows\n" in out
-    assert "# experiments: demo, openlvd, openlvd-high, published, smoke" in out
+    assert "# experiments: demo, openlvd, openlvd-ground, openlvd-high, published, smoke" in out
 
 
 def test_the_plan_prices_openlvd_without_the_pool(capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,14 +73,14 @@ def test_data_sets_stand_side_by_side_by_two() -> None:
     rows = [row("student", "siglino", 0.1 * i, dataset=f"d{i}", n=i) for i in range(1, 4)]
     heads = [line for line in printed(rows) if line.startswith("network, view")]
     assert heads == [
-        "network, view d1: top1, n = 1 of teacher d2: top1, n = 2 of teacher",
-        "network, view d3: top1, n = 3 of teacher",
+        "network, view d1: top1, n = 1 d2: top1, n = 2",
+        "network, view d3: top1, n = 3",
     ]
 
 
 def test_where_counts_differ_each_row_has_its_own() -> None:
     lines = printed([row("student", "a", 0.5, n=10), row("other", "a", 0.5, n=9)])
-    assert "network, view cub: top1 of teacher" in lines
+    assert "network, view cub: top1" in lines
     assert "student, a 50.0 (48.0 to 52.0), n = 10" in lines
 
 

@@ -2,11 +2,12 @@
 
 import pytest
 
-from flows.stages import CURATE, DISTILL, EVALUATE, PATH, choose
+from flows.stages import CURATE, DISTILL, EVALUATE, GROUND, PATH, choose
 from siglino_core.errors import ConfigError
 
 ALL = ["source", "embed", "cluster", "sample", "report"]
 THEN = ["targets", "train", "export"]
+LAST = ["expressions", "ground", "answers"]
 
 
 def chosen(*args: object, command: str = "curate") -> list[tuple[str, str]]:
@@ -17,9 +18,10 @@ def test_the_order() -> None:
     assert list(CURATE) == ALL
     assert list(DISTILL) == THEN
     assert list(EVALUATE) == ["evaluate"]
-    assert list(PATH) == [*ALL, *THEN, "evaluate"]
+    assert list(GROUND) == LAST
+    assert list(PATH) == [*ALL, *THEN, "evaluate", *LAST]
     redone = chosen(None, None, ["report"], command="run")[4:]
-    assert redone == [("report", "always"), *((s, "stale") for s in [*THEN, "evaluate"])]
+    assert redone == [("report", "always"), *((s, "stale") for s in [*THEN, "evaluate", *LAST])]
     assert chosen(None, None, ["evaluate"], command="evaluate") == [("evaluate", "always")]
     assert chosen(None, None, []) == [(s, "no") for s in ALL]
     assert chosen(None, None, [], command="distill") == [(s, "no") for s in THEN]
