@@ -112,6 +112,11 @@ class GroundShapeConfig:
     fourier: int = setting(256, "features by which a point or size that was predicted enters again; even", ge=2)
     mask_width: int = setting(64, "channels of a mask's query and of the pixels' features", ge=1)
     mask_scale: int = setting(4, "mask logits on each side of a patch", ge=1)
+    places: bool = setting(
+        True,
+        "texts read of each patch where in the image it is; false: as published, where they must learn it from what "
+        "patches say of one another",
+    )
 
     def __post_init__(self) -> None:
         if self.text_top_k > self.text_experts:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from siglino_core.grounding.documents import Documents
 from siglino_core.models.attention import attend, flex_kernel
+from siglino_core.models.segments import Segments
 
 TextBackend = Literal["auto", "loop", "flex", "mask"]
 
@@ -83,28 +84,32 @@ def _loop(
     documents: Documents,
     sink_H: Tensor,
 ) -> Tensor:
-    """Image by image: its texts together, each of which sees the image and its own past."""
+    """Run by run of images of one length: the texts of each together, padded to the run's longest."""
     images = documents.images
-    texts_B = [0] * images.images  # tokens of all texts about each image
-    for image, length in zip(documents.image_Q, documents.lengths, strict=True):
-        texts_B[image] += length
-    rest = documents.total - documents.used
-    # Cut all at once: the gradient of a slice is as long as what it is cut from.
-    q, k, v = (x_SHD.split([*texts_B, rest]) for x_SHD in (q_SHD, k_SHD, v_SHD))
-    cut = [*images.lengths, images.total - images.used]
-    image_k, image_v = image_k_THD.split(cut), image_v_THD.split(cut)
-    document = documents.document_S.split([*texts_B, rest])
+    most = documents.most
     parts = []
-    for i, tokens in enumerate(texts_B):
-        if tokens == 0:
+    # Cut all at once: the gradient of a slice is as long as what it is cut from.
+    image_k, image_v = (_runs(x_THD, images) for x_THD in (image_k_THD, image_v_THD))
+    for run, ((_, count, length), k_TKHD, v_TKHD) in enumerate(zip(images.runs, image_k, image_v, strict=True)):
+        if not most[run]:
             continue
-        past_SS = (document[i][:, None] == document[i]).tril()
-        seen = torch.cat([past_SS.new_ones(tokens, images.lengths[i]), past_SS], dim=1)
-        keys, values = torch.cat([image_k[i], k[i]]), torch.cat([image_v[i], v[i]])
-        parts.append(_batched(q[i][None], keys[None], values[None], sink_H, seen)[0])
+        at_n, token_n, seen_RLK = documents.padded[run]
+        q, k, v = (
+            x.new_zeros(count * most[run], *x.shape[1:]).index_copy(0, at_n, x[token_n]).unflatten(0, (count, -1))
+            for x in (q_SHD, k_SHD, v_SHD)
+        )
+        keys = torch.cat([k_TKHD.unflatten(0, (count, length)), k], dim=1)
+        values = torch.cat([v_TKHD.unflatten(0, (count, length)), v], dim=1)
+        parts.append(_batched(q, keys, values, sink_H, seen_RLK[:, None]).flatten(0, 1)[at_n])
+    rest = documents.total - documents.used
     if rest or not parts:
-        parts.append(torch.zeros_like(q[-1]))
+        parts.append(torch.zeros_like(q_SHD[documents.used :]))
     return torch.cat(parts)
+
+
+def _runs(x_THD: Tensor, images: Segments) -> list[Tensor]:
+    counts = [count * length for _, count, length in images.runs]
+    return list(x_THD.split([*counts, images.total - images.used])[:-1])
 
 
 def _batched(q_QLHD: Tensor, k_QKHD: Tensor, v_QKHD: Tensor, sink_H: Tensor, seen: Tensor) -> Tensor:

@@ -12,26 +12,29 @@ Source: Lin et al. 2024, "MoMa" (arXiv 2407.21770), for groups of experts by mod
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from siglino_core.grounding.attention import TextBackend, text_attention
 from siglino_core.grounding.config import GroundingConfig
 from siglino_core.grounding.documents import Documents
 from siglino_core.models.attention import Backend, packed_attention
 from siglino_core.models.encoder import Attention, Block, FeedForward
+from siglino_core.models.layout import Layout
 from siglino_core.models.moe import MixtureOfExperts
 from siglino_core.models.segments import Segments
 
 Turn = tuple[Tensor, Tensor]  # cosines and sines
+PLACES = 18  # features of a token's place in its image
 
 
 @dataclass(frozen=True, eq=False)
 class ImagePass:
-    """What every block needs to know of the images: their runs, and how their tokens turn."""
+    """What every block needs to know of the images: their runs, how their tokens turn, and where they are."""
 
     segments: Segments
     turn: Turn
     backend: Backend
+    place_TF: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +47,19 @@ class TextPass:
 
 
 class GroundingBlock(Block):
-    """A block of the student, whose keys in a state dict it has, and ``text`` experts, whose output begins at zero."""
+    """A block of the student, whose keys in a state dict it has, and ``text`` experts, whose output begins at zero.
+
+    What texts read of a patch says where it is too (``text_place``): the student's rotary places turn keys alone, so
+    that a value tells what is there and not where.
+    """
 
     def __init__(self, config: GroundingConfig, layer: int) -> None:
         super().__init__(config.student, layer)
         width = config.student.width
         self.text = MixtureOfExperts(width, config.text_width, config.text_experts, config.text_top_k)
         self.shared = FeedForward(width, config.text_width) if config.shared_expert else None
+        inner = config.student.heads * config.student.head_dim
+        self.text_place = nn.Linear(PLACES, inner, bias=False) if config.places else None
 
     def forward(  # type: ignore[override]
         self, image_TD: Tensor, text_SD: Tensor, images: ImagePass, texts: TextPass
@@ -70,7 +79,10 @@ class GroundingBlock(Block):
         x_TD = x_TD + self.attention.wo(out_THD.flatten(1))
         h_TD = self.ffn_norm(x_TD)
         fed_TD = self.fed(h_TD, images.segments.used)
-        return x_TD + (fed_TD if self.shared is None else fed_TD + self.shared(h_TD)), k_THD, v_THD
+        x_TD = x_TD + (fed_TD if self.shared is None else fed_TD + self.shared(h_TD))
+        if self.text_place is not None:  # for texts alone: the image has attended by now
+            v_THD = v_THD + self.text_place(images.place_TF.to(v_THD.dtype)).unflatten(-1, v_THD.shape[1:])
+        return x_TD, k_THD, v_THD
 
     def text_projections(self, x_SD: Tensor, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of a text's tokens, [S, H, hd] each, turned by their time."""
@@ -83,6 +95,17 @@ class GroundingBlock(Block):
         h_SD = self.ffn_norm(x_SD)
         fed_SD = self.text(h_SD, used)
         return x_SD + (fed_SD if self.shared is None else fed_SD + self.shared(h_SD))
+
+
+def places(layout: Layout) -> Tensor:
+    """Where patches lie in their image, [T, PLACES]: row and column in +-1, and their sines and cosines; else 0."""
+    image_T = layout.segments.image_T
+    limit_B2 = layout.positions_T2.new_zeros(layout.segments.images + 2, 2)
+    limit_B2 = limit_B2.scatter_reduce(0, image_T[:, None].expand(-1, 2), layout.positions_T2.abs(), "amax")
+    at_N2 = (layout.positions_T2 / limit_B2[image_T].clamp(min=1e-6))[layout.patch_N]
+    angle_NF = (at_N2[:, :, None] * (torch.pi / 2 * 2.0 ** torch.arange(4, device=at_N2.device))).flatten(1)
+    place_NF = torch.cat([at_N2, angle_NF.sin(), angle_NF.cos()], dim=1)
+    return place_NF.new_zeros(len(image_T), PLACES).index_copy(0, layout.patch_N, place_NF)
 
 
 def projected(attention: Attention, x_SD: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -22,6 +22,7 @@ class GroundingConfig:
         mask_width: channels of a mask's query and of the pixels' features.
         mask_scale: mask logits on each side of a patch.
         text_theta: base of the rotary frequencies of text's positions.
+        places: whether the values that texts read of an image say where in it they are.
 
     Raises:
         ValueError: a value outside its range; the message names it.
@@ -38,6 +39,7 @@ class GroundingConfig:
     mask_width: int = 64
     mask_scale: int = 4
     text_theta: float = 10_000.0
+    places: bool = True
 
     def __post_init__(self) -> None:
         for name in ("text_experts", "text_top_k", "coordinate_hidden", "fourier", "mask_width", "mask_scale"):

@@ -81,6 +81,48 @@ class Documents:
         return torch.arange(self.total, device=self.images.device) - start[self.document_S] + 1
 
     @cached_property
+    def most(self) -> list[int]:
+        """Of each run of images: the most text tokens that one of its images has."""
+        texts_B = self.texts_B
+        return [max(texts_B[first : first + count]) for first, count in self._first_images]
+
+    @cached_property
+    def texts_B(self) -> list[int]:
+        """Tokens of all texts about each image."""
+        texts_B = [0] * self.images.images
+        for image, length in zip(self.image_Q, self.lengths, strict=True):
+            texts_B[image] += length
+        return texts_B
+
+    @property
+    def _first_images(self) -> list[tuple[int, int]]:
+        first, found = 0, []
+        for _, count, _ in self.images.runs:
+            found.append((first, count))
+            first += count
+        return found
+
+    @cached_property
+    def padded(self) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Of each run: places of its text tokens in the padded [images, most], the tokens, and who sees whom.
+
+        The mask is bool [images, most, image's tokens + most]; padding sees its image alone, so that no row is empty.
+        """
+        found, begin = [], 0
+        for (first, count), (_, _, length), most in zip(self._first_images, self.images.runs, self.most, strict=True):
+            texts_R = torch.tensor(self.texts_B[first : first + count])
+            real_RL = torch.arange(most) < texts_R[:, None]
+            at_n = real_RL.flatten().nonzero().flatten()
+            token_n = torch.arange(begin, begin + int(texts_R.sum()))
+            document_RL = torch.full((count * most,), -1).index_copy(0, at_n, self.document_S.cpu()[token_n])
+            document_RL = document_RL.unflatten(0, (count, most))
+            own_RLL = (document_RL[:, :, None] == document_RL[:, None]) & real_RL[:, None] & real_RL[:, :, None]
+            seen_RLK = torch.cat([own_RLL.new_ones(count, most, length), own_RLL.tril()], dim=2)
+            found.append(tuple(x.to(self.images.device) for x in (at_n, token_n, seen_RLK)))
+            begin += len(token_n)
+        return found
+
+    @cached_property
     def mask_SK(self) -> Tensor:
         """bool [S, T + S]: what a text's token sees, of images and of texts. All pairs: for small packs."""
         token_S = torch.arange(self.total, device=self.images.device)

@@ -31,8 +31,8 @@ class PairHead(nn.Module):
         return self.fc2(relu2(self.fc1(x_SD))).unflatten(-1, (2, self.bins))
 
     def reset_parameters(self) -> None:
-        """Small weights: all bins begin alike."""
-        nn.init.normal_(self.fc1.weight, std=0.02)
+        """All bins begin nearly alike; hidden channels as large as the state's, or their square tells nothing."""
+        nn.init.normal_(self.fc1.weight, std=self.fc1.in_features**-0.5)
         nn.init.normal_(self.fc2.weight, std=0.02)
         nn.init.zeros_(self.fc2.bias)
 
@@ -56,7 +56,7 @@ class Fourier(nn.Module):
         scale_F1 = torch.logspace(0, 4, len(self.directions.weight), base=2.0)[:, None]
         with torch.no_grad():
             self.directions.weight.mul_(scale_F1.to(self.directions.weight.device))
-        nn.init.normal_(self.out.weight, std=0.02)
+        nn.init.normal_(self.out.weight, std=(2 / self.out.in_features) ** 0.5)  # tokens of rms 1, as words are
 
 
 class MaskHead(nn.Module):

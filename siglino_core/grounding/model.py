@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from siglino_core.grounding.attention import TextBackend
-from siglino_core.grounding.block import GroundingBlock, ImagePass, TextPass, time_rotation
+from siglino_core.grounding.block import GroundingBlock, ImagePass, TextPass, places, time_rotation
 from siglino_core.grounding.config import GroundingConfig
 from siglino_core.grounding.documents import Documents
 from siglino_core.grounding.heads import Fourier, MaskHead, PairHead
@@ -25,7 +25,6 @@ from siglino_core.grounding.vocabulary import ANSWERS, VOCABULARY, Control
 from siglino_core.models.attention import Backend, prepare
 from siglino_core.models.config import SigLinoConfig
 from siglino_core.models.encoder import SigLino
-from siglino_core.models.heads import truncated
 from siglino_core.models.layout import Layout
 from siglino_core.models.precision import Fp32Linear
 from siglino_core.models.rope import rotation
@@ -33,7 +32,7 @@ from siglino_core.models.rope import rotation
 if TYPE_CHECKING:
     from siglino_core.grounding.predict import Instance
 
-OF_TEXT = re.compile(r"layers\.\d+\.(text|shared)\.")  # of the trunk's keys, those that no student has
+OF_TEXT = re.compile(r"layers\.\d+\.(text|text_place|shared)\.")  # of the trunk's keys, those that no student has
 
 
 class States(NamedTuple):
@@ -88,7 +87,10 @@ class GroundingModel(nn.Module):
 
     def reset_parameters(self) -> None:
         """Initialise what stands beside the student; blocks are initialised as the student's."""
-        truncated(self.embedding.weight, 0.02)
+        nn.init.normal_(self.embedding.weight)  # rms 1: what a block adds of a trained student's image has as much
+        for name, weight in self.student.named_parameters():
+            if name.endswith("text_place.weight"):
+                nn.init.normal_(weight)
         nn.init.normal_(self.answer.weight, std=0.02)
         nn.init.zeros_(self.answer.bias)
         for m in (self.coordinate, self.size, self.coordinate_in, self.size_in, self.mask):
@@ -119,7 +121,7 @@ class GroundingModel(nn.Module):
         """What the blocks must know of the images."""
         prepare(layout.segments, like, self.backend)
         turn = rotation(layout.positions_T2, self.student.freqs_cis_golden)
-        return ImagePass(layout.segments, turn, self.backend)
+        return ImagePass(layout.segments, turn, self.backend, places(layout))
 
     def time(self, time_S: Tensor) -> tuple[Tensor, Tensor]:
         """How tokens at these positions of a text turn."""

@@ -2,8 +2,10 @@
 
 import torch
 
-from siglino_core.grounding.block import rotate_time, time_rotation
+from siglino_core.grounding.block import PLACES, places, rotate_time, time_rotation
 from siglino_core.models.rope import rotate
+from tests.siglino_core.grounding.models import grounding
+from tests.siglino_core.models.tiny import TINY
 
 
 def test_products_depend_on_differences_of_time_alone() -> None:
@@ -26,3 +28,24 @@ def test_time_and_place_turn_different_channels() -> None:
     assert ((by_time != x) & (by_place != x)).sum() == 0
     assert (by_time != x)[0, 0, :8].all()
     assert (by_place != x)[0, 0, 8:].any()
+
+
+def test_a_place_is_told_of_patches_alone_in_shares_of_their_image() -> None:
+    model, _ = grounding(TINY)
+    layout = model.layout([(2, 3), (1, 1), (4, 4)], total=40)
+    place_TF = places(layout)
+    assert place_TF.shape == (40, PLACES)
+    _, wide_NF, _, square_NF = place_TF[layout.patch_N].split([0, 6, 1, 16])
+    corners = {tuple(at) for at in wide_NF[[0, 2, 3, 5], :2].round(decimals=4).tolist()}
+    assert {abs(v) for at in corners for v in at} == {1.0}
+    assert len(corners) == 4  # each corner is another place, whatever the image's aspect
+    assert len({tuple(f) for f in square_NF.round(decimals=4).tolist()}) == 16
+    others_T = torch.ones(40, dtype=torch.bool)
+    others_T[layout.patch_N] = False
+    assert place_TF[others_T].abs().sum() == 0
+
+
+def test_without_places_values_are_the_students() -> None:
+    for told in (True, False):
+        model, _ = grounding(TINY, places=told)
+        assert (model.student.layers[0].text_place is not None) == told

@@ -12,7 +12,7 @@ from siglino_core.distillation.training.anchor import Anchor
 from siglino_core.distillation.training.loop import Ranks
 from siglino_core.distillation.training.metrics import read
 from siglino_core.errors import DataError
-from siglino_core.grounding.model import GroundingModel
+from siglino_core.grounding.model import OF_TEXT, GroundingModel
 from siglino_core.grounding.training.objective import Objective
 from siglino_core.grounding.training.task import Grounding
 from siglino_core.models import SigLino
@@ -75,10 +75,13 @@ def test_what_the_student_gave_may_be_frozen_or_gentle(tmp_path: Path) -> None:
     frozen = taught(tmp_path / "frozen", made, steps=2).state_dict()
     moved = {k for k, v in frozen.items() if not torch.equal(v, before[k])}
     assert moved
-    assert all(not k.startswith("student.") or ".text." in k for k in moved)
+    assert all(not k.startswith("student.") or OF_TEXT.search(k) for k in moved)
     task = Grounding(setting(IMAGES, image_lr=0.1), CPU, Ranks(), None)
     assert {task.lr_share(n) for n in ("student.layers.0.attention.wq.weight", "student.cls_token")} == {0.1}
-    assert {task.lr_share(n) for n in ("student.layers.0.text.experts.w1", "embedding.weight")} == {1.0}
+    assert {
+        task.lr_share(n)
+        for n in ("student.layers.0.text.experts.w1", "student.layers.0.text_place.weight", "embedding.weight")
+    } == {1.0}
 
 
 def test_a_pass_without_instances(tmp_path: Path) -> None:
