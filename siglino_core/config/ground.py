@@ -139,6 +139,12 @@ class GroundConfig(LoopConfig):
     image_lr: float = setting(
         0.3, "learning rate of what the student gave, as a share of optim.lr; 0: it is frozen", ge=0, le=1
     )
+    word_lr: float = setting(
+        1.0,
+        "learning rate of the words' vectors, likewise; 0: they stay as drawn, which small trainings do with",
+        ge=0,
+        le=1,
+    )
     min_pixels: int = setting(128**2, "images with fewer pixels are enlarged to this area", ge=256)
     max_pixels: int = setting(512**2, "images with more are reduced to this area, in their own aspect ratio", ge=256)
     expressions: int = setting(8, "expressions of an image that one pass asks; others in later epochs", ge=1)

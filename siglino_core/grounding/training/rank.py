@@ -100,6 +100,7 @@ def setting_of(job: Job, device: Device) -> Setting:
         if anchored
         else None,
         image_lr=ground.image_lr,
+        word_lr=ground.word_lr,
         seed=job.config.seed,
         workers=ground.num_workers,
         fsdp_size=ground.fsdp_size,

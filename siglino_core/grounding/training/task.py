@@ -27,6 +27,8 @@ from siglino_core.grounding.training.objective import Counts, Objective
 from siglino_core.grounding.training.reader import Asked
 from siglino_core.images.patches import to_floats
 
+WORDS = "embedding.weight"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Setting:
@@ -40,7 +42,8 @@ class Setting:
         pack: how images are packed; texts are beside the packs.
         objective: the loss.
         anchor: the frozen student of Gram anchoring, if it weighs anything.
-        image_lr: learning rate of what the student gave, as a share of the others'; 0: it is frozen.
+        image_lr, word_lr: learning rate of what the student gave, and of the words' vectors, as a share of the others';
+            0: they are frozen.
     """
 
     model: Callable[[], GroundingModel]
@@ -51,6 +54,7 @@ class Setting:
     objective: Objective
     anchor: Callable[[], Anchor] | None = None
     image_lr: float = 1.0
+    word_lr: float = 1.0
     seed: int = 0
     workers: int = 0
     fsdp_size: int = 0
@@ -78,9 +82,8 @@ class Grounding:
     def _model(self) -> GroundingModel:
         torch.manual_seed(self.setting.seed)
         model = self.setting.model().train()
-        if self.setting.image_lr == 0:
-            for name, p in model.named_parameters():
-                p.requires_grad_(not _of_student(name))
+        for name, p in model.named_parameters():
+            p.requires_grad_(self.lr_share(name) > 0)
         return parallelize(
             model,
             device=self.device.device,
@@ -93,7 +96,9 @@ class Grounding:
         )
 
     def lr_share(self, name: str) -> float:
-        """What the student gave is trained more gently."""
+        """What the student gave, and words' vectors, may be trained more gently."""
+        if name == WORDS:
+            return self.setting.word_lr
         return self.setting.image_lr if _of_student(name) else 1.0
 
     def begin(self, start: int, stop: int) -> None:

@@ -76,6 +76,9 @@ def test_what_the_student_gave_may_be_frozen_or_gentle(tmp_path: Path) -> None:
     moved = {k for k, v in frozen.items() if not torch.equal(v, before[k])}
     assert moved
     assert all(not k.startswith("student.") or OF_TEXT.search(k) for k in moved)
+    words = taught(tmp_path / "words", setting(IMAGES, model=drawn, word_lr=0.0), steps=2).state_dict()
+    assert {k for k, v in words.items() if torch.equal(v, before[k])} >= {"embedding.weight"}
+    assert not torch.equal(words["answer.weight"], before["answer.weight"])
     task = Grounding(setting(IMAGES, image_lr=0.1), CPU, Ranks(), None)
     assert {task.lr_share(n) for n in ("student.layers.0.attention.wq.weight", "student.cls_token")} == {0.1}
     assert {
