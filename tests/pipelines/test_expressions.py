@@ -2,6 +2,10 @@
 
 import json
 import pickle
+import random
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -326,6 +330,34 @@ def test_killed_at_any_file_it_ends_with_the_same_bytes(
     assert contents(run) == contents(whole)
     assert result.state == ("Resumed" if files > 1 else "Computed")
     assert made(tmp_path, *sets)[1].state == "Reused"
+
+
+KILLED = """
+import sys
+from pipelines import expressions
+from siglino_core.store import Run
+from tests.pipelines.test_expressions import SCENES, config, refer
+one = refer((sys.argv[1], sys.argv[2]))
+expressions.run(config([SCENES, one], [SCENES, one]), Run(sys.argv[3]), lambda *a: print(a, flush=True))
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_random_it_ends_with_the_same_digest(tmp_path: Path) -> None:
+    folders = write(tmp_path, REFS)
+    sets = [SCENES, refer(folders)], [SCENES, refer(folders)]
+    _, wanted = made(tmp_path, *sets, run="whole")
+    rng = random.Random(0)
+    for lines in (1, 3, 5):  # the stage has begun, or committed some shards
+        command = [sys.executable, "-c", KILLED, *folders, str(tmp_path / "run")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            assert all(child.stdout.readline() for _ in range(lines))
+            time.sleep(rng.uniform(0.0, 0.05))
+            child.kill()
+    _, result = made(tmp_path, *sets)
+    assert (result.state, result.manifest.digest) == ("Resumed", wanted.manifest.digest)
+    assert not list((tmp_path / "run/expressions").glob(".unfinished/*"))
 
 
 def test_a_lost_test_shard_is_made_again_before_training_is(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import cluster, embed, sample, source, targets
+from pipelines import cluster, embed, expressions, sample, source, targets
 from pipelines.sample import layout
 from pipelines.support.runtime import map_shards, parallelism, start_ray
 from siglino_core.config import Config, RuntimeConfig, Stored
@@ -23,6 +23,9 @@ from tests.pipelines import curated
 from tests.pipelines.sampling import clustered
 from tests.pipelines.support.test_runtime import shards, work
 from tests.pipelines.test_cluster import THOROUGH
+from tests.pipelines.test_expressions import REFS, SCENES, coco, refer
+from tests.pipelines.test_expressions import config as grounding
+from tests.refer import write as write_refer
 from tests.stages import config, pool, write
 
 RAY = RuntimeConfig(workers=2, cpus=2)
@@ -125,6 +128,16 @@ def test_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = sample.run(config(), clustered(tmp_path / "local", config())).manifest.digest
     run = clustered(tmp_path / "ray", config())
     assert sample.run(on_ray(config()), run).manifest.digest == wanted
+
+
+def test_expressions_with_one_worker_and_with_two(tmp_path: Path) -> None:
+    refs = refer(write_refer(tmp_path, REFS))
+    cfg = grounding([SCENES, refs, coco(tmp_path, [5, 6, 9, 11])], [refs])
+    wanted = expressions.run(cfg, Run(str(tmp_path / "local"))).manifest
+    assert wanted.facts["sets"][3]["left_out"] == {"image_of_a_test_set": 1}
+    for workers in (1, 2):
+        manifest = expressions.run(on_ray(cfg, workers), Run(str(tmp_path / f"ray-{workers}"))).manifest
+        assert (manifest.digest, manifest.facts) == (wanted.digest, wanted.facts)
 
 
 def test_targets_with_one_worker_and_with_two(tmp_path: Path) -> None:

@@ -35,3 +35,16 @@ def test_bytes_are_bounded_and_nothing_is_an_error(tmp_path: Path, monkeypatch: 
         Folder(str(tmp_path)).read("a.jpg")
     with pytest.raises(DataError, match="nothing is there"):
         Folder(str(tmp_path / "none"))
+
+
+def test_the_listing_changes_with_names_and_sizes_and_not_with_the_place(tmp_path: Path) -> None:
+    for place, files in {
+        "a": {"1.jpg": b"A"},
+        "b": {"1.jpg": b"B"},
+        "c": {"1.jpg": b"AA"},
+        "d": {"2.jpg": b"A"},
+    }.items():
+        write_files(tmp_path / place, files)
+    told = [Folder(str(tmp_path / place)).listing for place in "abcd"]
+    assert told[0] == told[1]
+    assert len(set(told)) == 3

@@ -1,5 +1,6 @@
 """Pickles of references: what they hold, and that nothing in them runs."""
 
+import hashlib
 import os
 import pickle
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 
 from siglino_core.errors import ConfigError, DataError
 from siglino_core.grounding.data import refs as module
-from siglino_core.grounding.data.refs import Ref, read_refs
+from siglino_core.grounding.data.refs import Ref, is_there, read_refs, refs_file, refs_there
+from siglino_core.pools.location import find
 from tests.refer import ref, write
 
 
@@ -102,3 +104,19 @@ def test_what_is_asked_for_must_exist(tmp_path: Path) -> None:
         read_refs(root, "refcoco", "umd")
     with pytest.raises(DataError, match=r"refs\(google\)\.p is not there"):
         read_refs(root, "refcoco", "google")
+
+
+def test_which_data_sets_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, _ = write(tmp_path, [ref(1, 1, "train", "a")])
+    write(tmp_path, [ref(1, 1, "train", "a")], "refcocog", "google")
+    assert refs_there(root) == [("refcoco", "unc")]
+    assert is_there(root, "refcocog", "google")
+    assert not is_there(root, "refcocog", "umd")
+    assert not is_there(f"{root}/none", "refcoco", "unc")
+    file = refs_file(root, "refcoco", "unc")
+    assert file.digest == hashlib.sha256((tmp_path / "data/refcoco/refs(unc).p").read_bytes()).hexdigest()
+    location, listing = find(root)
+    listing.passed["folder_without_access"] = 1
+    monkeypatch.setattr(module, "find", lambda uri: (location, listing))
+    with pytest.raises(DataError, match="1 of its folders may not be looked into"):
+        refs_there(root)

@@ -9,13 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from siglino_core.config import Difficulty, ReferringConfig, ReferringLayout
-from siglino_core.errors import ConfigError, DataError
+from siglino_core.errors import ConfigError, DataError, StoreError
 from siglino_core.grounding.data import sets as module
 from siglino_core.grounding.data.refs import refs_there
 from siglino_core.grounding.data.sets import ReferringSet, sets_of
 from siglino_core.grounding.data.synthetic.scenes import Scenes
 from siglino_core.grounding.data.table import to_table
 from siglino_core.hashing import fingerprint
+from siglino_core.store import Identity, Run
 from tests.cutouts import cutouts
 from tests.pictures import picture
 from tests.refer import SIZE, annotation, file_name, instances, ref, write
@@ -121,6 +122,26 @@ def test_cut_outs_of_a_run_go_one_half_to_training_the_other_to_testing(monkeypa
     assert all(halves)
     assert not halves[0] & halves[1]
     assert len(halves[0] | halves[1]) == 30
+
+
+def sampled(url: Path, data: bytes) -> str:
+    """A run whose sample holds a file; its address."""
+    stage, identity = Run(str(url)).stage("sample"), Identity(stage="sample", version=1, config={}, inputs={})
+    todo = stage.begin(identity, lambda: [{"name": "a", "kind": "a"}])
+    with stage.writer("a", identity.fingerprint) as out:
+        out.put("a", data)
+        out.commit(rows=1)
+    stage.finish(identity, todo)
+    return str(url)
+
+
+def test_cut_outs_are_told_apart_by_the_sample_they_come_from(tmp_path: Path) -> None:
+    runs = [sampled(tmp_path / name, name[:1].encode()) for name in ("a", "also", "b")]
+    told = [fingerprint(opened(ReferringConfig(cutouts=run)).identity()) for run in (*runs, "")]
+    assert told[0] == told[1]
+    assert len(set(told)) == 3
+    with pytest.raises(StoreError, match="sample is not finished: run `siglino curate"):
+        opened(ReferringConfig(cutouts=str(tmp_path / "none"))).identity()
 
 
 def test_images_held_out_are_those_of_the_data_sets_that_are_there(tmp_path: Path) -> None:
