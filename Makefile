@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test pytest soak storm check fast bench mutate docs clean
 
-demo: $(VENV)/.installed  ## Curate the pool that ships with the package into runs/demo, distil a student on it, evaluate that
+demo: $(VENV)/.installed  ## Curate the pool that ships with the package into runs/demo, distil a student on it, evaluate and ground that
 	$(BIN)/siglino curate experiment=demo
 	$(BIN)/siglino distill experiment=demo
 	$(BIN)/siglino inspect runs/demo
 	$(BIN)/siglino evaluate experiment=demo
+	$(BIN)/siglino ground experiment=demo
 
 test: $(VENV)/.installed  ## Everything that CI checks
 	@$(MAKE) --no-print-directory --jobs 2 check pytest

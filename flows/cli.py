@@ -123,7 +123,7 @@ def _farewell(run: str, done: dict[str, Any], console: Console) -> None:
         lines.append(f"Evaluation       {run}/evaluate/evaluation.html")
     if "answers" in done and (answers := Run(run).stage("answers").manifest()) is not None:
         grounding(answers.facts, console)
-        lines.append(f"Grounding        {run}/answers/grounding.html")
+        lines.append(f"Grounding        {run}/answers/grounding.html, and grounding.jpg beside it")
     if "ground" in done:
         model = word(f"{run}/ground/model")
         lines.append(f"Model            {run}/ground/model")

@@ -25,6 +25,7 @@ from siglino_core.grounding.judged import coco, shown
 from siglino_core.grounding.judged.answer import Kind
 from siglino_core.grounding.judged.numbers import AT
 from siglino_core.grounding.judged.series import COLUMNS, Series, by_kind
+from siglino_core.grounding.judged.sheet import sheet
 from siglino_core.grounding.judged.text import markdown
 from siglino_core.grounding.judged.verdict import Judged, judge
 from siglino_core.grounding.metrics.counts import by_count
@@ -32,7 +33,8 @@ from siglino_core.report.grounding import grounding_page
 from siglino_core.report.numbers import plural
 from siglino_core.store import Shard
 
-PAGE, TABLE = "grounding.html", "answers.md"
+PAGE, TABLE, SHEET = "grounding.html", "answers.md", "grounding.jpg"
+ON_SHEET = 8  # answers, drawn by key
 OWN = (Kind.MODEL, Kind.SHUFFLED, Kind.CENTRE, Kind.PRIOR)
 BATCH = 256  # rows with masks in memory
 
@@ -63,6 +65,9 @@ def tabulate(work: AnswersWork, shard: Shard) -> dict[str, Any]:
         name = work.run.url.rpartition("/")[2]
         text = grounding_page(pages, title=f"Answers of {name}", about=_about(work), notes=passed)
         out.put(PAGE, text.encode())
+        drawn = [t for page in pages for t in page["tiles"] if t["data"] and not t["worst"]][:ON_SHEET]
+        if drawn:
+            out.put(SHEET, sheet([(t["data"], t["text"], t["verdict"], t["good"]) for t in drawn]))
         results = [r for one in sets for r in one.results]
         facts = {
             "says": f"{len(results)} results",
