@@ -26,7 +26,8 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SLICE = 240  # of the demo's 2,988 images: the same commands on a pool that takes seconds
 SMALLER = ["cluster.num_clusters=[12,4]", "report.map_points=60", "targets.statistics_images=60"]
-STEPS = ["train.optim.steps=8", "train.optim.warmup_steps=2"]
+STEPS = ["train.optim.steps=8", "train.optim.warmup_steps=2", "ground.optim.steps=4", "ground.optim.warmup_steps=1"]
+SCENES = [f"expressions.{which}=[{{count: {count}, side: 64}}]" for which, count in (("train", 96), ("test", 24))]
 SIGLINO = [str(Path(sys.executable).parent / "siglino")]
 
 
@@ -40,9 +41,10 @@ class Demo:
 
 
 def commands() -> list[str]:
-    """Every `siglino ...` line of the README that is about the demo, in order."""
+    """Every `siglino ...` line of the README that is about the demo, in order; those about a photo of yours apart."""
     blocks = re.findall(r"```sh\n(.*?)```", README, re.S)
-    return [line for block in blocks for line in block.splitlines() if re.match(r"siglino .*demo", line)]
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [line for line in lines if re.match(r"siglino .*demo", line) and "photo.jpg" not in line]
 
 
 def shortened(command: str, folder: Path) -> list[str]:
@@ -50,10 +52,10 @@ def shortened(command: str, folder: Path) -> list[str]:
     if "experiment=demo" not in command:
         return []
     size = [f"sample.target_size={30 if 'target_size=400' in command else 60}"]
-    if command.startswith(("siglino distill", "siglino evaluate")):
+    if command.startswith(("siglino distill", "siglino evaluate", "siglino ground")):
         size = []  # the run's own, as in the README
     here = [] if command == "siglino curate experiment=demo" else ["runtime.runner=local"]
-    return [f"source.uri={folder}/pool.parquet", *size, *SMALLER, *STEPS, *here]
+    return [f"source.uri={folder}/pool.parquet", *size, *SMALLER, *STEPS, *SCENES, *here]
 
 
 @pytest.fixture(scope="module", params=["slice", pytest.param("whole", marks=pytest.mark.soak)])
