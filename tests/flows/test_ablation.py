@@ -13,6 +13,7 @@ from scripts.docs.experiments_page import header
 from siglino_core.config import Config, Task, kinds
 from siglino_core.errors import ConfigError
 from siglino_core.evaluation.results.ablation import Measure
+from siglino_core.grounding.judged.numbers import TASKS
 
 SMALL: dict[str, Any] = {
     "baseline": "plain",
@@ -39,7 +40,7 @@ def test_every_grid_composes_and_names_keys_that_exist(name: str, tmp_path: Path
         assert config.seed == cell.seed
         assert not any("@" in word for word in cell.words)
     for metric in grid.metrics.values():
-        assert bool(metric.fact) != (metric.task in list(Task))
+        assert bool(metric.fact) != (metric.task in [*Task, *TASKS])
     for arm, words in grid.arms.items():
         for word in words:
             key = word.partition("=")[0]
@@ -49,7 +50,7 @@ def test_every_grid_composes_and_names_keys_that_exist(name: str, tmp_path: Path
 @pytest.mark.parametrize("name", grids())
 def test_arms_differ_from_their_baseline_alone_in_what_they_say(name: str, tmp_path: Path) -> None:
     configs = {cell.arm: cell.config() for cell in cells_of(load_grid(name), str(tmp_path), seeds=1) if cell.arm}
-    made = [(c.source, c.embed, c.cluster, c.sample, c.targets, c.train, c.export) for c in configs.values()]
+    made = [(c.source, c.embed, c.cluster, c.sample, c.targets, c.train, c.export, c.ground) for c in configs.values()]
     assert all(one != other for i, one in enumerate(made) for other in made[:i]), "two arms are the same training"
 
 
