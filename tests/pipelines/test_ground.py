@@ -128,7 +128,7 @@ def test_what_only_changes_speed_changes_nothing(made: Path, plain: Run, tmp_pat
 def test_other_settings_are_refused_by_name_and_redo_makes_them(made: Path, tmp_path: Path) -> None:
     run = new(made, tmp_path / "run")
     before = run.stage("ground").require().digest
-    says = r"made by another config:\n  image_lr: 0\.3 there, 0\.5 here\n  loss\.gram: 0\.0 there, 0\.1 here\n.*--redo ground"
+    says = r"another config:\n  image_lr: 0\.3 there, 0\.5 here\n  loss\.gram: 0\.0 there, 0\.1 here\n.*--redo ground"
     changes = {"ground__image_lr": 0.5, "ground__loss__gram": 0.1}
     with pytest.raises(ConfigError, match=says):
         trained(run, str(made / "student"), **changes)
