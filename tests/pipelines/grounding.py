@@ -66,7 +66,14 @@ def config(run: str | Path, checkpoint: str = "", **changes: Any) -> Config:
 def words(run: str | Path, checkpoint: str = "", **changes: Any) -> list[str]:
     """The same as words of the command line."""
     found = settings(run, checkpoint, **changes)
-    return [f"{key.replace('__', '.')}={json.dumps(value)}" for key, value in found.items()]
+    return [f"{key.replace('__', '.')}={_said(value)}" for key, value in found.items()]
+
+
+def _said(value: Any) -> str:
+    """A value as the command line takes it: JSON, but for the keys, which stand bare."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_said(one)}" for key, one in value.items()) + "}"
+    return "[" + ", ".join(map(_said, value)) + "]" if isinstance(value, list) else json.dumps(value)
 
 
 def with_expressions(folder: Path, **changes: Any) -> Run:
