@@ -152,14 +152,10 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
     show(config, prices, console)
     refuse_unaffordable(config, list(prices.estimates.values()))
     words = " ".join(map(word, arguments.settings))
-    say(
-        console,
-        "",
-        f"Next: siglino curate {words}",
-        f"then: siglino distill {words}",
-        f"then: siglino evaluate {words}",
-        *([f"then: siglino ground {words}"] if config.expressions.train else []),
-    )
+    commands = ["curate", "distill", "evaluate"] if "source" in prices.estimates else []
+    commands += ["ground"] if config.expressions.train else []
+    steps = (f"{'then' if i else 'Next'}: siglino {command} {words}" for i, command in enumerate(commands))
+    say(console, "", *steps)
     return 0
 
 

@@ -22,7 +22,7 @@ from siglino_core.store import Files, Run
 from siglino_core.store.intact import damaged
 from siglino_core.store.records import MANIFEST, is_own
 
-STAGE = "evaluate"
+STAGES = ("evaluate", "answers")  # that have results: of a run the first one that is finished is taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ def _number(text: str, option: str, most: float) -> float:
 
 
 def open_evaluation(url: str) -> Evaluation:
-    """A run's evaluation, or one in a folder of its own; its files are hashed against its manifest first.
+    """A run's evaluation, else its answers, or a folder of either; its files are hashed against its manifest first.
 
     Raises:
         StoreError: the run's evaluation is not finished, or there is none.
@@ -99,18 +99,18 @@ def open_evaluation(url: str) -> Evaluation:
     files = Files(url.rstrip("/"))
     record = files.read_record(MANIFEST)
     if record is None:
-        stage = Run(files.url).stage(STAGE)
+        stages = [Run(files.url).stage(name) for name in STAGES]
+        stage = next((one for one in stages if one.manifest() is not None), stages[0])
         stage.require()
         files = stage.files
         record = files.read_record(MANIFEST) or {}
-    if not is_own(MANIFEST, record, STAGE):
-        raise ConfigError(f"{files.url} is no evaluation. Give a run, or the folder `{STAGE}` of one.")
-    read = {
-        name: entry for name, entry in record["files"].items() if name.startswith((f"{RESULTS}/", f"{SAMPLE_FILES}/"))
-    }
+    name = next((stage for stage in STAGES if is_own(MANIFEST, record, stage)), "")
+    if not name:
+        raise ConfigError(f"{files.url} is no evaluation. Give a run, or the folder {' or '.join(STAGES)} of one.")
+    read = {file: e for file, e in record["files"].items() if file.startswith((f"{RESULTS}/", f"{SAMPLE_FILES}/"))}
     if bad := sorted(damaged(files, read)):
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-        mend = f"`siglino verify RUN {STAGE} --mend` makes them again"
+        mend = f"`siglino verify RUN {name} --mend` makes them again"
         raise DamagedError(
             f"{files.url}: {', '.join(bad[:3])}{more}: not the bytes that were written, or gone. {mend}."
         )

@@ -198,6 +198,13 @@ def _grounding(manifests: dict[str, Manifest | None], console: Console) -> None:
         counts = ("images", "expressions", "instances", "absent")
         rows = [[s["which"], s["name"], *(f"{s[key]:,}" for key in counts)] for s in expressions.facts["sets"]]
         _table(console, "Images with expressions", ["to", "set", *counts], rows, left=2)
+        left_out = [
+            [s["which"], s["name"], reason, f"{count:,}"]
+            for s in expressions.facts["sets"]
+            for reason, count in s["left_out"].items()
+        ]
+        if left_out:
+            _table(console, "Of these left out", ["of", "set", "reason", "count"], left_out, left=3)
     if ground is not None:
         losses(ground, console)
     if answers is not None:

@@ -1,5 +1,6 @@
 """`siglino plan`: what a run would do and cost, priced by the stages' own code, without doing it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 
@@ -38,7 +39,8 @@ class Prices:
 def price(config: Config) -> Prices:
     """Ask every stage in turn; each sees the estimates of those before it.
 
-    A teacher that cannot be had here leaves its stages unpriced.
+    A teacher that cannot be had here leaves its stages unpriced; so does a pool that is not set, where there is
+    something to ground on: grounding needs none.
 
     Raises:
         ConfigError: the target or the clusters are more than the pool; the encoder or a teacher is none.
@@ -46,11 +48,20 @@ def price(config: Config) -> Prices:
     """
     require_specs(config, (*CURATE, *DISTILL))
     prices = Prices()
+    grounding = GROUND if config.expressions.train else ()
+    if grounding and not (config.source.uri or config.source.pool_size):
+        prices.unpriced[f"{CURATE[0]} to {EVALUATE[-1]}"] = "source.uri is not set, and grounding needs no pool"
+        return _priced_too(config, prices, grounding)
     for name in CURATE:
         prices.estimates[name] = import_module(f"pipelines.{name}").plan(config, prices.estimates)
         if name == "source":
             refuse_too_small(config, prices.estimates[name].rows)
-    for name in (*DISTILL, *EVALUATE, *(GROUND if config.expressions.train else ())):
+    return _priced_too(config, prices, (*DISTILL, *EVALUATE, *grounding))
+
+
+def _priced_too(config: Config, prices: Prices, stages: Sequence[str]) -> Prices:
+    """The prices with those of more stages, as far as they can be told."""
+    for name in stages:
         stage = import_module(f"pipelines.{name}")
         try:
             prices.estimates[name] = stage.plan(config, prices.estimates)
@@ -64,23 +75,25 @@ def price(config: Config) -> Prices:
 def show(config: Config, prices: Prices, console: Console) -> None:
     """The estimates as tables, and their sums."""
     say(console, f"Run {config.run}: nothing is done yet, this is what would be.", "")
-    console.print("Curation: siglino curate", style="bold")
-    _priced([e for name, e in prices.estimates.items() if name in CURATE], console)
-    console.print(f"\nDistillation of its {config.sample.target_size:,} images: siglino distill", style="bold")
-    _priced([e for name, e in prices.estimates.items() if name in DISTILL], console)
-    console.print("\nEvaluation of its student: siglino evaluate", style="bold")
-    _priced([e for name, e in prices.estimates.items() if name in EVALUATE], console)
-    if grounding := [e for name, e in prices.estimates.items() if name in GROUND]:
-        console.print("\nGrounding: siglino ground", style="bold")
-        _priced(grounding, console)
+    titles = {
+        "Curation: siglino curate": CURATE,
+        f"Distillation of its {config.sample.target_size:,} images: siglino distill": DISTILL,
+        "Evaluation of its student: siglino evaluate": EVALUATE,
+        "Grounding: siglino ground": GROUND,
+    }
+    priced = {title: [e for name, e in prices.estimates.items() if name in of] for title, of in titles.items()}
+    for number, title in enumerate(title for title, estimates in priced.items() if estimates):
+        console.print("\n" * bool(number) + title, style="bold")
+        _priced(priced[title], console)
     for name, why in prices.unpriced.items():
         say(console, f"  not priced: {name}: {why}")
     if prices.stored:
         _keeps(config, prices.stored, console)
-    largest = max(prices.estimates.values(), key=lambda e: e.bytes)
-    console.print(
-        f"\nA redone stage is made beside the old one: up to {size(largest.bytes)} more ({largest.stage}) while it is."
-    )
+    if largest := max(prices.estimates.values(), key=lambda e: e.bytes, default=None):
+        console.print(
+            f"\nA redone stage is made beside the old one: up to {size(largest.bytes)} more ({largest.stage}) while it "
+            "is."
+        )
     for e in prices.estimates.values():
         if e.memory > LARGE_MEMORY:
             console.print(f"  {e.stage} holds {size(e.memory)} in the process that drives it.", highlight=False)
@@ -90,8 +103,6 @@ def show(config: Config, prices: Prices, console: Console) -> None:
 
 
 def _priced(estimates: list[Estimate], console: Console) -> None:
-    if not estimates:
-        return
     table = Table(box=None, header_style="dim", padding=(0, 2))
     for name, justify in (("stage", "left"), ("shards", "right"), ("rows", "right"), ("writes", "right")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]

@@ -18,20 +18,21 @@ from siglino_core.grounding.overlay import draw
 from siglino_core.grounding.predict import Instance
 from siglino_core.images.decode import BadImage, decode
 
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+
 
 def predict(arguments: argparse.Namespace, console: Console) -> int:
     """Print JSON, write the picture; 0.
 
     Raises:
-        ConfigError: there is no such image or model, or the picture would replace the image.
+        ConfigError: there is no such image or model, or the picture cannot be written or would replace the image.
         DataError: the image cannot be read, or a text cannot be asked.
     """
     path = Path(arguments.image)
     out = Path(arguments.out or f"{path.stem}-grounded.png")
     if not path.is_file():
         raise ConfigError(f"{arguments.image}: there is no such file")
-    if out.exists() and out.samefile(path):
-        raise ConfigError(f"--out {out} is the image itself. Take another name.")
+    _require_writable(out, path)
     image = _opened(path)
     task = "box" if arguments.boxes else "mask"
     found = load_grounding(arguments.model).predict(image, arguments.queries, task, forced=arguments.forced)
@@ -44,12 +45,25 @@ def predict(arguments: argparse.Namespace, console: Console) -> int:
             for text, instances in zip(arguments.queries, found, strict=True)
         ],
     }
-    draw(image, [instance for instances in found for instance in instances]).save(out)
+    try:
+        draw(image, [instance for instances in found for instance in instances]).save(out)
+    except OSError as e:
+        raise ConfigError(f"--out {out} cannot be written: {e.strerror or e}") from e
     print(json.dumps(said, indent=2))
     for text, instances in zip(arguments.queries, found, strict=True):
         print(f"{printable(text, 60)}: {len(instances) or 'none'} found", file=sys.stderr)
     print(f"Picture  {out}", file=sys.stderr)
     return 0
+
+
+def _require_writable(out: Path, image: Path) -> None:
+    """Refuse a name that no picture can have, before anything is computed for it."""
+    if out.exists() and out.samefile(image):
+        raise ConfigError(f"--out {out} is the image itself. Take another name.")
+    if out.is_dir() or out.suffix.lower() not in PICTURES:
+        raise ConfigError(f"--out {out} is no picture's name. Let it end in {' or '.join(PICTURES[:2])}.")
+    if not out.parent.is_dir():
+        raise ConfigError(f"--out {out} cannot be written: there is no such folder")
 
 
 def _opened(path: Path) -> Image.Image:

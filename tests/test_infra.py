@@ -74,7 +74,7 @@ def test_the_notes_commands_and_settings_exist(path: str) -> None:
     from flows.distill import distill
     from flows.evaluate import evaluate
 
-    flows = {flow.name: flow for flow in (curate, distill, evaluate)}
+    flows = {flow.name: flow for flow in (curate, distill, evaluate, ground)}
     commands = [
         shlex.split(line, comments=True)
         for block in re.findall(r"```(?:sh|bash)\n(.*?)```", (REPO / path).read_text(), re.S)

@@ -1,13 +1,13 @@
 """What images with expressions cost, before one is read: of files that are not there yet, by what was published."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pipelines.expressions.layout import TEST, sets_by_kind
 from pipelines.support import price
 from pipelines.support.runtime import Estimate
 from siglino_core.config import Config, ReferringConfig, ReferringLayout
-from siglino_core.errors import ConfigError
+from siglino_core.errors import ConfigError, StoreError
 from siglino_core.grounding.data.instances import count_images
 from siglino_core.grounding.data.published import PUBLISHED, counted
 from siglino_core.grounding.data.refs import is_there, read_refs
@@ -31,8 +31,9 @@ class Priced:
 def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
     """What :func:`pipelines.expressions.run` would do: no image is looked at.
 
-    Where files are not there yet, the images of RefCOCO's data sets are as many as was published, and those of COCO as
-    many as train2017 has. Images that training leaves out for the tests' sake are counted.
+    Where files are not there yet, or their store does not let anybody look, the images of RefCOCO's data sets are as
+    many as was published, and those of COCO as many as train2017 has. Images that training leaves out for the tests'
+    sake are counted.
 
     Args:
         upstream: the estimates of the stages before, none of which matters.
@@ -42,7 +43,7 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
         DataError, StoreError: a file that is there cannot be read, or Parquet files are not there.
     """
     sets = sets_by_kind(config)
-    rows = size = shards = 0
+    rows = size = shards = train = 0
     seconds = 0.0
     notes: list[str] = []
     for of_kind in sets.values():
@@ -50,6 +51,7 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
             priced = _priced(one)
             rows, size, seconds = rows + priced.images, size + priced.bytes, seconds + priced.seconds
             shards += -(-priced.images // config.expressions.rows_per_shard)
+            train += priced.images if one.train else 0
             what = "train" if one.train else "test"
             notes.append(f"{what} {one.name} {priced.images:,}" + (f" ({priced.assumed})" if priced.assumed else ""))
     if not sets[TEST]:
@@ -63,6 +65,7 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
         device_hours=seconds / 3600,
         note="images: " + ", ".join(notes),
         image_bytes=size / max(1, rows),
+        train=train,
     )
 
 
@@ -90,17 +93,24 @@ def _priced(one: ReferringSet) -> Priced:
 
 def _refer_images(config: ReferringConfig) -> tuple[int, str]:
     """How many images a split has, and by what that is assumed."""
-    there = is_there(config.uri, config.dataset, config.split_by)
     key = config.dataset, config.split_by
+    there, why = _looked(lambda: is_there(config.uri, *key), "the files are not there yet")
     counts = counted(read_refs(config.uri, *key)) if there else PUBLISHED[key]
     if config.split not in counts:
         known = ", ".join(counts)
         raise ConfigError(f"split={config.split}: {config.dataset} by {config.split_by} has the splits {known}")
-    return counts[config.split].images, "" if there else "as published; the files are not there yet"
+    return counts[config.split].images, "" if there else f"as published; {why}"
 
 
 def _coco_images(config: ReferringConfig) -> tuple[int, str]:
     folder, _, name = config.uri.rpartition("/")
-    if Files(folder or ".").exists(name):
-        return count_images(config.uri), ""
-    return COCO_IMAGES, f"as train2017 has; {name} is not there yet"
+    there, why = _looked(lambda: Files(folder or ".").exists(name), f"{name} is not there yet")
+    return (count_images(config.uri), "") if there else (COCO_IMAGES, f"as train2017 has; {why}")
+
+
+def _looked(is_there: Callable[[], bool], absent: str) -> tuple[bool, str]:
+    """Whether files are there, and if not why they are not counted."""
+    try:
+        return is_there(), absent
+    except StoreError:
+        return False, "their store does not let us look"

@@ -36,7 +36,7 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
         an_image += forward_flops(shape.student, tokens)
     gpu = price.on_gpu(an_image, config.runtime, ground.precision.value)
     device, hours = price.device_hours(images * an_image, price.TRAIN, gpu=gpu)
-    rows = upstream["expressions"].rows if "expressions" in upstream else 0
+    rows = upstream["expressions"].train if "expressions" in upstream else 0
     parameters = _parameters(shape)
     epochs = f", {images / rows:,.1f} epochs" if rows else ""
     return Estimate(

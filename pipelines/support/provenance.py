@@ -92,12 +92,33 @@ def differences(config: Config, stage: str, manifest: Manifest) -> list[str]:
         ours.pop(key, None)
     if stage == "export" and not config.export.max_pixels:  # left to the training
         ours.pop("max_pixels")
+    if stage == "expressions":
+        theirs, ours = _flat(theirs), ours | _flat(_sets(config))
     found = [
         f"{stage}.{key}: {theirs[key]!r} there, {value!r} here"
         for key, value in ours.items()
         if key in theirs and theirs[key] != value
     ]
     return found + _networks(config, stage, manifest)
+
+
+def _sets(config: Config) -> dict[str, dict[str, Any]]:
+    """The data sets as the stage `expressions` tells them, whatever their files hold."""
+    from siglino_core.grounding.data.sets import sets_of  # seconds
+
+    asked = {"train": config.expressions.train, "test": config.expressions.test}
+    sets = {kind: sets_of(of, train=kind == "train", seed=config.seed) for kind, of in asked.items()}
+    return {kind: {str(i): shaping(one.config) for i, one in enumerate(of)} for kind, of in sets.items()}
+
+
+def _flat(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A config of `expressions` with a key for each set's settings, and under ``train`` and ``test`` their names."""
+    found = dict(stored)
+    for kind in ("train", "test"):
+        found[kind] = [one["name"] for one in stored[kind].values()]
+        for i, one in stored[kind].items():
+            found |= {f"{kind}[{i}].{key}": value for key, value in one.items() if key != "files"}
+    return found
 
 
 def _networks(config: Config, stage: str, manifest: Manifest) -> list[str]:

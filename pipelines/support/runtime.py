@@ -66,6 +66,7 @@ class Estimate:
         device: whose hours ``device_hours`` are, e.g. ``CPU core`` or ``A100``.
         image_bytes: of the mean encoded image of the pool (source).
         dim: of an embedding (embed).
+        train: of the rows, those to train on (expressions).
         memory: bytes that one process of it must hold, where they grow with what is asked for.
     """
 
@@ -78,6 +79,7 @@ class Estimate:
     note: str = ""
     image_bytes: float = 0.0
     dim: int = 0
+    train: int = 0
     memory: int = 0
 
 

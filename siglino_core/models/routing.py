@@ -48,7 +48,7 @@ def rebalance(
 
     To be called once an optimiser step, by all ranks: one small all-reduce. Each bias moves by coefficient times the
     sign of (mean load - load), mean-centred. Gradient accumulation adds to the counts, and recomputation counts every
-    token twice: neither changes a sign.
+    token twice: neither changes a sign. A layer that is frozen keeps its bias, and so its routes.
 
     Returns:
         The loads; None if the model has no mixture layers.
@@ -64,6 +64,7 @@ def rebalance(
     of_layers = counts.split([len(m.load) for m in layers])
     for m, count_E in zip(layers, of_layers, strict=True):
         sign_E = (count_E.mean() - count_E).sign()
-        m.expert_bias += coefficient * (sign_E - sign_E.mean())
+        if any(p.requires_grad for p in m.parameters()):
+            m.expert_bias += coefficient * (sign_E - sign_E.mean())
         m.load.zero_()
     return Loads(counts.cpu().split([len(m.load) for m in layers]))

@@ -155,7 +155,7 @@ def test_another_stage_is_no_evaluation(tmp_path: Path, capsys: pytest.CaptureFi
     identity = Identity(stage="export", version=1, config={}, inputs={})
     stage.finish(identity, stage.begin(identity, list), facts={})
     assert main(["compare", f"{tmp_path}/export", "--gate"]) == 2
-    assert "is no evaluation. Give a run, or the folder `evaluate` of one." in capsys.readouterr().err
+    assert "is no evaluation. Give a run, or the folder evaluate or answers of one." in capsys.readouterr().err
 
 
 def test_names_obey_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

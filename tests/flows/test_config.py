@@ -141,7 +141,8 @@ def test_every_fault_of_the_command_at_once() -> None:
     text = said("experiment=dmo", "+cluster.num_clusters=[5]", "~seed", "sample.target_sise=3", "a b", "nothing")
     assert text.splitlines()[0] == "the command does not hold:"
     for part in (
-        "experiment=dmo: there is no such experiment (did you mean demo?): demo, openlvd, openlvd-ground,",
+        "experiment=dmo: there is no such experiment (did you mean demo?): demo, openlvd, openlvd-ground, ",
+        "openlvd-high, published,",
         "'+cluster.num_clusters=[5]': every key exists already; write cluster.num_clusters=[5]",
         "'~seed': every key exists already",
         "unknown key sample.target_sise (did you mean sample.target_size?)",

@@ -79,6 +79,28 @@ def test_a_teacher_that_cannot_be_had_leaves_its_stages_unpriced(
     assert [line.split()[0] for line in out.splitlines() if line.split()[-2:] == ["800", "A100"]] == ["train"]
 
 
+def test_grounding_alone_is_priced_without_a_pool_and_without_its_files(capsys: pytest.CaptureFixture[str]) -> None:
+    out = planned(capsys, "experiment=openlvd-ground")
+    table = {line.split()[0]: line.split()[1:3] for line in out.splitlines() if line[:2] == "  " and line.split()[1:]}
+    assert table["expressions"] == ["261", "65,785"]
+    assert table["ground"] == ["1", "1,280,000"]
+    assert table["answers"][1] == "57,457"
+    assert "  not priced: source to evaluate: source.uri is not set, and grounding needs no pool\n" in out
+    assert "1,280,000 images of up to 262,144 pixels with 8 expressions each, 22.9 epochs" in " ".join(out.split())
+    assert "Curation" not in out
+    assert out.splitlines()[-1] == "Next: siglino ground experiment=openlvd-ground"
+    assert main(["plan"]) == 2  # with nothing to ground on a pool is what is missing
+    assert "source.uri is not set" in capsys.readouterr().err
+
+
+def test_a_path_with_grounding_is_priced_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["experiment=openlvd", "expressions.train=[{count: 100}]", "expressions.test=[{count: 9}]"]
+    out = planned(capsys, *words)
+    assert "not priced" not in out
+    assert out.index("Evaluation of its student") < out.index("Grounding: siglino ground")
+    assert [line.split()[2] for line in out.splitlines()[-4:]] == ["curate", "distill", "evaluate", "ground"]
+
+
 def test_a_student_that_there_is_not_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "experiment=openlvd", "train.student=siglino-micor"]) == 2
     err = capsys.readouterr().err

@@ -59,14 +59,19 @@ def settings(run: str | Path, specs: list[str], shape: str, **changes: Any) -> d
 
 def config(run: str | Path, specs: list[str], shape: str, **changes: Any) -> Config:
     """The same as a config."""
-    nested: dict[str, Any] = {}
-    for key, value in settings(run, specs, shape, **changes).items():
+    return build(Config, nested(settings(run, specs, shape, **changes)))
+
+
+def nested(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings such as ``train__pack__capacity`` as a config has them."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
         *parents, last = key.split("__")
-        at = nested
+        at = found
         for parent in parents:
             at = at.setdefault(parent, {})
         at[last] = value
-    return build(Config, nested)
+    return found
 
 
 def words(run: str | Path, specs: list[str], shape: str, **changes: Any) -> list[str]:

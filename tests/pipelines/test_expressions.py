@@ -99,6 +99,7 @@ def test_scenes_of_train_and_test_in_the_order_of_their_numbers(tmp_path: Path) 
         "which": "train",
         "number": 0,
         "name": "synthetic-easy",
+        "limit": 0,
         "images": 7,
         "expressions": len(asked),
         "instances": sum(len(e.boxes_K4) for e in asked),

@@ -9,10 +9,10 @@ import pytest
 
 from pipelines import expressions
 from siglino_core.config import Config, ExpressionsConfig, ReferringConfig, ReferringLayout
-from siglino_core.errors import ConfigError, DataError
+from siglino_core.errors import ConfigError, DataError, StoreError
 from siglino_core.grounding.data.folder import Folder
 from siglino_core.grounding.data.table import to_table
-from siglino_core.store import Run
+from siglino_core.store import Files, Run
 from tests.pipelines.test_expressions import REFS, SCENES, coco, config, refer
 from tests.refer import instances, write
 from tests.siglino_core.grounding.data.test_table import row
@@ -37,6 +37,7 @@ def test_the_plan_has_the_shards_and_rows_of_the_run_and_reads_no_image(
     manifest = expressions.run(made, Run(str(tmp_path / "run"))).manifest
     assert (before.stage, before.device) == ("expressions", "CPU core")
     assert (before.shards, before.rows) == (manifest.shards, manifest.rows) == (10, 16)
+    assert before.train == 15
     assert before.bytes > 0
     assert before.device_hours > 0
     assert before.note == ("images: test refcoco/unc/val 1, train synthetic-easy 7, train rows 5, train coco 3")
@@ -64,6 +65,19 @@ def test_of_files_that_are_not_there_the_published_counts(settings: dict[str, An
     assert (estimate.rows, estimate.shards) == (rows, -(-rows // 256))
     assert "as published; the files are not there yet" in estimate.note
     assert "no test set, so training alone" in estimate.note
+
+
+def test_a_store_that_lets_nobody_look_is_priced_by_the_published_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(*_: Any) -> bool:
+        raise StoreError("s3://bucket: no credentials found")
+
+    monkeypatch.setattr(Files, "exists", closed)
+    where = {"uri": "s3://bucket/refer/x.json", "images": "s3://bucket/train2014"}
+    sets = [ReferringConfig(layout=layout, **where) for layout in (ReferringLayout.REFER, ReferringLayout.COCO)]
+    estimate = planned(sets)
+    assert estimate.rows == 16_994 + 118_287
+    assert "(as published; their store does not let us look)" in estimate.note
+    assert "(as train2017 has; their store does not let us look)" in estimate.note
 
 
 def test_cocos_images_are_counted_or_assumed(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from siglino_core.errors import DataError
 from siglino_core.foreign import printable
 from siglino_core.grounding.data.encoded import fault_of_image
 from siglino_core.grounding.data.referring import LONGEST, SHOWN, Expression, Referring, fault_of
+from siglino_core.grounding.vocabulary import canonical, encode
 
 NO_WORDS, TOO_LONG, WRONG = "sentence_without_words", "sentence_too_long", "box_or_mask"
+HALF = "sentence_with_half_a_character"
 NOTHING = "image_without_expression"
 UNREADABLE, NO_ID = "unreadable", "no_id"
 Without = Mapping[str, AbstractSet[str]]
@@ -78,6 +80,28 @@ def _reason(text: Any) -> str:
     return TOO_LONG if len(text) > LONGEST else WRONG
 
 
+def _unasked(text: str) -> tuple[str, str] | None:
+    """Why the model cannot be asked for a text, in a word and in a sentence; None: it can."""
+    try:
+        text.encode()
+        encode(text)
+    except UnicodeEncodeError:
+        return HALF, f"'{printable(text, SHOWN)}' holds half a character, which no file can hold: leave it out"
+    except DataError as e:
+        return TOO_LONG if canonical(text) else NO_WORDS, str(e)
+    return None
+
+
+def _unusable(one: Expression, frame: Frame) -> LeftOut | None:
+    """What keeps an expression out of an image, if anything."""
+    if says := fault_of(one, frame.width, frame.height):
+        bad = WRONG, says
+    elif (bad := _unasked(one.text)) is None:
+        return None
+    name = printable(frame.image_id, SHOWN)
+    return LeftOut(image_id=frame.image_id, reason=bad[0], error=f"image {name}: {bad[1]}")
+
+
 def assembled(frame: Frame, read: Callable[[], bytes], expressions: Iterable[Expression | LeftOut]) -> Iterator[Item]:
     """An image with those of its expressions that can be used, after all of it that is left out.
 
@@ -100,13 +124,12 @@ def assembled(frame: Frame, read: Callable[[], bytes], expressions: Iterable[Exp
     good: list[Expression] = []
     fault = ""
     for one in expressions:
-        if isinstance(one, Expression) and (says := fault_of(one, frame.width, frame.height)):
-            one = LeftOut(image_id=frame.image_id, reason=WRONG, error=f"image {name}: {says}")
-        if isinstance(one, Expression):
-            good.append(one)
+        item = (_unusable(one, frame) or one) if isinstance(one, Expression) else one
+        if isinstance(item, Expression):
+            good.append(item)
         else:
-            fault = fault or one.error
-            yield one
+            fault = fault or item.error
+            yield item
     if not good:
         yield LeftOut(image_id=frame.image_id, reason=NOTHING, error=fault, whole=True)
         return

@@ -64,6 +64,19 @@ def test_layers_may_differ_in_their_number_of_experts() -> None:
     assert len(loads.entropy()) == 2  # one expert alone is neither even nor uneven
 
 
+def test_a_frozen_layer_keeps_its_routes() -> None:
+    model = nn.ModuleList([MixtureOfExperts(8, 8, 4, 1) for _ in range(2)])
+    model[0].requires_grad_(False)
+    for layer in model:
+        layer.load += torch.tensor([4.0, 1.0, 1.0, 2.0])
+    loads = rebalance(model, coefficient=0.5)
+    assert loads is not None
+    assert not model[0].expert_bias.any()
+    assert model[1].expert_bias.any()
+    assert loads.max_over_mean() == [2.0, 2.0]
+    assert not model[0].load.any()
+
+
 def one_rank() -> tuple[list[float], list[float]]:
     """A step of one of two ranks, which hold other loads."""
     moe = MixtureOfExperts(8, 8, 4, 1)

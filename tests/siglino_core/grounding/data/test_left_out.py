@@ -1,5 +1,6 @@
 """What is left out of an image, why, and what stays."""
 
+import re
 from functools import partial
 from typing import Any
 
@@ -55,6 +56,25 @@ def test_an_image_keeps_the_expressions_that_can_be_used() -> None:
     assert [e.text for e in found.expressions] == ["first", "last"]
     assert [item.reason for item in left_out if isinstance(item, LeftOut)] == [*["box_or_mask"] * 3, "crowd_region"]
     assert "image coco/1: the expression 'outside' has a box outside its 48 x 32 pixels" in str(left_out[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "says"),
+    [
+        ("red " * 65, "sentence_too_long", "an expression of 65 tokens, .*at most 64"),
+        ("\u200b\x07", "sentence_without_words", "an expression without text"),
+        ("half \ud83d", "sentence_with_half_a_character", "which no file can hold"),
+    ],
+)
+def test_what_no_tokenizer_takes_is_left_out_too(text: str, reason: str, says: str) -> None:
+    asked = [expression(text), expression("red " * 64), expression("<|endoftext|> <seg>")]
+    left_out, found = assembled(FRAME, lambda: picture(0), asked)
+    assert isinstance(left_out, LeftOut)
+    assert (left_out.reason, left_out.whole) == (reason, False)
+    assert re.search(f"^image coco/1: .*{says}", left_out.error)
+    left_out.error.encode()
+    assert isinstance(found, Referring)
+    assert [e.text for e in found.expressions] == [e.text for e in asked[1:]]
 
 
 @pytest.mark.parametrize(
