@@ -73,6 +73,7 @@ def test_the_notes_commands_and_settings_exist(path: str) -> None:
     from flows.curate import curate
     from flows.distill import distill
     from flows.evaluate import evaluate
+    from flows.ground import ground
 
     flows = {flow.name: flow for flow in (curate, distill, evaluate, ground)}
     commands = [

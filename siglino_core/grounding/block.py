@@ -98,11 +98,18 @@ class GroundingBlock(Block):
 
 
 def places(layout: Layout) -> Tensor:
-    """Where patches lie in their image, [T, PLACES]: row and column in +-1, and their sines and cosines; else 0."""
+    """Where patches lie in their image, [T, PLACES]: their centres, in +-1 from edge to edge, and sines and cosines.
+
+    The same place in the image is the same at any resolution. Other tokens have 0.
+    """
     image_T = layout.segments.image_T
-    limit_B2 = layout.positions_T2.new_zeros(layout.segments.images + 2, 2)
-    limit_B2 = limit_B2.scatter_reduce(0, image_T[:, None].expand(-1, 2), layout.positions_T2.abs(), "amax")
-    at_N2 = (layout.positions_T2 / limit_B2[image_T].clamp(min=1e-6))[layout.patch_N]
+    image_N, position_N2 = image_T[layout.patch_N], layout.positions_T2[layout.patch_N]
+    limit_B2 = position_N2.new_zeros(layout.segments.images + 2, 2)
+    limit_B2 = limit_B2.scatter_reduce(0, image_N[:, None].expand(-1, 2), position_N2.abs(), "amax")
+    # The student's places end at the outermost patches' centres, at the root of the aspect: that tells their number.
+    patches_B1 = image_N.bincount(minlength=len(limit_B2))[:, None]
+    side_B2 = (patches_B1.sqrt() * limit_B2).clamp(min=1)
+    at_N2 = position_N2 / limit_B2.clamp(min=1e-6)[image_N] * (1 - 1 / side_B2)[image_N]
     angle_NF = (at_N2[:, :, None] * (torch.pi / 2 * 2.0 ** torch.arange(4, device=at_N2.device))).flatten(1)
     place_NF = torch.cat([at_N2, angle_NF.sin(), angle_NF.cos()], dim=1)
     return place_NF.new_zeros(len(image_T), PLACES).index_copy(0, layout.patch_N, place_NF)

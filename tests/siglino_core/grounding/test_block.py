@@ -36,9 +36,11 @@ def test_a_place_is_told_of_patches_alone_in_shares_of_their_image() -> None:
     place_TF = places(layout)
     assert place_TF.shape == (40, PLACES)
     _, wide_NF, _, square_NF = place_TF[layout.patch_N].split([0, 6, 1, 16])
-    corners = {tuple(at) for at in wide_NF[[0, 2, 3, 5], :2].round(decimals=4).tolist()}
-    assert {abs(v) for at in corners for v in at} == {1.0}
-    assert len(corners) == 4  # each corner is another place, whatever the image's aspect
+    centres = [(-1 / 2, -2 / 3), (-1 / 2, 0), (-1 / 2, 2 / 3), (1 / 2, -2 / 3), (1 / 2, 0), (1 / 2, 2 / 3)]
+    torch.testing.assert_close(wide_NF[:, :2], torch.tensor(centres), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        square_NF[:5:4, :2], torch.tensor([(-3 / 4, -3 / 4), (-1 / 4, -3 / 4)]), atol=1e-5, rtol=0
+    )
     assert len({tuple(f) for f in square_NF.round(decimals=4).tolist()}) == 16
     others_T = torch.ones(40, dtype=torch.bool)
     others_T[layout.patch_N] = False
