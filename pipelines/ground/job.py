@@ -12,7 +12,7 @@ from siglino_core.grounding.training.rank import Job, shape_with
 from siglino_core.store import Identity, Manifest, Run
 
 NAME = "ground"
-VERSION = 1
+VERSION = 2
 TRAIN = "train"
 
 

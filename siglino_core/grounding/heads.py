@@ -1,5 +1,7 @@
 """From a text's states to answers, points, sizes and masks; and from points and sizes back to tokens.
 
+A head computes in its weights' precision: in training that is fp32 whatever the states' is.
+
 Legend: S tokens, K instances, n bins, D width, N patches of all images, M channels of a mask, F Fourier features,
 U mask logits on each side of a patch.
 """
@@ -28,7 +30,7 @@ class PairHead(nn.Module):
         self.fc2 = Fp32Linear(hidden, 2 * bins)
 
     def forward(self, x_SD: Tensor) -> Tensor:
-        return self.fc2(relu2(self.fc1(x_SD))).unflatten(-1, (2, self.bins))
+        return self.fc2(relu2(self.fc1(x_SD.to(self.fc1.weight.dtype)))).unflatten(-1, (2, self.bins))
 
     def reset_parameters(self) -> None:
         """All bins begin nearly alike; hidden channels as large as the state's, or their square tells nothing."""
@@ -75,17 +77,17 @@ class MaskHead(nn.Module):
         self.around = nn.Conv2d(width, channels, 3, padding=1)
         self.finer = nn.Conv2d(channels, channels * scale**2, 1)
         self.smooth = nn.Conv2d(channels, channels, 3, padding=1)
-        self.bias = nn.Parameter(torch.zeros(()))
+        self.bias = nn.Parameter(torch.zeros(1))
 
     def pixels(self, patches_ND: Tensor, shape: tuple[int, int]) -> Tensor:
         """An image's patches, h x w of them row by row, to features [M, U h, U w]."""
-        x_1Dhw = patches_ND.T.unflatten(1, shape)[None]
+        x_1Dhw = patches_ND.to(self.around.weight.dtype).T.unflatten(1, shape)[None]
         x = F.silu(self.around(x_1Dhw))
         return self.smooth(F.silu(F.pixel_shuffle(self.finer(x), self.scale)))[0]
 
     def forward(self, states_KD: Tensor, pixels_Mhw: Tensor) -> Tensor:
         """Logits of K masks of one image, fp32 [K, U h, U w]."""
-        query_KM = self.query(states_KD)
+        query_KM = self.query(states_KD.to(self.around.weight.dtype))
         logits = torch.einsum("km,mhw->khw", query_KM.float(), pixels_Mhw.float())
         return logits / math.sqrt(query_KM.shape[1]) + self.bias
 

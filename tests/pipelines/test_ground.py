@@ -180,6 +180,21 @@ def test_gram_anchoring_holds_patches_to_the_student(made: Path, plain: Run, tmp
     assert scratch[0]["gram"] > 1e-4
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"ground__image_lr": 0.0}, {"ground__loss__gram": 1.0}, {"ground__activation_checkpointing": True}],
+    ids=["plain", "frozen", "anchored", "recomputed"],
+)
+def test_in_mixed_precision(made: Path, plain: Run, tmp_path: Path, changes: dict[str, Any]) -> None:
+    """As GPUs compute: products in bf16, weights and their sums in fp32."""
+    run = new(made, tmp_path / "run", ground__precision="bf16", **changes)
+    ours, theirs = ([line["loss"] for line in curve(one)] for one in (run, plain))
+    assert ours[0] == pytest.approx(theirs[0], rel=0.01)
+    assert ours[-1] < ours[0]
+    assert {v.dtype for v in state(run).values()} == {torch.float32}
+    assert bool(moved(made, run)) != ("ground__image_lr" in changes)
+
+
 class StoppedError(SiglinoError):
     """The training was told to stop here."""
 
@@ -252,12 +267,13 @@ def test_a_model_that_is_no_student(made: Path, plain: Run, tmp_path: Path) -> N
     refused(DataError, r"config\.json: this is a siglino_grounding, not a siglino", run, grounded)
 
 
-def test_images_without_any_instance(made: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_images_without_any_instance(made: Path, tmp_path: Path, precision: str) -> None:
     """Absent things teach the answer alone."""
     run = Run(str(tmp_path / "run"))
     rows = [image(i, {f"no thing {i}": [], "nothing": []}, name="train") for i in range(8)]
     write_expressions(run, {}, rows)
-    facts = trained(run, str(made / "student")).manifest.facts
+    facts = trained(run, str(made / "student"), ground__precision=precision).manifest.facts
     assert facts["instances"] == 0
     for line in curve(run):
         assert line["loss"] == pytest.approx(line["answer"])
