@@ -107,6 +107,7 @@ def _told(which: str, number: int, name: str, rows: list[Referring]) -> dict[str
         "expressions": len(expressions),
         "instances": sum(len(e.boxes_K4) for e in expressions),
         "absent": sum(e.absent for e in expressions),
+        "limit": 0,
         "masks": any(e.masks is not None for e in expressions),
     }
 
