@@ -7,17 +7,31 @@ CODE, TESTS = "siglino_core/grounding", "tests/siglino_core/grounding"
 MUTATIONS = (
     Mutation(
         says="a text sees its own future",
-        file=f"{CODE}/attention.py",
-        old="document[i]).tril()",
-        new="document[i])",
+        file=f"{CODE}/documents.py",
+        old="own_RLL.tril()], dim=2)",
+        new="own_RLL], dim=2)",
         tests=(f"{TESTS}/test_attention.py", f"{TESTS}/test_model.py"),
     ),
     Mutation(
         says="texts about one image see one another",
-        file=f"{CODE}/attention.py",
-        old="(document[i][:, None] == document[i])",
-        new="(document[i][:, None] >= document[i])",
+        file=f"{CODE}/documents.py",
+        old="(document_RL[:, :, None] == document_RL[:, None])",
+        new="(document_RL[:, :, None] >= document_RL[:, None])",
         tests=(f"{TESTS}/test_attention.py", f"{TESTS}/test_model.py"),
+    ),
+    Mutation(
+        says="a place depends on the resolution",
+        file=f"{CODE}/block.py",
+        old=" * (1 - 1 / side_B2)[image_N]",
+        new="",
+        tests=(f"{TESTS}/test_block.py",),
+    ),
+    Mutation(
+        says="words are trained that should stay as drawn",
+        file=f"{CODE}/training/task.py",
+        old="p.requires_grad_(self.lr_share(name) > 0)",
+        new="p.requires_grad_(True)",
+        tests=(f"{TESTS}/training/test_task.py",),
     ),
     Mutation(
         says="a coordinate is its bin's edge",
