@@ -7,16 +7,16 @@ CODE, TESTS = "siglino_core/grounding", "tests/siglino_core/grounding"
 MUTATIONS = (
     Mutation(
         says="a text sees its own future",
-        file=f"{CODE}/attention.py",
-        old="document[i]).tril()",
-        new="document[i])",
+        file=f"{CODE}/documents.py",
+        old="own_RLL.tril()",
+        new="own_RLL",
         tests=(f"{TESTS}/test_attention.py", f"{TESTS}/test_model.py"),
     ),
     Mutation(
         says="texts about one image see one another",
-        file=f"{CODE}/attention.py",
-        old="(document[i][:, None] == document[i])",
-        new="(document[i][:, None] >= document[i])",
+        file=f"{CODE}/documents.py",
+        old="(document_RL[:, :, None] == document_RL[:, None])",
+        new="(document_RL[:, :, None] >= document_RL[:, None])",
         tests=(f"{TESTS}/test_attention.py", f"{TESTS}/test_model.py"),
     ),
     Mutation(
