@@ -10,6 +10,7 @@ from siglino_core.encoders.spec import OWN, Spec
 from siglino_core.errors import ConfigError, StoreError
 from siglino_core.store import STAGES, Run
 
+LEAVES = ("report", "evaluate")  # stages that no other is made from
 MODULES = "SIGLINO_MODULES"  # in the environment: whose networks of one's own may be run, by module
 
 
@@ -77,7 +78,7 @@ def require_made_by(config: Config, stages: Sequence[str]) -> None:
     """
     last = max(STAGES.index(stage) for stage in stages)
     for stage in STAGES[:last]:
-        manifest = None if stage in stages or stage == "report" else Run(config.run).stage(stage).manifest()
+        manifest = None if stage in stages or stage in LEAVES else Run(config.run).stage(stage).manifest()
         if manifest is not None and (differing := differences(config, stage, manifest)):
             raise ConfigError(
                 f"{config.run}/{stage} is not made by this command, and was made by another config:",

@@ -11,6 +11,7 @@ from scripts.mutations import (
     grounding_answers,
     grounding_data,
     grounding_model,
+    grounding_training,
     inputs,
     store,
     student,
@@ -30,4 +31,5 @@ MUTATIONS = (
     *grounding_answers.MUTATIONS,
     *grounding_data.MUTATIONS,
     *grounding_model.MUTATIONS,
+    *grounding_training.MUTATIONS,
 )

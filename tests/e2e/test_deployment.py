@@ -1,4 +1,4 @@
-"""`prefect deployment run`: curated, reused, distilled, evaluated, killed and resumed, one stage, a wrong parameter.
+"""`prefect deployment run`: curated, reused, distilled, evaluated, grounded; killed and resumed; a wrong parameter.
 
 The deployment is the one of prefect.yaml but for its experiment: a tiny pool and a tiny DINOv3. The commands are typed
 as a user types them at the repository's root; what they did is read from Prefect's API.
@@ -65,6 +65,16 @@ def experiment(folder: Path) -> Path:
             "student": write_student(folder / "student.json"),
             "pack": {"packs_per_step": 2, "capacity": 64},
             "optim": {"steps": 6, "warmup_steps": 1},
+            "num_workers": 0,
+            "trackers": [],
+        },
+        "expressions": {"train": [{"count": 12, "side": 64}], "test": [{"count": 4, "side": 64}]},
+        "ground": {
+            "min_pixels": 4096,
+            "max_pixels": 4096,
+            "shape": {"bins": 16},
+            "pack": {"packs_per_step": 2, "capacity": 64},
+            "optim": {"steps": 4, "warmup_steps": 1},
             "num_workers": 0,
             "trackers": [],
         },
@@ -151,6 +161,14 @@ def test_computed_then_reused_then_one_stage_alone(server: Server, folder: Path)
     assert (folder / "runs/tiny/evaluate/evaluation.html").is_file()
     start(server, 'redo=["evaluate"]', name="evaluate-siglino")
     assert stage_states(server, ended(server, "COMPLETED", "evaluate-siglino")) == {"evaluate": "Computed"}
+
+    start(server, name="ground-siglino")
+    grounded = ended(server, "COMPLETED", "ground-siglino")
+    assert stage_states(server, grounded) == dict.fromkeys(["expressions", "ground", "answers"], "Computed")
+    assert (folder / "runs/tiny/answers/grounding.html").is_file()
+    assert run.stage("ground").require().identity["inputs"]["export"] == run.stage("export").require().digest
+    start(server, 'redo=["answers"]', "only=answers", name="ground-siglino")
+    assert stage_states(server, ended(server, "COMPLETED", "ground-siglino")) == {"answers": "Computed"}
 
     start(server, "only=sample", 'redo=["sample"]', 'overrides=["sample.target_size=20"]')
     assert stage_states(server, ended(server, "COMPLETED")) == {"sample": "Computed"}

@@ -11,7 +11,7 @@ import pytest
 
 from flows.config import compose_config
 from flows.stages import PATH, choose, configured
-from siglino_core.store import Run
+from siglino_core.store import Identity, Run
 from tests.flows.grounded import BY, SHARED, TEST, files, refs, said, sets, words
 from tests.pipelines import grounding
 from tests.refer import file_name
@@ -129,6 +129,19 @@ def test_one_stage_and_a_stage_made_anew(made: Path, tmp_path: Path) -> None:
     code, out, err = again(made, run, "--redo", "ground", ground__image_lr=0.5)
     assert (code, out.count("Computed"), out.count("Reused")) == (0, 2, 1), err
     assert Run(str(run)).stage("answers").require().digest != digest
+
+
+def test_an_evaluation_by_other_settings_is_nothing_that_grounding_stands_on(made: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(made / "run", run)
+    stage, identity = Run(str(run)).stage("evaluate"), Identity(stage="evaluate", version=1, config={"seed": 7}, inputs={})
+    todo = stage.begin(identity, lambda: [{"name": "tables", "kind": "tables"}])
+    with todo.stage.writer("tables", identity.fingerprint) as out:
+        out.put("evaluation.md", b"")
+        out.commit(rows=0)
+    stage.finish(identity, todo)
+    code, out, err = again(made, run)
+    assert (code, out.count("Reused")) == (0, 3), err
 
 
 def refused(code: int, found: tuple[int, str, str], *says: str) -> None:

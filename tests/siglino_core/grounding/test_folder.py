@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from siglino_core.errors import ConfigError, DamagedError, DataError
+from siglino_core.grounding import folder as of_folder
 from siglino_core.grounding.folder import CONFIG, SUMS, TRANSFER, WEIGHTS, config_json, load_grounding, write
 from siglino_core.grounding.model import GroundingModel
 from siglino_core.grounding.transfer import Transfer, transfer
@@ -39,7 +40,7 @@ def changed(folder: Path, **values: Any) -> None:
     (folder / SUMS).unlink()
 
 
-def test_it_loads_as_it_was_written(tmp_path: Path) -> None:
+def test_it_loads_as_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = written(tmp_path / "model")
     loaded = load_grounding(str(tmp_path / "model"))
     assert loaded.model.config == model.config
@@ -51,7 +52,10 @@ def test_it_loads_as_it_was_written(tmp_path: Path) -> None:
     assert [[i.box_xyxy for i in q] for q in own] == [[i.box_xyxy for i in q] for q in found]
     assert json.loads((tmp_path / "model" / TRANSFER).read_text())["copied"] == ["a"]
     assert "of a test" in (tmp_path / "model" / "README.md").read_text()
-    assert max(len(q) for q in loaded.predict(PICTURE, QUERIES)) <= 3  # as many as it learnt, at most
+    with monkeypatch.context() as patch:
+        patch.setattr(of_folder, "predict", lambda *_, most, **__: most)
+        assert loaded.predict(PICTURE, QUERIES) == 3  # as many as it learnt, at most
+        assert loaded.predict(PICTURE, QUERIES, most=7) == 7
 
 
 def test_what_is_no_model_for_grounding(tmp_path: Path) -> None:
