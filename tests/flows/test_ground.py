@@ -134,7 +134,10 @@ def test_one_stage_and_a_stage_made_anew(made: Path, tmp_path: Path) -> None:
 def test_an_evaluation_by_other_settings_is_nothing_that_grounding_stands_on(made: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(made / "run", run)
-    stage, identity = Run(str(run)).stage("evaluate"), Identity(stage="evaluate", version=1, config={"seed": 7}, inputs={})
+    stage, identity = (
+        Run(str(run)).stage("evaluate"),
+        Identity(stage="evaluate", version=1, config={"seed": 7}, inputs={}),
+    )
     todo = stage.begin(identity, lambda: [{"name": "tables", "kind": "tables"}])
     with todo.stage.writer("tables", identity.fingerprint) as out:
         out.put("evaluation.md", b"")
