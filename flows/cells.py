@@ -19,8 +19,8 @@ from siglino_core.foreign import word
 from siglino_core.hashing import fingerprint
 from siglino_core.store import STAGES, Files, Run
 from siglino_core.store.adopted import adopt
+from siglino_core.store.names import GROUND
 from siglino_core.store.records import MANIFEST
-from siglino_core.store.stage import GROUND
 from siglino_core.store.successor import PLAN
 
 SHARED = ("source", "embed", "cluster", "sample")  # stages that runs of equal settings have in common

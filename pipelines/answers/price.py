@@ -4,12 +4,11 @@ from collections.abc import Mapping
 
 from pipelines.support import price
 from pipelines.support.runtime import Estimate
-from siglino_core.config import Config, Difficulty, ReferringConfig, ReferringLayout
-from siglino_core.distillation.training.student import shape_of
+from siglino_core.config import Config, ReferringConfig, ReferringLayout
 from siglino_core.grounding.data.published import PUBLISHED
 from siglino_core.grounding.data.refs import DATASETS
-from siglino_core.grounding.data.synthetic.level import EASY, HARD, MEDIUM
-from siglino_core.models import SigLinoConfig
+from siglino_core.grounding.data.synthetic.level import LEVELS
+from siglino_core.grounding.training.rank import student_shape
 from siglino_core.models.size import forward_flops
 from siglino_core.report.numbers import short
 
@@ -17,7 +16,6 @@ TOKENS = 16  # of an expression with its answer, that of one instance
 ROW = 400  # bytes of an answer's row, and of its share of results and predictions; masks take as much again
 ROWS = 4  # an expression: the model's, the shuffled text's, and those of two boxes
 AN_IMAGE = 4  # expressions, where the set does not say
-LEVELS = {Difficulty.EASY: EASY, Difficulty.MEDIUM: MEDIUM, Difficulty.HARD: HARD}
 
 
 def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
@@ -29,7 +27,7 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
     counts = [counted(one) for one in config.expressions.test]
     images = sum(count[0] for count in counts if count)
     expressions = sum(count[1] for count in counts if count)
-    shape = _student(config)
+    shape = student_shape(config)
     patches = config.ground.max_pixels // shape.patch_size**2
     image = forward_flops(shape, patches + shape.prefix)
     query = forward_flops(shape, patches + shape.prefix + TOKENS) - image
@@ -47,14 +45,6 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
         note=f"{images:,} images and {expressions:,} expressions, each asked twice; {short(image, 'FLOP')} an image, "
         f"{short(query, 'FLOP')} a question" + (f"; without {', '.join(unknown)}, not counted yet" if unknown else ""),
     )
-
-
-def _student(config: Config) -> SigLinoConfig:
-    if config.ground.checkpoint:
-        from siglino_core.weights.load import shape_of as shape_there  # transformers: seconds
-
-        return shape_there(config.ground.checkpoint)
-    return shape_of(config.train.student)
 
 
 def counted(one: ReferringConfig) -> tuple[int, int] | None:

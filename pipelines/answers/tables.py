@@ -1,6 +1,5 @@
 """What is made of all answers: results, tables, predictions for other tools, and the page."""
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,7 +18,7 @@ from pipelines.answers.layout import (
 )
 from siglino_core import schema
 from siglino_core.evaluation.results.columns import samples_table
-from siglino_core.evaluation.results.result import Result
+from siglino_core.evaluation.results.rows import headlines
 from siglino_core.evaluation.results.store import results_file, samples_file, write_results, write_samples
 from siglino_core.grounding.judged import coco, shown
 from siglino_core.grounding.judged.answer import Kind
@@ -71,7 +70,7 @@ def tabulate(work: AnswersWork, shard: Shard) -> dict[str, Any]:
         results = [r for one in sets for r in one.results]
         facts = {
             "says": f"{len(results)} results",
-            "headlines": _headlines(results),
+            "headlines": headlines(results),
             "words": [v.words for one in sets for v in one.verdicts],
             "not_above": [v.words for one in sets for v in one.verdicts if not v.above],
             "passed": passed,
@@ -232,14 +231,3 @@ def _about(work: AnswersWork) -> str:
         "one box each, whatever the model thinks of its presence" if work.config.answers.forced else "absence counts"
     )
     return f"fine-tuned model · {asked} · {work.precision}"
-
-
-def _headlines(results: list[Result]) -> list[dict[str, Any]]:
-    """What a command prints of each result: its headline."""
-    rows = []
-    for r in results:
-        name, metric = r.headline
-        assert math.isfinite(metric.value), "results hold finite numbers alone"
-        where = {key: getattr(r, key) for key in ("task", "dataset", "network", "view", "sanity", "n")}
-        rows.append({**where, "metric": name, "value": metric.value, "low": metric.low, "high": metric.high})
-    return rows

@@ -18,6 +18,7 @@ from siglino_core.evaluation.results.folder import Evaluation
 from siglino_core.evaluation.results.leaderboard import leaderboard
 from siglino_core.evaluation.results.leaderboard_text import csv_text, markdown
 from siglino_core.evaluation.results.matching import Key
+from siglino_core.evaluation.results.rows import headlines
 from siglino_core.evaluation.results.worst import worst_samples
 from siglino_core.pools.image_rows import image_rows
 from siglino_core.store import Run, Shard, of_kind
@@ -47,7 +48,7 @@ def tabulate(work: EvaluateWork, shard: Shard) -> dict[str, Any]:
             limits=[*passed, *(note for asked in work.asked for note in asked.data.test.notes)],
         )
         out.put(PAGE, text.encode())
-        facts = {"says": f"{len(results)} results", "headlines": _headlines(results), "passed": passed}
+        facts = {"says": f"{len(results)} results", "headlines": headlines(results), "passed": passed}
         return out.commit(rows=0, facts=facts)
 
 
@@ -111,13 +112,3 @@ def _is(column: pa.ChunkedArray, values: Sequence[str]) -> np.ndarray:
     """Which of a column's values are among these, bool [N]."""
     found = pc.is_in(column, pa.array(values, pa.string()))  # pyright: ignore[reportAttributeAccessIssue]
     return found.to_numpy(zero_copy_only=False)
-
-
-def _headlines(results: Any) -> list[dict[str, Any]]:
-    """What a command prints of each result: its headline."""
-    rows = []
-    for r in results:
-        name, metric = r.headline
-        where = {key: getattr(r, key) for key in ("task", "dataset", "network", "view", "sanity", "n")}
-        rows.append({**where, "metric": name, "value": metric.value, "low": metric.low, "high": metric.high})
-    return rows

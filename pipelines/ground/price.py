@@ -7,13 +7,10 @@ import torch
 from pipelines.support import price
 from pipelines.support.runtime import Estimate
 from siglino_core.config import Config
-from siglino_core.distillation.training.student import student_config
 from siglino_core.grounding.config import GroundingConfig
-from siglino_core.grounding.model import GroundingModel, headless
-from siglino_core.grounding.training.rank import shape_with
-from siglino_core.models import SigLinoConfig
+from siglino_core.grounding.model import GroundingModel
+from siglino_core.grounding.training.rank import shape_with, student_shape
 from siglino_core.models.size import forward_flops, training_flops
-from siglino_core.networks import outline
 from siglino_core.report.numbers import short
 
 EXPRESSION, ANSWER = 6, 5  # tokens of an expression and of an answer with one instance, their frames included
@@ -26,7 +23,7 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
         ConfigError, DataError: the student's shape cannot be had.
     """
     ground, pack = config.ground, config.ground.pack
-    shape = shape_with(ground, headless(_student(config)))
+    shape = shape_with(ground, student_shape(config))
     patches = ground.max_pixels // shape.student.patch_size**2
     tokens = patches + shape.student.prefix
     images = pack.packs_per_step * (pack.capacity // tokens) * ground.optim.steps
@@ -52,14 +49,6 @@ def plan(config: Config, upstream: Mapping[str, Estimate]) -> Estimate:
             f"{short(an_image, 'FLOP')} an image; {parameters / 1e6:,.0f}M parameters"
         ),
     )
-
-
-def _student(config: Config) -> SigLinoConfig:
-    if config.ground.checkpoint:
-        from siglino_core.weights.load import shape_of  # transformers: seconds
-
-        return shape_of(config.ground.checkpoint)
-    return student_config(config.train, [outline(spec) for spec in config.targets.teachers])
 
 
 def _text_flops(shape: GroundingConfig, texts: int, image: int) -> float:

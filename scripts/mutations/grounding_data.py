@@ -144,7 +144,7 @@ MUTATIONS = (
         file="pipelines/expressions/units.py",
         old="    if fingerprint(one.identity()) != identity:\n",
         new="    if False:\n",
-        tests=("tests/pipelines/test_expressions.py",),
+        tests=("tests/pipelines/test_expressions_resume.py",),
     ),
     Mutation(
         says="any number of images may be unusable",

@@ -11,9 +11,10 @@ A stage that is made anew lies in ``<run>/.redo/<stage>`` until it is whole, and
 """
 
 from siglino_core.store.files import Files
+from siglino_core.store.names import FEATURES, STAGES
 from siglino_core.store.ranges import Ranges
 from siglino_core.store.records import Identity, Manifest, Shard
-from siglino_core.store.stage import FEATURES, STAGES, Run, Stage, Todo, of_kind
+from siglino_core.store.stage import Run, Stage, Todo, of_kind
 from siglino_core.store.writer import ShardWriter
 
 __all__ = [

@@ -15,17 +15,11 @@ from siglino_core.store.files import Files
 from siglino_core.store.intact import entry, is_intact
 from siglino_core.store.lease import Lease
 from siglino_core.store.lease import folder as lease_folder
+from siglino_core.store.names import FEATURES, STAGES, command_of, note_of
 from siglino_core.store.records import MANIFEST, PLAN, Identity, Manifest, Shard, is_own
 from siglino_core.store.sealed import MEND, opened, sealed
 from siglino_core.store.successor import FOLDER, generation, is_settled, settle
 from siglino_core.store.writer import ShardWriter
-
-CURATE = ("source", "embed", "cluster", "sample", "report")
-DISTILL = ("targets", "train", "export")
-EVALUATE = ("evaluate",)
-GROUND = ("expressions", "ground", "answers")
-STAGES = (*CURATE, *DISTILL, *EVALUATE, *GROUND)
-FEATURES = "features"  # the folder of what `evaluate` extracts: each of its own folders is like a stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,16 +61,16 @@ class Run:
         Raises:
             DamagedError: it is not what was written.
         """
-        return Files(self.url).read_record(_note_of(stage)) or {}
+        return Files(self.url).read_record(note_of(stage)) or {}
 
     def noted(self, stage: str) -> bool:
         """Whether :meth:`about` has something to say."""
-        return Files(self.url).exists(_note_of(stage))
+        return Files(self.url).exists(note_of(stage))
 
     def note(self, about: dict[str, Any], stage: str = "source") -> None:
         """Write down what made a stage and its neighbours."""
         files = Files(self.url)
-        files.put(_note_of(stage), sealed(about))
+        files.put(note_of(stage), sealed(about))
         files.tidy_dead()
 
     def __reduce__(self) -> tuple[type["Run"], tuple[str]]:
@@ -139,7 +133,7 @@ class Stage:
             why = "is not finished"
             if not self._beside and self.successor.files.exists(MANIFEST):
                 why = f"was being replaced by {self.successor.files.url}, which is whole"
-            command = f"siglino {_command_of(self.name)} --from {self.name}"
+            command = f"siglino {command_of(self.name)} --from {self.name}"
             raise StoreError(f"{self.files.url} {why}: run `{command}` first.")
         return manifest
 
@@ -380,17 +374,6 @@ class Stage:
         for some in ([MANIFEST], records, rest, [PLAN]):
             self.files.delete(some)
         self.files.tidy()
-
-
-def _command_of(stage: str) -> str:
-    if stage in EVALUATE or stage.startswith(f"{FEATURES}/"):
-        return "evaluate"
-    made_by = {"distill": DISTILL, "ground": GROUND}
-    return next((command for command, stages in made_by.items() if stage in stages), "curate")
-
-
-def _note_of(stage: str) -> str:
-    return f"{_command_of(stage)}.json"
 
 
 def of_kind(shards: Sequence[Shard], *kinds: str) -> list[Shard]:

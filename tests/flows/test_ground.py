@@ -165,6 +165,7 @@ def hostile(path: Path) -> None:
 def test_nothing_to_ground_on(made: Path, tmp_path: Path) -> None:
     found = again(made, tmp_path / "run", expressions__train=[])
     refused(2, found, "expressions.train is empty: there is nothing to ground on. Take experiment=openlvd-ground")
+    assert Run(str(tmp_path / "run")).stage("ground").manifest() is None
 
 
 def test_bad_files(made: Path, tmp_path: Path) -> None:

@@ -2,11 +2,6 @@
 
 import json
 import pickle
-import random
-import subprocess
-import sys
-import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,77 +9,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import expressions
-from pipelines.expressions import units
-from pipelines.support.runtime import Result
 from siglino_core import schema
-from siglino_core.config import Config, ExpressionsConfig, ReferringConfig, ReferringLayout, Runner, RuntimeConfig
+from siglino_core.config import ReferringConfig, ReferringLayout
 from siglino_core.errors import ConfigError, DataError
 from siglino_core.grounding.data.coco import Categories
-from siglino_core.grounding.data.folder import Folder
 from siglino_core.grounding.data.left_out import NOTHING
 from siglino_core.grounding.data.refer import Refer
-from siglino_core.grounding.data.referring import Referring
-from siglino_core.grounding.data.sets import sets_of
-from siglino_core.grounding.data.shards import GroundingShards, shards_of
 from siglino_core.grounding.data.synthetic.level import EASY
 from siglino_core.grounding.data.synthetic.scenes import Scenes
 from siglino_core.grounding.data.table import to_table
 from siglino_core.store import Run
 from tests.pictures import broken, picture
-from tests.refer import SIZE, annotation, file_name, instances, ref, write
-from tests.siglino_core.grounding.data.test_table import require_same
-
-SCENES = ReferringConfig(layout=ReferringLayout.SYNTHETIC, count=7, side=64)
-REFS = [
-    ref(3, 7, "train", "left cat", "the cat"),
-    ref(1, 5, "train", "a cat"),
-    ref(2, 7, "train", "right cat"),
-    ref(5, 6, "train", "cat six"),
-    ref(4, 9, "val", "val cat"),
-]
-
-
-def refer(folders: tuple[str, str], **settings: Any) -> ReferringConfig:
-    plain = {"layout": ReferringLayout.REFER, "uri": folders[0], "images": folders[1], "published": False}
-    return ReferringConfig(**(plain | settings))
-
-
-def config(
-    train: list[ReferringConfig], test: list[ReferringConfig] | None = None, seed: int = 0, **own: Any
-) -> Config:
-    sets = ExpressionsConfig(train=train, test=test or [], **({"rows_per_shard": 2} | own))
-    return Config(seed=seed, expressions=sets, runtime=RuntimeConfig(runner=Runner.LOCAL))
-
-
-def made(folder: Path, *args: Any, run: str = "run", redo: str = "no", **own: Any) -> tuple[Run, Result]:
-    where = Run(str(folder / run))
-    return where, expressions.run(config(*args, **own), where, redo=redo)
-
-
-def rows(run: Run, kind: str, number: int = 0) -> list[Referring]:
-    stage = run.stage("expressions")
-    return list(GroundingShards.open(stage.files, shards_of(stage, kind, number)))
-
-
-def facts(result: Result) -> dict[tuple[str, int], dict[str, Any]]:
-    return {(one["which"], one["number"]): one for one in result.manifest.facts["sets"]}
-
-
-def rejects(run: Run, result: Result) -> list[tuple[str, str, int]]:
-    names = [n for n in result.manifest.files if n.startswith("rejects/")]
-    tables = [run.stage("expressions").table(name, result.manifest) for name in sorted(names)]
-    return [(r["source_key"], r["reason"], r["images"]) for t in tables for r in t.to_pylist()]
-
-
-def require_equal(found: list[Referring], expected: list[Referring]) -> None:
-    for one, other in zip(found, expected, strict=True):
-        require_same(one, other)
-
-
-def contents(run: Run) -> Mapping[str, bytes]:
-    """Every file of the stage that is not about times."""
-    files = run.stage("expressions").files
-    return {n: files.read(n) for n in files.sizes() if n.endswith(".parquet")}
+from tests.pipelines.expressing import REFS, SCENES, coco, config, facts, made, refer, rejects, require_equal, rows
+from tests.refer import file_name, instances, ref, write
 
 
 def test_scenes_of_train_and_test_in_the_order_of_their_numbers(tmp_path: Path) -> None:
@@ -142,17 +79,6 @@ def test_refer_as_its_own_reader_has_it_whole_or_in_pieces(tmp_path: Path) -> No
     told = facts(result)
     assert [told[k]["name"] for k in told] == ["refcoco/unc/val", "refcoco/unc/train"]
     assert (told["train", 0]["images"], told["train", 0]["expressions"], told["train", 0]["absent"]) == (3, 5, 0)
-
-
-def coco(folder: Path, numbers: list[int], file: str = "instances.json", **change: Any) -> ReferringConfig:
-    (folder / "photos").mkdir(exist_ok=True, parents=True)
-    for number in numbers:
-        (folder / "photos" / file_name(number)).write_bytes(picture(number, size=SIZE))
-    names = [{"id": i, "name": n} for i, n in enumerate(("cat", "dog"), 1)]
-    made_of = [annotation(n, n) for n in numbers]
-    (folder / file).write_text(json.dumps(instances(numbers, made_of, categories=names)))
-    where = {"uri": str(folder / file), "images": str(folder / "photos")}
-    return ReferringConfig(layout=ReferringLayout.COCO, **(where | change))
 
 
 def test_coco_as_its_own_reader_has_it(tmp_path: Path) -> None:
@@ -300,124 +226,3 @@ def test_what_is_wrong_with_a_whole_set_is_one_sentence(tmp_path: Path, break_it
 def test_counts_must_be_the_published_ones_unless_told_otherwise(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="train has 5 expressions instead of 120,624"):
         made(tmp_path, [refer(write(tmp_path, REFS), published=True)])
-
-
-class StoppedError(Exception):
-    """The stage is killed here."""
-
-
-@pytest.mark.parametrize("files", range(1, 8))
-def test_killed_at_any_file_it_ends_with_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int
-) -> None:
-    folders = write(tmp_path, REFS)
-    sets = [SCENES, refer(folders)], [refer(folders)]
-    whole, expected = made(tmp_path, *sets, run="whole")
-    put, written = type(whole.stage("x").files).put_file, 0
-
-    def stop(*args: Any) -> None:
-        nonlocal written
-        if written == 2 * files - 1:
-            raise StoppedError
-        written += 1
-        put(*args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("siglino_core.store.files.Files.put_file", stop)
-        with pytest.raises(StoppedError):
-            made(tmp_path, *sets)
-    run, result = made(tmp_path, *sets, redo="no")
-    assert result.manifest.digest == expected.manifest.digest
-    assert contents(run) == contents(whole)
-    assert result.state == ("Resumed" if files > 1 else "Computed")
-    assert made(tmp_path, *sets)[1].state == "Reused"
-
-
-KILLED = """
-import sys
-from pipelines import expressions
-from siglino_core.store import Run
-from tests.pipelines.test_expressions import SCENES, config, refer
-one = refer((sys.argv[1], sys.argv[2]))
-expressions.run(config([SCENES, one], [SCENES, one]), Run(sys.argv[3]), lambda *a: print(a, flush=True))
-"""
-
-
-@pytest.mark.slow
-def test_killed_at_random_it_ends_with_the_same_digest(tmp_path: Path) -> None:
-    folders = write(tmp_path, REFS)
-    sets = [SCENES, refer(folders)], [SCENES, refer(folders)]
-    _, wanted = made(tmp_path, *sets, run="whole")
-    rng = random.Random(0)
-    for lines in (1, 3, 5):  # the stage has begun, or committed some shards
-        command = [sys.executable, "-c", KILLED, *folders, str(tmp_path / "run")]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
-            assert child.stdout is not None
-            assert all(child.stdout.readline() for _ in range(lines))
-            time.sleep(rng.uniform(0.0, 0.05))
-            child.kill()
-    _, result = made(tmp_path, *sets)
-    assert (result.state, result.manifest.digest) == ("Resumed", wanted.manifest.digest)
-    assert not list((tmp_path / "run/expressions").glob(".unfinished/*"))
-
-
-def test_a_lost_test_shard_is_made_again_before_training_is(tmp_path: Path) -> None:
-    folders = write(tmp_path, REFS)
-    sets = [coco(tmp_path, [5, 6, 9])], [refer(folders)]
-    run, first = made(tmp_path, *sets)
-    for name in ("index/test-0-00000", "train-0-00000"):
-        (tmp_path / f"run/expressions/{name}.parquet").unlink()
-    units._ids.cache_clear()
-    again = made(tmp_path, *sets)[1]
-    assert (again.state, again.manifest.digest) == ("Resumed", first.manifest.digest)
-    assert [r.image_id for r in rows(run, "train")] == ["coco/5", "coco/6"]
-
-
-def test_where_files_lie_does_not_matter_and_what_they_hold_does(tmp_path: Path) -> None:
-    digests = set()
-    for place in ("here", "there"):
-        _, result = made(tmp_path / place, [refer(write(tmp_path / place, REFS))])
-        digests.add((result.manifest.digest, result.manifest.fingerprint))
-    assert len(digests) == 1
-    folders = write(tmp_path / "there", REFS)
-    assert made(tmp_path / "there", [refer(folders)])[1].state == "Reused"
-    (tmp_path / "there/images/train2014" / file_name(7)).write_bytes(picture(99, size=SIZE))
-    with pytest.raises(ConfigError, match=r"train\.0\.files\.images: '4 files, listing"):
-        made(tmp_path / "there", [refer(folders)])
-    assert made(tmp_path / "there", [refer(folders)], redo="stale")[1].manifest.rows == 3
-
-
-def test_files_that_change_under_way_are_noticed(tmp_path: Path) -> None:
-    folders = write(tmp_path, REFS)
-    (one,) = sets_of([refer(folders)], train=True, seed=0)
-    write(tmp_path, REFS[:3])
-    with pytest.raises(DataError, match="its files have changed since the stage began"):
-        units.opened(one, "of other files")
-
-
-def test_annotations_are_opened_once_a_process_and_no_other_rows_are_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folders = write(tmp_path, REFS)
-    opened: list[str] = []
-    read: list[str] = []
-    monkeypatch.setattr(Refer, "__init__", _told(Refer.__init__, opened))
-    monkeypatch.setattr(Folder, "read", _told(Folder.read, read))
-    run, _ = made(tmp_path, [refer(folders)])
-    assert len(run.stage("expressions").shards()) == 2
-    assert len(opened) == 2  # to plan, and to read
-    assert len(read) == 3
-
-
-def _told(do: Any, told: list[str]) -> Any:
-    def doing(*args: Any, **named: Any) -> Any:
-        told.append(str(args[1]))
-        return do(*args, **named)
-
-    return doing
-
-
-def test_progress_counts_every_shard(tmp_path: Path) -> None:
-    said: list[tuple[str, int, int]] = []
-    expressions.run(config([SCENES]), Run(str(tmp_path / "run")), lambda *a: said.append(a[:3]))
-    assert said == [("expressions", i, 4) for i in range(5)]

@@ -13,7 +13,7 @@ from siglino_core.errors import ConfigError, DataError, StoreError
 from siglino_core.grounding.data.folder import Folder
 from siglino_core.grounding.data.table import to_table
 from siglino_core.store import Files, Run
-from tests.pipelines.test_expressions import REFS, SCENES, coco, config, refer
+from tests.pipelines.expressing import REFS, SCENES, coco, config, refer
 from tests.refer import instances, write
 from tests.siglino_core.grounding.data.test_table import row
 

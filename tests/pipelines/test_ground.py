@@ -259,12 +259,14 @@ def test_what_is_not_there_or_not_finished(made: Path, tmp_path: Path) -> None:
     refused(ConfigError, "folder: no student: there is no config.json", run, str(tmp_path / "folder"))
     large = {"ground__min_pixels": 1 << 20, "ground__max_pixels": 1 << 20}
     refused(DataError, "64 x 64 patches are 4101 tokens .* a pack holds capacity=64: raise it", run, student, **large)
+    assert trained(run, student).state == "Computed"  # none of these stands in the way
 
 
 def test_a_model_that_is_no_student(made: Path, plain: Run, tmp_path: Path) -> None:
     run = begun(made / "run", tmp_path / "run")
     grounded = f"{plain.url}/ground/model"
     refused(DataError, r"config\.json: this is a siglino_grounding, not a siglino", run, grounded)
+    assert trained(run, str(made / "student")).state == "Computed"  # and it does not stand in the way
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -20,11 +20,11 @@ from siglino_core.errors import DataError, WorkerError
 from siglino_core.store import Run
 from tests import pools
 from tests.pipelines import curated
+from tests.pipelines.expressing import REFS, SCENES, coco, refer
+from tests.pipelines.expressing import config as grounding
 from tests.pipelines.sampling import clustered
 from tests.pipelines.support.test_runtime import shards, work
 from tests.pipelines.test_cluster import THOROUGH
-from tests.pipelines.test_expressions import REFS, SCENES, coco, refer
-from tests.pipelines.test_expressions import config as grounding
 from tests.refer import write as write_refer
 from tests.stages import config, pool, write
 

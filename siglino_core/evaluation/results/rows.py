@@ -1,6 +1,8 @@
 """What tables of results share: which rows are partial, whose teacher is whose, and how numbers are written."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from siglino_core.config import Task
 from siglino_core.evaluation.results.result import SANITY, Metric, Result
@@ -26,6 +28,17 @@ def proper(results: Iterable[Result]) -> list[Result]:
 def graded(results: Iterable[Result]) -> list[Result]:
     """Those whose numbers are the better the higher."""
     return [r for r in proper(results) if r.task not in DESCRIPTIVE]
+
+
+def headlines(results: Iterable[Result]) -> list[dict[str, Any]]:
+    """What a command prints of each result: its headline, and whose it is."""
+    rows = []
+    for r in results:
+        name, metric = r.headline
+        assert math.isfinite(metric.value), "results hold finite numbers alone"
+        where = {key: getattr(r, key) for key in ("task", "dataset", "network", "view", "sanity", "n")}
+        rows.append({**where, "metric": name, "value": metric.value, "low": metric.low, "high": metric.high})
+    return rows
 
 
 def teachers_of(results: Sequence[Result]) -> dict[View, View]:

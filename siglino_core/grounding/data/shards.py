@@ -17,7 +17,6 @@ from siglino_core import schema
 from siglino_core.errors import DamagedError
 from siglino_core.grounding.data.referring import Referring
 from siglino_core.grounding.data.table import from_table
-from siglino_core.hashing import key_of, uniform
 from siglino_core.store import Files, Ranges, Stage
 
 FOOTERS = 1 << 14  # row groups whose places are kept in memory: 7.5 kB each
@@ -210,22 +209,3 @@ def read_index(files: Files, shard: str, columns: Sequence[str]) -> pa.Table:
     name = f"index/{shard}.parquet"
     with _intact(f"{files.url}/{name}"), files.parquet(name) as file:
         return file.read(list(columns), use_threads=False)
-
-
-def drawn_boxes(files: Files, shards: Sequence[str], seed: int, most: int = 100_000) -> np.ndarray:
-    """Boxes of instances as shares of their images' sides, of shards in an order by the seed: float32 [K, 4].
-
-    Args:
-        most: boxes; shards are read until there are so many.
-
-    Raises:
-        DamagedError, StoreError: as :func:`read_index`.
-    """
-    order = np.argsort(uniform(key_of(seed, "boxes of training"), np.arange(len(shards))), kind="stable")
-    found: list[np.ndarray] = [np.empty((0, 4), np.float32)]
-    for i in order:
-        if sum(map(len, found)) >= most:
-            break
-        boxes = read_index(files, shards[int(i)], ["boxes"])["boxes"].combine_chunks()
-        found.append(boxes.flatten().flatten().to_numpy().reshape(-1, 4))
-    return np.concatenate(found)[:most]

@@ -12,11 +12,12 @@ from siglino_core.device import Device
 from siglino_core.distillation.packing import Part
 from siglino_core.distillation.training.anchor import load_anchor
 from siglino_core.distillation.training.checkpoints import LOG
-from siglino_core.distillation.training.loop import Loop, Ranks, Tell, Told, ready
+from siglino_core.distillation.training.loop import Ranks, Tell, train
+from siglino_core.distillation.training.student import shape_of
 from siglino_core.errors import DataError
 from siglino_core.grounding.config import GroundingConfig
 from siglino_core.grounding.data.shards import GroundingShards
-from siglino_core.grounding.model import GroundingModel
+from siglino_core.grounding.model import GroundingModel, headless
 from siglino_core.grounding.training.objective import Objective
 from siglino_core.grounding.training.reader import Asked
 from siglino_core.grounding.training.task import Grounding, Setting
@@ -52,6 +53,19 @@ class Job:
 def shape_with(ground: GroundConfig, student: SigLinoConfig) -> GroundingConfig:
     """The model's shape around a student."""
     return GroundingConfig(student=student, **asdict(ground.shape))
+
+
+def student_shape(config: Config) -> SigLinoConfig:
+    """The shape of the student to begin from, whether or not it is there yet.
+
+    Raises:
+        ConfigError, DataError: there is no such student.
+    """
+    if config.ground.checkpoint:
+        from siglino_core.weights import load  # transformers: seconds
+
+        return headless(load.shape_of(config.ground.checkpoint))
+    return headless(shape_of(config.train.student))
 
 
 def new_model(job: Job) -> GroundingModel:
@@ -126,7 +140,14 @@ def run_rank(
     Raises:
         SiglinoError: what is wrong with the data, the store or the config.
     """
-    ranks, ground = Ranks(rank=rank, world=world), job.config.ground
-    with ready(ground, device, ranks):
-        loop = Loop(job.stage.files, job.fingerprint, ground, ranks, Told(tell=tell or (lambda *_: None), warn=warn))
-        loop.run(lambda begin: Grounding(setting_of(job, device), device, ranks, begin))
+    ranks = Ranks(rank=rank, world=world)
+    train(
+        job.stage.files,
+        job.fingerprint,
+        job.config.ground,
+        device,
+        ranks,
+        lambda begin: Grounding(setting_of(job, device), device, ranks, begin),
+        tell=tell,
+        warn=warn,
+    )
