@@ -27,7 +27,7 @@ MUTATIONS = (
         tests=(f"{TESTS}/test_block.py",),
     ),
     Mutation(
-        says="words are trained that should stay as drawn",
+        says="gradients are computed of words that stay as drawn",
         file=f"{CODE}/training/task.py",
         old="p.requires_grad_(self.lr_share(name) > 0)",
         new="p.requires_grad_(True)",

@@ -79,6 +79,8 @@ def test_what_the_student_gave_may_be_frozen_or_gentle(tmp_path: Path) -> None:
     words = taught(tmp_path / "words", setting(IMAGES, model=drawn, word_lr=0.0), steps=2).state_dict()
     assert {k for k, v in words.items() if torch.equal(v, before[k])} >= {"embedding.weight"}
     assert not torch.equal(words["answer.weight"], before["answer.weight"])
+    still = Grounding(setting(IMAGES, word_lr=0.0), CPU, Ranks(), None).model
+    assert [n for n, p in still.named_parameters() if not p.requires_grad] == ["embedding.weight"]  # costs no gradient
     task = Grounding(setting(IMAGES, image_lr=0.1), CPU, Ranks(), None)
     assert {task.lr_share(n) for n in ("student.layers.0.attention.wq.weight", "student.cls_token")} == {0.1}
     assert {
