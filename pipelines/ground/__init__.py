@@ -8,7 +8,7 @@ has not done.
 from functools import partial
 
 from pipelines.ground.artifact import MODEL, commit
-from pipelines.ground.job import NAME, identity_of, job_of, require_expressions, student_of
+from pipelines.ground.job import NAME, identity_of, job_of, student_of
 from pipelines.ground.price import plan
 from pipelines.support.inputs import check
 from pipelines.support.ray_train import SCRATCH, Training, train_on_ray
@@ -32,7 +32,7 @@ def run(config: Config, run: Run, progress: Progress = silent, redo: str = "no")
         StoreError: the images with expressions, or the run's own student, are not finished.
     """
     stage, ground = run.stage(NAME), config.ground
-    expressions = require_expressions(run)
+    expressions = run.stage("expressions").require()
     student = student_of(config, run)
     precision = precision_of(stage, config.runtime, ground.precision, redo)
     identity = identity_of(config, precision, expressions, student)

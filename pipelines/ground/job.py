@@ -31,15 +31,6 @@ class Student:
     of_run: bool
 
 
-def require_expressions(run: Run) -> Manifest:
-    """The images with expressions, which must be finished.
-
-    Raises:
-        StoreError: they are not.
-    """
-    return run.stage("expressions").require()
-
-
 def student_of(config: Config, run: Run) -> Student:
     """The configured student, or the run's own export.
 

@@ -57,12 +57,14 @@ def batch_of(
     patch_size: int,
     mask_scale: int,
     most: int,
+    masked: bool = True,
 ) -> Batch:
     """A pass of images, each with some of its expressions.
 
     Args:
         asked: of each image; instances are put into raster order, and those beyond ``most`` are left out.
         shapes: each image's (height, width) in patches.
+        masked: whether masks are made, of expressions that have some.
 
     Raises:
         BadImage: an image cannot be decoded.
@@ -78,7 +80,7 @@ def batch_of(
             centre_K2, side_K2 = to_centres(torch.from_numpy(expression.boxes_K4[order]), image.width, image.height)
             image_Q.append(number)
             questions.append(Question(encode(expression.text), centre_K2, side_K2))
-            for place, k in enumerate(order if expression.masks is not None else ()):
+            for place, k in enumerate(order if masked and expression.masks is not None else ()):
                 assert expression.masks is not None
                 masks[count + place] = covered(expression.masks[int(k)], (height * mask_scale, width * mask_scale))
             count += len(order)

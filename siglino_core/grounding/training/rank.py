@@ -106,6 +106,7 @@ def setting_of(job: Job, device: Device) -> Setting:
             seed=job.config.seed,
             expressions=ground.expressions,
             most=ground.most_instances,
+            masked=bool(ground.loss.focal or ground.loss.dice),
         ),
         part=part,
         pack=ground.pack,

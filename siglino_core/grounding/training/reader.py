@@ -26,6 +26,7 @@ class Asked(Dataset[Batch | SiglinoError]):
         seed: of which expressions an image is asked, in each epoch.
         expressions: of an image, at most, in one pass.
         most: instances of an expression, at most.
+        masked: whether masks are made: they cost time, and a loss may not ask for them.
     """
 
     images: Sequence[Referring]
@@ -34,6 +35,7 @@ class Asked(Dataset[Batch | SiglinoError]):
     seed: int
     expressions: int
     most: int
+    masked: bool = True
 
     def __getitem__(self, packs: Sequence[Pack]) -> Batch | SiglinoError:
         try:
@@ -53,7 +55,13 @@ class Asked(Dataset[Batch | SiglinoError]):
         asked = [self._chosen(image, row, epoch) for image, (row, epoch) in zip(images, rows, strict=True)]
         try:
             return batch_of(
-                images, asked, shapes, patch_size=self.patch_size, mask_scale=self.mask_scale, most=self.most
+                images,
+                asked,
+                shapes,
+                patch_size=self.patch_size,
+                mask_scale=self.mask_scale,
+                most=self.most,
+                masked=self.masked,
             )
         except BadImage as e:
             raise DataError(f"an image among {', '.join(i.image_id for i in images[:8])} cannot be decoded: {e}") from e

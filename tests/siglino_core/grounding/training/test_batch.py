@@ -27,6 +27,8 @@ def test_instances_stand_in_raster_order_with_their_masks() -> None:
     assert sorted(made.masks) == [0, 1]  # the third has none
     assert torch.equal(made.masks[0], covered(masks[1], (32, 32)))
     assert made.patches_NV.shape == (128, PATCH**2 * 3)
+    bare = batch_of(IMAGES, asked, [(8, 8), (8, 8)], patch_size=PATCH, mask_scale=4, most=4, masked=False)
+    assert (bare.masks, bare.image_K) == ({}, made.image_K)
     first = batch_of(IMAGES, asked, [(8, 8), (8, 8)], patch_size=PATCH, mask_scale=4, most=1)
     assert [len(q.centre_K2) for q in first.questions] == [0, 1, 1]
     assert first.questions[1].centre_K2.tolist() == [[0.75, 0.0625]]
