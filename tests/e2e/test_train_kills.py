@@ -158,7 +158,7 @@ def test_two_ranks_learn(pair: Path, alone: Path) -> None:
 def test_every_warning_of_ranks_is_passed_on(ray: str) -> None:
     module = start_ray(RuntimeConfig(cpus=3, device="cpu"))
     actor, said = module.remote(num_cpus=0)(ProgressActor).remote(), []
-    with _watched(module, actor, lambda *progress: said.append(progress)):
+    with _watched(module, actor, "train", lambda *progress: said.append(progress)):
         for step, note in ((3, f"{WARNING}left out"), (4, f"{WARNING}left out, too"), (5, "loss 2.0")):
             module.get(actor.report.remote(step, 8, note))
     assert said == [
