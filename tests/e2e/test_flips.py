@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from flows.compare import open_evaluation
-from flows.stages import PATH, Asked, Choice, run_stages
+from flows.stages import CURATE, DISTILL, EVALUATE, Asked, Choice, run_stages
 from flows.verify import stage_of, verdicts
 from pipelines.support import inputs
 from pipelines.support.runtime import silent
@@ -29,6 +29,7 @@ Reading = Callable[[], Any]
 NEXT = {"source": "sample", "embed": "sample", "cluster": "sample", "sample": "report", "targets": "train"}
 ALONE = ("README.md", "metrics.jsonl", "curation.html", "SHA256SUMS")  # people read them, and no stage does
 ASKED = Asked(experiment="", command="siglino run")
+MADE = (*CURATE, *DISTILL, *EVALUATE)  # the stages of the run
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def reader(run: Path, name: str) -> Callable[[], Any] | None:
 
 
 def digests(run: Path) -> dict[str, str]:
-    return {name: Run(str(run)).stage(name).require().digest for name in PATH}
+    return {name: Run(str(run)).stage(name).require().digest for name in MADE}
 
 
 def _found(
@@ -97,7 +98,7 @@ def _found(
     found = Counter(verify=1)
     bad = [
         f"{'' if verdict.name == 'notes' else verdict.name + '/'}{n}"
-        for verdict in verdicts(Run(str(run)), PATH)
+        for verdict in verdicts(Run(str(run)), MADE)
         for n in (*verdict.records, *verdict.files)
     ]
     assert bad == [name]
@@ -130,7 +131,7 @@ def flips(run: Path, count: int, seed: int) -> Counter[str]:
         bit = rng.randrange(8 * path.stat().st_size)
         inputs.forget()
         reading = reader(run, name := str(path.relative_to(run)))
-        again = stage_run(run, stage, "no") if (stage := name.partition("/")[0]) in PATH else None
+        again = stage_run(run, stage, "no") if (stage := name.partition("/")[0]) in MADE else None
         flip(path, bit)
         try:
             found += _found(run, name, reading, again, before)
@@ -138,7 +139,7 @@ def flips(run: Path, count: int, seed: int) -> Counter[str]:
             flip(path, bit)
     inputs.forget()
     assert digests(run) == before
-    assert all(v.good for v in verdicts(Run(str(run)), PATH))
+    assert all(v.good for v in verdicts(Run(str(run)), MADE))
     return found
 
 

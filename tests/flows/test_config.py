@@ -13,6 +13,12 @@ from siglino_core.config import Config, Keep, Pick, Runner, Seeding, build, keys
 from siglino_core.errors import ConfigError
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no run lies whose settings would count, such as the demo's beside a clone."""
+    monkeypatch.chdir(tmp_path)
+
+
 def said(*words: str) -> str:
     with pytest.raises(ConfigError) as caught:
         compose_config(list(words))

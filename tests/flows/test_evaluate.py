@@ -15,7 +15,7 @@ from PIL import Image
 from flows.arguments import parsed
 from flows.cli import main
 from flows.config import compose_config
-from flows.stages import choose, judged
+from flows.stages import choose, configured, judged
 from siglino_core.store import Run
 from tests.pictures import picture
 from tests.pools import parquet_file, tar_bytes, write_files
@@ -147,7 +147,7 @@ def test_the_pages_file_runs(folder: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert main(["evaluate", "experiment=several.yaml", HERE]) == 0
     shown = capsys.readouterr().out
     assert "Ridge probe" in shown
-    assert re.search(r"pets: top1, n = 8 +of teacher +rows: top1, n = 8", shown)
+    assert re.search(r"pets: top1, n = 8 +rows: top1, n = 8", shown)
     assert main(["inspect", "runs/several"]) == 0
     features = [line.split()[:3] for line in capsys.readouterr().out.splitlines() if "features/" in line]
     assert ["ours", "pets", "test"] in features
@@ -202,7 +202,8 @@ def test_a_path_ends_without_an_evaluation_where_its_images_allow_none(
     _made(folder, "curate", bare, "runs/bare")
 
     def stages(run: str, *words: str) -> list[str]:
-        return [c.stage for c in judged(choose("run", "export", None, []), compose_config([f"run={run}", *words]))]
+        config = compose_config([f"run={run}", *words])
+        return [c.stage for c in judged(configured(choose("run", "export", None, []), config), config)]
 
     assert stages("runs/demo") == ["export", "evaluate"]
     assert stages("runs/bare") == ["export"]

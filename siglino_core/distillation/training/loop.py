@@ -124,22 +124,6 @@ def ready(config: LoopConfig, device: Device, ranks: Ranks) -> Iterator[None]:
         be_patient(before)
 
 
-def train(
-    files: Files,
-    fingerprint: str,
-    config: LoopConfig,
-    device: Device,
-    ranks: Ranks,
-    make: Callable[[Kept | None], Task],
-    *,
-    tell: Tell | None,
-    warn: Callable[[str], None],
-) -> None:
-    """Make this process ready and train to the end, as one rank; arguments and errors as of :class:`Loop`."""
-    with ready(config, device, ranks):
-        Loop(files, fingerprint, config, ranks, Told(tell=tell or (lambda *_: None), warn=warn)).run(make)
-
-
 class Loop:
     """Trains to the last step, while the process is `ready`.
 

@@ -22,7 +22,7 @@ from siglino_core.distillation.targets.stored import StoredTargets
 from siglino_core.distillation.training.anchor import load_anchor
 from siglino_core.distillation.training.checkpoints import LOG, Kept
 from siglino_core.distillation.training.clusters import ClusterLoss
-from siglino_core.distillation.training.loop import Passed, Ranks, Tell, train
+from siglino_core.distillation.training.loop import Loop, Passed, Ranks, Tell, Told, ready
 from siglino_core.distillation.training.mixture import mixture_of, plan_of, runs_of
 from siglino_core.distillation.training.objective import Objective
 from siglino_core.distillation.training.parallel import mean_over_ranks, parallelize
@@ -85,17 +85,11 @@ def run_rank(
     Raises:
         SiglinoError: what is wrong with the data, the store or the config.
     """
-    ranks = Ranks(rank=rank, world=world)
-    train(
-        job.stage.files,
-        job.fingerprint,
-        job.config.train,
-        device,
-        ranks,
-        lambda begin: Distillation(job, device, ranks, begin),
-        tell=tell,
-        warn=warn,
-    )
+    ranks, train = Ranks(rank=rank, world=world), job.config.train
+    told = Told(tell=tell or (lambda *_: None), warn=warn)
+    with ready(train, device, ranks):
+        loop = Loop(job.stage.files, job.fingerprint, train, ranks, told)
+        loop.run(lambda begin: Distillation(job, device, ranks, begin))
 
 
 class Distillation:

@@ -12,7 +12,7 @@ from siglino_core.device import Device
 from siglino_core.distillation.packing import Part
 from siglino_core.distillation.training.anchor import load_anchor
 from siglino_core.distillation.training.checkpoints import LOG
-from siglino_core.distillation.training.loop import Ranks, Tell, train
+from siglino_core.distillation.training.loop import Loop, Ranks, Tell, Told, ready
 from siglino_core.distillation.training.student import shape_of
 from siglino_core.errors import DataError
 from siglino_core.grounding.config import GroundingConfig
@@ -141,14 +141,8 @@ def run_rank(
     Raises:
         SiglinoError: what is wrong with the data, the store or the config.
     """
-    ranks = Ranks(rank=rank, world=world)
-    train(
-        job.stage.files,
-        job.fingerprint,
-        job.config.ground,
-        device,
-        ranks,
-        lambda begin: Grounding(setting_of(job, device), device, ranks, begin),
-        tell=tell,
-        warn=warn,
-    )
+    ranks, ground = Ranks(rank=rank, world=world), job.config.ground
+    told = Told(tell=tell or (lambda *_: None), warn=warn)
+    with ready(ground, device, ranks):
+        loop = Loop(job.stage.files, job.fingerprint, ground, ranks, told)
+        loop.run(lambda begin: Grounding(setting_of(job, device), device, ranks, begin))
