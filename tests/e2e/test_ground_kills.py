@@ -11,7 +11,7 @@ import pytest
 import torch.distributed as dist
 
 from pipelines import ground
-from pipelines.ground.job import identity_of, job_of, require_expressions, student_of
+from pipelines.ground.job import identity_of, job_of, student_of
 from pipelines.support.work import Work
 from siglino_core.config import Config
 from siglino_core.device import choose
@@ -67,7 +67,7 @@ def train_beside(config: Config) -> None:
     """One rank's training, from the job that Ray Train's workers get."""
     run = Run(config.run)
     student = student_of(config, run)
-    fingerprint = identity_of(config, "float32", require_expressions(run), student).fingerprint
+    fingerprint = identity_of(config, "float32", run.stage("expressions").require(), student).fingerprint
     work = Work(run=run, stage=run.stage("ground"), fingerprint=fingerprint, config=config)
     run_rank(job_of(work, student), choose("cpu", "fp32"), rank=dist.get_rank(), world=dist.get_world_size())
 
