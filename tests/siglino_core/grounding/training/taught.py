@@ -67,7 +67,9 @@ def setting(images: Sequence[Referring], **changes: Any) -> Setting:
     return Setting(**(plain | changes))
 
 
-def taught(folder: Path, made: Setting, steps: int, *, stop: int | None = None, **changes: Any) -> GroundingModel:
+def taught(
+    folder: Path, made: Setting, steps: int, *, stop: int | None = None, ranks: Ranks | None = None, **changes: Any
+) -> GroundingModel:
     """Train from the newest checkpoint to the end, or until an error after some steps ends it."""
 
     def tell(step: int, _steps: int, _note: str) -> None:
@@ -76,7 +78,7 @@ def taught(folder: Path, made: Setting, steps: int, *, stop: int | None = None, 
 
     optim = OptimConfig(optimizer=Method.ADAMW, lr=2e-3, steps=steps, warmup_steps=min(10, steps), weight_decay=0.0)
     config = LoopConfig(**({"optim": optim, "checkpoint_steps": 10, "trackers": []} | changes))
-    files, ranks = Files(str(folder)), Ranks()
+    files, ranks = Files(str(folder)), ranks or Ranks()
     try:
         with ready(config, CPU, ranks):
             loop = Loop(files, "of a test", config, ranks, Told(tell=tell))
