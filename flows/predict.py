@@ -35,7 +35,11 @@ def predict(arguments: argparse.Namespace, console: Console) -> int:
     _require_writable(out, path)
     image = _opened(path)
     task = "box" if arguments.boxes else "mask"
-    found = load_grounding(arguments.model).predict(image, arguments.queries, task, forced=arguments.forced)
+    model = load_grounding(arguments.model)
+    try:
+        found = model.predict(image, arguments.queries, task, forced=arguments.forced)
+    except ValueError as e:  # of its sides
+        raise DataError(f"{path}: it cannot be used as an image: {e}") from e
     said = {
         "image": arguments.image,
         "width": image.width,

@@ -171,6 +171,7 @@ GROUNDING_INDEX = pa.schema(
         GROUNDING.field("image_id"),
         GROUNDING.field("width"),
         GROUNDING.field("height"),
+        _column("content", pa.string(), "of the encoded image: the first 32 hexadecimal digits of its SHA-256"),
         _column("expressions", pa.int32(), "how many expressions the image has"),
         _column(
             "boxes",

@@ -34,7 +34,7 @@ from siglino_core.store import Identity, Run, of_kind
 
 __all__ = ["plan", "run"]
 
-VERSION = 1
+VERSION = 2
 MEMORY = 2 << 30  # bytes of a unit that computes: the network, an image with its states, and masks
 
 

@@ -61,8 +61,7 @@ def tabulate(work: AnswersWork, shard: Shard) -> dict[str, Any]:
             pages.append(_page(work, one, found, kinds[Kind.MODEL]))
         out.put(TABLE, markdown(sets, notes).encode())
         passed = [*notes, *(note for one in sets for note in one.notes)]
-        name = work.run.url.rpartition("/")[2]
-        text = grounding_page(pages, title=f"Answers of {name}", about=_about(work), notes=passed)
+        text = grounding_page(pages, title="Answers", about=_about(work), notes=passed)
         out.put(PAGE, text.encode())
         drawn = [t for page in pages for t in page["tiles"] if t["data"] and not t["worst"]][:ON_SHEET]
         if drawn:
@@ -141,6 +140,9 @@ def _notes(work: AnswersWork) -> list[str]:
     for name, facts in _records(work, OTHER).items():
         if unused := facts["lines"] - facts["answered"]:
             notes.append(f"{name}: {plural(max(0, unused), 'answer')} about no expression of a test image.")
+        if outside := facts["outside"]:
+            boxes = plural(facts["boxes"], "box", "boxes")
+            notes.append(f"{name}: {outside:,} of {boxes} reach beyond their image. Are they in its pixels?")
         if not facts["masks"]:
             notes.append(f"{name}: masks are not measured, as its answers have none.")
     return notes

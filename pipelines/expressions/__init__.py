@@ -21,7 +21,7 @@ from siglino_core.store import Identity, Manifest, Run, Todo, of_kind
 __all__ = ["plan", "run"]
 
 STAGE = "expressions"
-VERSION = 2
+VERSION = 3
 UNIT_MEMORY = 512 << 20  # bytes that a unit may need beside the annotations: an image with its masks
 PARSED_BYTE = 8  # bytes of memory that a byte of annotations takes: 6.5 were measured
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -16,7 +17,7 @@ from siglino_core.grounding.data.left_out import NOBODY, LeftOut, Without
 from siglino_core.grounding.data.refer import TEST_IMAGE
 from siglino_core.grounding.data.referring import Referring
 from siglino_core.grounding.data.sets import ReferringSet, Rows
-from siglino_core.grounding.data.shards import index_of, read_index
+from siglino_core.grounding.data.shards import content_of, index_of, read_index
 from siglino_core.grounding.data.table import to_table
 from siglino_core.hashing import fingerprint
 from siglino_core.store import Files, Shard
@@ -97,13 +98,17 @@ def write(work: ExpressionsWork, shard: Shard) -> dict[str, Any]:
     with work.writer(name) as out:
         rows, held_out = opened(one, work.identities[kind][number])
         without: Without = NOBODY
+        contents: AbstractSet[str] = frozenset()
         if kind == TRAIN:
-            without = {TESTED: _ids(work.stage.files.url, work.fingerprint, work.tests), TEST_IMAGE: held_out}
+            ids, contents = _tested(work.stage.files.url, work.fingerprint, work.tests)
+            without = {TESTED: ids, TEST_IMAGE: held_out}
         found = Tally(source=one.name)
         with out.parquet(f"{name}.parquet", schema.GROUNDING) as images:
             for item in rows.read(shard, without):
                 if isinstance(item, LeftOut):
                     found.leave_out(item)
+                elif contents and content_of(item) in contents:  # the same file under another name
+                    found.leave_out(LeftOut(image_id=item.image_id, reason=TESTED, whole=True))
                 else:
                     images.write_table(to_table([item]))
                     found.add(item)
@@ -127,7 +132,9 @@ def opened(one: ReferringSet, identity: str) -> tuple[Rows, frozenset[str]]:
 
 
 @lru_cache(1)
-def _ids(url: str, _fingerprint: str, shards: tuple[str, ...]) -> frozenset[str]:
-    """The ids of all images of the shards to test on, once a process."""
-    files = Files(url)
-    return frozenset(i for shard in shards for i in read_index(files, shard, ["image_id"])["image_id"].to_pylist())
+def _tested(url: str, _fingerprint: str, shards: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """The ids of all images of the shards to test on, and what their files hold; once a process."""
+    files, names = Files(url), ["image_id", "content"]
+    tables = [read_index(files, shard, names) for shard in shards]
+    ids, contents = (frozenset(value for table in tables for value in table[name].to_pylist()) for name in names)
+    return ids, contents

@@ -72,7 +72,9 @@ class ExpressionsConfig:
     """Which images with expressions grounding is trained and tested on."""
 
     train: list[ReferringConfig] = setting([], "to train on; empty: no grounding")
-    test: list[ReferringConfig] = setting([], "to test on; their images are taken out of training")
+    test: list[ReferringConfig] = setting(
+        [], "to test on; their images, told by id and by what the file holds, are taken out of training"
+    )
     rows_per_shard: int = setting(256, "images a shard", ge=1, le=1 << 20)
     max_reject_share: float = setting(
         0.01, "the stage fails if a larger share of a set's images cannot be used", ge=0, le=1, shapes=False
@@ -97,6 +99,10 @@ class GroundLossConfig:
     spread: float = setting(
         0.0, "bins: standard deviation of the Gaussian that stands for a true bin; 0: the bin alone", ge=0
     )
+
+    def __post_init__(self) -> None:
+        if not any((self.answer, self.coordinate, self.size, self.box, self.focal, self.dice)):
+            raise ValueError("all weights are 0, so that nothing would be learnt: raise one")
 
 
 @dataclass(frozen=True, kw_only=True)

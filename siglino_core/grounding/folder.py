@@ -135,13 +135,14 @@ def load_grounding(source: str) -> Grounded:
             raise DataError(f"{source}: it was made by another version, with another format or vocabulary")
         sums.require_as_exported(path, source)
         config = _shape(said, source)
-        require_fits(lambda: GroundingModel(config), shapes_of_folder(path), source)
         try:
+            require_fits(lambda: GroundingModel(config), shapes_of_folder(path), source)
             model = GroundingModel(config)
             model.load_state_dict(load_file(path / WEIGHTS))
-            return Grounded(model.eval(), _processor(said), int(said["most_instances"]))
+            return Grounded(model.eval(), _processor(said), _most(said))
         except (OSError, KeyError, TypeError, ValueError, RuntimeError) as e:
-            raise DataError(f"{source}: no readable model ({' '.join(str(e).split())[:300]})") from e
+            told = f"{type(e).__name__}: {' '.join(str(e).split())[:300]}"
+            raise DataError(f"{source}: no readable model ({told})") from e
 
 
 def _shape(said: Mapping[str, Any], source: str) -> GroundingConfig:
@@ -152,6 +153,12 @@ def _shape(said: Mapping[str, Any], source: str) -> GroundingConfig:
         return GroundingConfig(student=headless(student), **said["shape"])
     except (KeyError, TypeError, ValueError) as e:
         raise DataError(f"{source}: no model's config: {type(e).__name__}: {' '.join(str(e).split())[:300]}") from e
+
+
+def _most(said: Mapping[str, Any]) -> int:
+    if type(most := said["most_instances"]) is not int or most < 1:
+        raise ValueError(f"most_instances={most!r}: 1 or more")
+    return most
 
 
 def _processor(said: Mapping[str, Any]) -> SigLinoImageProcessor:

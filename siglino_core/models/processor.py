@@ -120,9 +120,8 @@ class SigLinoImageProcessor(BaseImageProcessor):
         short = min(height, width)
         if short < 1 or max(height, width) > MAX_ASPECT * short:
             raise ValueError(f"an image of {width} x {height} pixels: an aspect of at most {MAX_ASPECT}")
-        if short < p:
-            height, width = round(height * p / short), round(width * p / short)
-        h, w = self._rule().sizes(np.array([height]), np.array([width]))[0]
+        rule = self._rule()
+        h, w = rule.sizes(*rule.enlarged(np.array([height]), np.array([width])))[0]
         return int(h), int(w)
 
     def patches(self, image: Any) -> tuple[torch.Tensor, tuple[int, int]]:

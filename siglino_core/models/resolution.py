@@ -29,6 +29,13 @@ class Resolution:
         if not 0 < self.min_pixels <= self.max_pixels:
             raise ValueError(f"min_pixels={self.min_pixels}: above 0, at most max_pixels={self.max_pixels}")
 
+    def enlarged(self, heights_N: np.ndarray, widths_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same (height, width), but those with a side under one patch scaled until it is one: int64 [N] each."""
+        sides_N2 = np.stack([heights_N, widths_N], axis=1).astype(np.int64)
+        scale_N1 = np.maximum(1.0, self.patch_size / np.maximum(1, sides_N2.min(axis=1, keepdims=True)))
+        height_N, width_N = np.rint(sides_N2 * scale_N1).astype(np.int64).T
+        return height_N, width_N
+
     def sizes(self, heights_N: np.ndarray, widths_N: np.ndarray) -> np.ndarray:
         """The (height, width) to which images are scaled: int64 [N, 2], in pixels, multiples of the patch.
 

@@ -42,9 +42,9 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
 
 
-def plural(count: int, noun: str) -> str:
-    """1 image, 2 images."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+def plural(count: int, noun: str, several: str = "") -> str:
+    """1 image, 2 images; of nouns whose plural is another: 1 box, 2 boxes."""
+    return f"{count:,} {noun if count == 1 else several or f'{noun}s'}"
 
 
 def short(value: float, unit: str) -> str:

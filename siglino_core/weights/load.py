@@ -1,6 +1,7 @@
 """A student from any of the forms in which its weights come: a folder, a flat file, a training checkpoint."""
 
 import json
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from logging import CRITICAL
 from pathlib import Path
@@ -100,6 +101,8 @@ def _pretrained(folder: Path, source: str) -> SigLinoModel:
 
 
 def _flat(path: Path) -> dict[str, Tensor]:
+    if path.suffix != ".safetensors" and not zipfile.is_zipfile(path):
+        raise DataError(f"{path}: no weights: neither a .safetensors file nor one that torch.save wrote")
     try:
         if path.suffix == ".safetensors":
             return _unwrapped(load_file(path))

@@ -82,12 +82,18 @@ def test_a_turned_photo_is_answered_as_it_is_shown(made: Path, tmp_path: Path) -
 
 def test_what_cannot_be(made: Path, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no image")
+    Image.new("RGB", (2010, 10)).save(tmp_path / "line.png")
     student = grounding.student(tmp_path / "student")
     photo, out = made / "photo.jpg", tmp_path / "out.png"
     for code, says, found in (
         (2, "none.jpg: there is no such file", asked(made, out, "a", image=str(tmp_path / "none.jpg"))),
         (2, ": there is no such file", asked(made, out, "a", image=str(tmp_path))),
         (1, "text.jpg: it cannot be used as an image: ", asked(made, out, "a", image=str(tmp_path / "text.jpg"))),
+        (
+            1,
+            "line.png: it cannot be used as an image: an image of 2010",
+            asked(made, out, "a", image=f"{tmp_path}/line.png"),
+        ),
         (1, "an expression without text: say what is to be found", asked(made, out, " ")),
         (1, "an expression of 10,000 characters", asked(made, out, "a" * 10_000)),
         (1, "an expression of 65 tokens", asked(made, out, "red " * 65)),

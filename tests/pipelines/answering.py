@@ -44,24 +44,32 @@ def boxed(box: Sequence[float], width: int = WIDTH, height: int = HEIGHT) -> np.
     return mask_HW
 
 
-def image(i: int, expressions: dict[str, list[list[int]]], *, masks: bool = True, name: str = "hand") -> Referring:
+def image(
+    i: int,
+    expressions: dict[str, list[list[int]]],
+    *,
+    masks: bool = True,
+    name: str = "hand",
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+) -> Referring:
     """Noise with expressions: text to boxes."""
-    pixels = np.random.default_rng(i).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    width, height = size
+    pixels = np.random.default_rng(i).integers(0, 256, (height, width, 3), dtype=np.uint8)
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "PNG")
     made = [
         Expression(
             text=text,
             boxes_K4=np.array(boxes, np.float32).reshape(-1, 4),
-            masks=tuple(boxed(b) for b in boxes) if masks else None,
+            masks=tuple(boxed(b, width, height) for b in boxes) if masks else None,
         )
         for text, boxes in expressions.items()
     ]
     return Referring(
         image_id=f"{name}/{i:04}",
         data=out.getvalue(),
-        width=WIDTH,
-        height=HEIGHT,
+        width=width,
+        height=height,
         split=f"{name}/test",
         expressions=tuple(made),
     )

@@ -259,6 +259,7 @@ def test_other_models_are_judged_on_the_same_expressions(
         for e in row.expressions
     ]
     said[0]["output"] = [["x"], [30, 30, 2, 2]]  # one is no box, the other inverted
+    said[1]["output"].append([0, 0, 300, 30])
     said.append({"image_id": "elsewhere", "expression": "x", "output": []})
     others = [{"name": "rival", "uri": lines(tmp_path / "rival.jsonl", said)}]
     passed = answered(run, answers={"others": others, "shown": 2}).manifest.facts["passed"]
@@ -269,6 +270,7 @@ def test_other_models_are_judged_on_the_same_expressions(
     assert ("grounding_mask", "rival") not in found
     assert found["grounding_presence", "rival"].metrics["accuracy"].value == pytest.approx(10 / 12)
     assert "hand-test: rival lacks an answer to 3 of 12 expressions, which count as misses." in passed
+    assert "rival: 1 of 10 boxes reach beyond their image. Are they in its pixels?" in passed
     assert "hand-test: 1 answer of rival had parts that were no box." in passed
     assert "rival: 1 answer about no expression of a test image." in passed
 
@@ -281,6 +283,10 @@ def test_other_models_are_judged_on_the_same_expressions(
         ("not json\n", "line 1 is no JSON"),
         ('{"image_id": "x", "expression": "y", "output": []}\n', "none of the 1 answers"),
         ("", "has no answers"),
+        (
+            '{"image_id": "hand/0000", "expression": "thing 0", "output": [[0, 0.5, 1, 0.75]]}\n',
+            "each of the 1 boxes in .* lies within one pixel",
+        ),
     ],
 )
 def test_a_bad_file_of_answers_is_named(

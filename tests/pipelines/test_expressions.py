@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_scenes_of_train_and_test_in_the_order_of_their_numbers(tmp_path: Path) 
 
 
 def test_shards_are_named_by_set_and_number_those_to_test_on_first_an_image_a_row_group(tmp_path: Path) -> None:
-    run, result = made(tmp_path, [SCENES, SCENES], [SCENES])
+    run, result = made(tmp_path, [SCENES, replace(SCENES, side=72)], [SCENES])
     stage = run.stage("expressions")
     names = [s["name"] for s in stage.shards()]
     assert names[:4] == [f"test-0-{n:05}" for n in range(4)]
@@ -119,6 +120,21 @@ def test_no_image_that_is_tested_on_is_trained_on(tmp_path: Path) -> None:
     assert [r.image_id for r in rows(run, "train")] == ["coco/5", "coco/6"]
     assert facts(result)["train", 0]["left_out"] == {"image_of_a_test_set": 2}
     assert [r.image_id for r in rows(run, "test", 1)] == ["coco/11"]
+
+
+def test_a_tested_image_of_another_name_is_not_trained_on(tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    for name, numbers in (("train", range(6)), ("test", range(4, 8))):
+        some = [replace(scene, image_id=f"{name}/{i}") for i, scene in enumerate(Scenes(1, (64, 64), count=8))]
+        pq.write_table(to_table([some[i] for i in numbers]), tmp_path / f"rows/{name}.parquet")
+    train, test = (
+        ReferringConfig(layout=ReferringLayout.PARQUET, uri=str(tmp_path / f"rows/{name}.parquet"))
+        for name in ("train", "test")
+    )
+    run, result = made(tmp_path, [train], [test])
+    assert [r.image_id for r in rows(run, "train")] == [f"train/{i}" for i in range(4)]
+    assert facts(result)["train", 0]["left_out"] == {"image_of_a_test_set": 2}
+    assert [r.image_id for r in rows(run, "test")] == [f"test/{i}" for i in range(4, 8)]
 
 
 def test_no_test_image_of_any_refer_data_set_that_is_there_is_trained_on(tmp_path: Path) -> None:

@@ -258,7 +258,8 @@ def test_what_is_not_there_or_not_finished(made: Path, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     refused(ConfigError, "folder: no student: there is no config.json", run, str(tmp_path / "folder"))
     large = {"ground__min_pixels": 1 << 20, "ground__max_pixels": 1 << 20}
-    refused(DataError, "64 x 64 patches are 4101 tokens .* a pack holds capacity=64: raise it", run, student, **large)
+    full = r"ground\.pack\.capacity=64: image synthetic/.* has 4101 tokens\. Set it to 4101 or more, or lower"
+    refused(ConfigError, full, run, student, **large)
     assert trained(run, student).state == "Computed"  # none of these stands in the way
 
 
@@ -267,6 +268,14 @@ def test_a_model_that_is_no_student(made: Path, plain: Run, tmp_path: Path) -> N
     grounded = f"{plain.url}/ground/model"
     refused(DataError, r"config\.json: this is a siglino_grounding, not a siglino", run, grounded)
     assert trained(run, str(made / "student")).state == "Computed"  # and it does not stand in the way
+
+
+def test_an_image_smaller_than_a_patch_is_enlarged(made: Path, tmp_path: Path) -> None:
+    run = Run(str(tmp_path / "run"))
+    rows = [image(i, {f"thing {i}": [[1, 1, 20, 10]]}, name="train", size=(40, 11)) for i in range(8)]
+    write_expressions(run, {}, rows)
+    trained(run, str(made / "student"))
+    assert all(0 < line["loss"] < 100 for line in curve(run))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

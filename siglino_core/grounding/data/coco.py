@@ -28,6 +28,7 @@ from siglino_core.grounding.data.left_out import (
     tried,
 )
 from siglino_core.grounding.data.referring import SHOWN, Expression, Referring, raster_order
+from siglino_core.grounding.vocabulary import canonical
 from siglino_core.hashing import key_of, uniform
 
 CROWD, CATEGORY_OF_CROWD = "crowd_region", "category_with_a_crowd_region"
@@ -81,6 +82,8 @@ class Categories:
         self._coco_ids = coco_ids
         self._instances = read_instances(annotations)
         self._images = list(self._instances.images.values())
+        first: dict[str, int] = {}
+        self._first = {n: first.setdefault(canonical(name), n) for n, name in self._instances.categories.items()}
         self._objects: dict[int, list[CocoObject]] = {}
         for one in self._instances.objects.values():
             self._objects.setdefault(one.image, []).append(one)
@@ -158,8 +161,7 @@ class Categories:
 
     def _absent(self, image: CocoImage) -> Iterator[Expression]:
         there = self._by_category(image).keys()
-        names = {self._instances.categories[n] for n in there}
-        absent = [n for n, name in self._instances.categories.items() if n not in there and name not in names]
+        absent = [n for n, first in self._first.items() if n == first and n not in there]
         key = key_of(self._seed, "absent categories", image.number)
         numbers = uniform(key, np.array(absent, np.int64).astype(np.uint64))
         for i in np.argsort(numbers, kind="stable")[: self._negatives]:
@@ -167,7 +169,8 @@ class Categories:
             yield Expression(text=name, boxes_K4=np.empty((0, 4), np.float32), masks=() if self._masks else None)
 
     def _by_category(self, image: CocoImage) -> Mapping[int, list[CocoObject]]:
+        """Of categories that read alike, which are one expression, the first stands for all."""
         found: dict[int, list[CocoObject]] = {}
         for one in self._objects.get(image.number, ()):
-            found.setdefault(one.category, []).append(one)
+            found.setdefault(self._first[one.category], []).append(one)
         return found

@@ -5,9 +5,10 @@ from siglino_core.errors import DataError
 from siglino_core.foreign import printable
 from siglino_core.grounding.data.referring import SHOWN
 from siglino_core.images.decode import BadImage, probe
+from siglino_core.models.resolution import MAX_ASPECT
 
 MAX_PIXELS, MAX_BYTES = 1 << 26, 1 << 26  # of an image
-ANOTHER_SIZE = "another_size"
+ANOTHER_SIZE, ASPECT = "another_size", "aspect"
 
 
 def fault_of_image(
@@ -15,7 +16,7 @@ def fault_of_image(
 ) -> tuple[str, str] | None:
     """Why an encoded image cannot be used, in a word and in a sentence; None: it can.
 
-    The word is one of `BadImage`'s, or :data:`ANOTHER_SIZE`.
+    The word is one of `BadImage`'s, :data:`ANOTHER_SIZE` or :data:`ASPECT`.
 
     Args:
         verify: whether all of it is decoded, or its header alone.
@@ -26,7 +27,9 @@ def fault_of_image(
     except BadImage as e:
         return e.reason, f"image {name} cannot be used: {e}"
     if (shown.width, shown.height) == (width, height):
-        return None
+        if max(width, height) <= MAX_ASPECT * min(width, height):
+            return None
+        return ASPECT, f"image {name} has {width} x {height} pixels: one side is over {MAX_ASPECT} times the other"
     said = f"image {name} has {shown.width} x {shown.height} pixels, and what is said of it is for {width} x {height}"
     return ANOTHER_SIZE, said
 

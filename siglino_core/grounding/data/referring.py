@@ -3,6 +3,7 @@
 Legend: K referents of an expression; H and W pixels; 4 = left, top, right, bottom.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,7 +100,7 @@ def fault_of(expression: Expression, width: int, height: int) -> str:
     """What of an expression cannot be in an image of this size, with its text; empty: nothing."""
     fault = box_fault(expression.boxes_K4, width, height)
     if not fault and expression.masks is not None:
-        fault = _mask_fault(expression.masks, (height, width))
+        fault = _mask_fault(expression.masks, expression.boxes_K4, (height, width))
     return f"{expression.shown} has {fault}" if fault else ""
 
 
@@ -121,12 +122,14 @@ def box_fault(boxes_K4: np.ndarray, width: int, height: int) -> str:
     return ""
 
 
-def _mask_fault(masks: tuple[np.ndarray, ...], size: tuple[int, int]) -> str:
-    for i, mask_HW in enumerate(masks):
+def _mask_fault(masks: tuple[np.ndarray, ...], boxes_K4: np.ndarray, size: tuple[int, int]) -> str:
+    for i, (mask_HW, (left, top, right, bottom)) in enumerate(zip(masks, boxes_K4, strict=True)):
         if mask_HW.dtype != np.bool_ or mask_HW.shape != size:
             return f"a mask of shape {mask_HW.shape} and type {mask_HW.dtype} (number {i}): it needs bool {size}"
         if not mask_HW.any():
             return f"an empty mask (number {i})"
+        if not mask_HW[math.floor(top) : math.ceil(bottom), math.floor(left) : math.ceil(right)].any():
+            return f"a mask that is nowhere in its box (number {i})"
     return ""
 
 

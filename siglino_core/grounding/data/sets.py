@@ -198,15 +198,28 @@ def sets_of(configs: Sequence[ReferringConfig], *, train: bool, seed: int) -> li
     """The sets of a config, named.
 
     Raises:
-        ConfigError: a data set that there is not, or two test sets of one name.
+        ConfigError: a data set that there is not, two sets of the same images, or two test sets of one name.
     """
     sets = [ReferringSet(config=_resolved(config, train), train=train, seed=seed) for config in configs]
+    _require_apart(sets)
     names = [one.name for one in sets]
     if not train and (twice := sorted({name for name in names if names.count(name) > 1})):
         raise ConfigError(
             f"expressions.test: two sets are called {twice[0]}: give each a name of its own (expressions.test[].name)"
         )
     return sets
+
+
+def _require_apart(sets: Sequence[ReferringSet]) -> None:
+    """Refuse the same images twice; as many more drawn scenes as are wanted are one set."""
+    seen: dict[ReferringConfig, str] = {}
+    for one in sets:
+        images = replace(one.config, name="", count=1, limit=0, negatives=0)
+        if other := seen.get(images):
+            which = "train" if one.train else "test"
+            more = " For more scenes raise its count." if one.config.layout is ReferringLayout.SYNTHETIC else ""
+            raise ConfigError(f"expressions.{which}: {other} and {one.name} are the same images. Leave one out.{more}")
+        seen[images] = one.name
 
 
 def _resolved(config: ReferringConfig, train: bool) -> ReferringConfig:

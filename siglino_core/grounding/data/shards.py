@@ -4,6 +4,7 @@ Legend: N images of all shards, K instances.
 """
 
 import contextlib
+import hashlib
 import io
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -194,9 +195,15 @@ def _indexed(row: Referring) -> dict[str, Any]:
         "image_id": row.image_id,
         "width": row.width,
         "height": row.height,
+        "content": content_of(row),
         "expressions": len(row.expressions),
         "boxes": shares_K4.tolist(),
     }
+
+
+def content_of(row: Referring) -> str:
+    """What the encoded image is known by, whatever its id."""
+    return hashlib.sha256(row.data).hexdigest()[:32]
 
 
 def read_index(files: Files, shard: str, columns: Sequence[str]) -> pa.Table:

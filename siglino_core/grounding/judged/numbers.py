@@ -23,7 +23,7 @@ BOOTSTRAP = "bootstrap, drawn by image"
 WILSON = "wilson, over images"  # where all expressions agree: a draw of what never differs would have no width
 AT = 0.5  # the IoU at which a box of several is found
 ACCURACY, MEAN_IOU, SEVERAL = "accuracy@0.5", "mean_iou", "several_f1@0.5"
-MASK_IOU, CUMULATIVE, PRESENT, MCC = "miou", "ciou", "accuracy", "mcc"
+MASK_IOU, MASK_IOU_THERE, CUMULATIVE, PRESENT, MCC = "miou", "miou, present", "ciou", "accuracy", "mcc"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,18 +81,22 @@ def _buckets(series: Series) -> dict[str, Metric]:
 def of_masks(series: Series) -> Numbers | None:
     """Masks of all expressions that have some to compare, absent ones among them; None: none was compared.
 
-    ``miou`` is the mean of intersection by union, 1 where both are empty; ``ciou`` summed intersections by summed
-    unions; ``precision@T`` the share whose IoU is T or more.
+    ``miou`` is the mean of intersection by union, 1 where both are empty; ``miou, present`` that over expressions that
+    refer to something; ``ciou`` summed intersections by summed unions; ``precision@T`` the share whose IoU is at least
+    T.
     """
     counts_N = series.masked_N
+    there_N = counts_N & (series.true_N > 0)
     if not counts_N.any():
         return None
     pixels_M2, images_M = series.pixels(counts_N), series.images_N[counts_N]
     iou_M = Overlaps(inter_N=pixels_M2[:, 0], union_N=pixels_M2[:, 1]).iou_N
     samples = {MASK_IOU: (counts_N, iou_M)}
+    if there_N.any():
+        samples[MASK_IOU_THERE] = there_N, iou_M[there_N[counts_N]]
     for threshold in MASK_THRESHOLDS:
         samples[f"precision@{threshold:g}"] = counts_N, (iou_M >= threshold).astype(np.float64)
-    metrics = {name: mean(values, images_M) for name, (_, values) in samples.items()}
+    metrics = {name: mean(values, series.images_N[counts_K]) for name, (counts_K, values) in samples.items()}
     whole = _at_an_end(statistic_interval(pixels_M2, _cumulative, images_M), images_M)
     return Numbers(metrics={MASK_IOU: metrics.pop(MASK_IOU), CUMULATIVE: whole, **metrics}, samples=samples)
 

@@ -22,7 +22,7 @@ from siglino_core.statistics.paired import paired_difference
 
 MODEL, BASELINE = "grounding", "baseline"  # networks' names
 FREE, FORCED = "free", "forced"  # views
-ABOVE = "above_best_baseline"
+ABOVE, ABSENT = "above_best_baseline", "always absent"
 PAIRED = "paired bootstrap, drawn by image"
 ROWS = {  # of a baseline: its view, and which sanity row it is
     Kind.CENTRE: ("centre box", CONSTANT),
@@ -31,7 +31,7 @@ ROWS = {  # of a baseline: its view, and which sanity row it is
 METRIC_WORDS = {
     "accuracy@0.5": "the share of boxes with an IoU of 0.5",
     "several_f1@0.5": "F1 over expressions with several referents",
-    "miou": "masks' mean IoU",
+    "miou": "masks' mean IoU (1 where rightly there is none)",
     "accuracy": "the share of right answers to whether it is there",
 }
 
@@ -110,6 +110,7 @@ def judge(
             constants = _constant_presence(kinds[Kind.MODEL])
         else:
             constants = {ROWS[kind][0]: n for kind, n in numbers.items() if kind in ROWS}
+            constants |= _no_masks(kinds[Kind.MODEL]) if task == "grounding_mask" else {}
         baselines = {**constants, **({"shuffled text": n} if (n := numbers.get(Kind.SHUFFLED)) is not None else {})}
         about: dict[str, Any] = {"task": task, "dataset": name, "split": "test", "parameters": dict(parameters)}
         about["hashes"] = dict(hashes)
@@ -152,12 +153,26 @@ def _why_not(task: str) -> str:
 def _constant_presence(series: Series) -> dict[str, Numbers]:
     """What is right that says the same of every expression."""
     found = {}
-    for label, value in (("always present", True), ("always absent", False)):
-        index = series.table.schema.get_field_index("said")
-        constant = series.table.set_column(index, series.table.schema.field(index), pa.array([value] * series.n))
-        if (numbers := TASKS["grounding_presence"](Series(constant))) is not None:
+    for label, value in (("always present", True), (ABSENT, False)):
+        constant = _with(series, "said", pa.array([value] * series.n))
+        if (numbers := TASKS["grounding_presence"](constant)) is not None:
             found[label] = numbers
     return found
+
+
+def _no_masks(series: Series) -> dict[str, Numbers]:
+    """What is right that never has a mask: where nothing is there. Of a true mask one pixel counts, which is missed."""
+    unknown_N, missed_N = ~series.masked_N, (series.true_N > 0).astype(np.int64)
+    none = _with(series, "inter", pa.array(np.zeros(series.n, np.int64), mask=unknown_N))
+    none = _with(none, "union", pa.array(missed_N, mask=unknown_N))
+    numbers = TASKS["grounding_mask"](none)
+    return {} if numbers is None else {ABSENT: numbers}
+
+
+def _with(series: Series, column: str, values: pa.Array) -> Series:
+    """The same with other values of a column."""
+    index = series.table.schema.get_field_index(column)
+    return Series(series.table.set_column(index, series.table.schema.field(index), values))
 
 
 def _verdict(

@@ -14,8 +14,10 @@ from siglino_core.distillation.training.anchor import load_anchor
 from siglino_core.distillation.training.checkpoints import LOG
 from siglino_core.distillation.training.loop import Loop, Ranks, Tell, Told, ready
 from siglino_core.distillation.training.student import shape_of
-from siglino_core.errors import DataError
+from siglino_core.errors import ConfigError, DataError
+from siglino_core.foreign import printable
 from siglino_core.grounding.config import GroundingConfig
+from siglino_core.grounding.data.referring import SHOWN
 from siglino_core.grounding.data.shards import GroundingShards
 from siglino_core.grounding.model import GroundingModel, headless
 from siglino_core.grounding.training.objective import Objective
@@ -87,14 +89,17 @@ def setting_of(job: Job, device: Device) -> Setting:
     """What the loop trains.
 
     Raises:
+        ConfigError: an image that no pack holds.
         DataError: an image whose sides cannot be brought to patches.
     """
     ground, student = job.config.ground, job.shape.student
     resolution = Resolution(patch_size=student.patch_size, min_pixels=ground.min_pixels, max_pixels=ground.max_pixels)
     try:
-        part = Part.of("images", job.images.heights_N, job.images.widths_N, resolution)
+        heights_N, widths_N = resolution.enlarged(job.images.heights_N, job.images.widths_N)
+        part = Part.of("images", heights_N, widths_N, resolution)
     except ValueError as e:
         raise DataError(f"expressions: {e}") from e
+    _require_room(job, part)
     anchored = ground.loss.gram > 0
     return Setting(
         model=lambda: new_model(job),
@@ -122,6 +127,19 @@ def setting_of(job: Job, device: Device) -> Setting:
         activation_checkpointing=ground.activation_checkpointing,
         compiled=ground.compile,
     )
+
+
+def _require_room(job: Job, part: Part) -> None:
+    """Refuse an image that no pack holds; panoramas have more tokens than ``ground.max_pixels`` says."""
+    tokens_N = part.patches(slice(None)) + job.shape.student.prefix
+    at = int(tokens_N.argmax())
+    if tokens_N[at] > (capacity := job.config.ground.pack.capacity):
+        image = job.images[at]
+        raise ConfigError(
+            f"ground.pack.capacity={capacity}: image {printable(image.image_id, SHOWN)} of {image.width} x "
+            f"{image.height} pixels has {tokens_N[at]} tokens. Set it to {tokens_N[at]} or more, or lower "
+            "ground.max_pixels."
+        )
 
 
 def run_rank(

@@ -76,6 +76,8 @@ def test_what_is_no_model_for_grounding(tmp_path: Path) -> None:
         ({"vocabulary": "other"}, "another format or vocabulary"),
         ({"student": {"width": 32}}, "no model's config"),
         ({"shape": {"bins": 1}}, "bins=1: at least 2"),
+        ({"most_instances": 0}, "most_instances=0: 1 or more"),
+        ({"max_pixels": None}, "no readable model .ValueError: max_pixels=None"),
         ({"shape": {"bins": 64, "coordinate_hidden": 10**12}}, "weights don't fit|no model can be made"),
     ],
 )

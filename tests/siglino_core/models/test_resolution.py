@@ -33,6 +33,11 @@ def test_many_images_as_one_by_one(sides: list[tuple[int, int]], low: int, more:
         assert got.tolist() == [one_by_one(rule, h, w) for h, w in fit]
 
 
+def test_a_side_under_one_patch_is_brought_up_to_one() -> None:
+    heights_N, widths_N = Resolution().enlarged(np.array([15, 1, 16, 400]), np.array([60, 1, 20, 300], np.int32))
+    assert (heights_N.tolist(), widths_N.tolist()) == ([16, 16, 16, 400], [64, 16, 20, 300])
+
+
 def test_equal_bounds_scale_to_about_that_area() -> None:
     rule = Resolution(min_pixels=512**2, max_pixels=512**2)
     sizes = rule.sizes(np.array([100, 512, 3000]), np.array([150, 512, 2000]))

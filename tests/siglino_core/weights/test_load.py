@@ -112,6 +112,11 @@ def no_tensors(folder: Path) -> tuple[str, str | None]:
     return str(folder / "x.pt"), None
 
 
+def a_picture(folder: Path) -> tuple[str, str | None]:
+    (folder / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    return str(folder / "x.png"), None
+
+
 def truncated(folder: Path) -> tuple[str, str | None]:
     (folder / "x.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{")
     return str(folder / "x.safetensors"), None
@@ -154,7 +159,8 @@ def nowhere(folder: Path) -> tuple[str, str | None]:
     ("make", "kind", "says"),
     [
         (no_flat, DataError, "not a flat state dict"),
-        (no_tensors, DataError, "nothing else is loaded|no readable weights"),
+        (no_tensors, DataError, "neither a .safetensors file nor one that torch.save wrote"),
+        (a_picture, DataError, "neither a .safetensors file nor one that torch.save wrote"),
         (truncated, DataError, "no readable weights"),
         (no_index, DataError, "is not the index of a checkpoint .it names builtins.exec"),
         (of_no_name, ConfigError, "no named configuration. Say which it is: --like NAME"),

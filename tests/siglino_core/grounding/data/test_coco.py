@@ -35,6 +35,16 @@ def test_a_category_is_all_its_objects_in_raster_order(tmp_path: Path) -> None:
     assert [m[:, :9].any() for m in cat.masks] == [True, False]
 
 
+def test_categories_that_read_alike_are_one_expression(tmp_path: Path) -> None:
+    alike = [*NAMES, {"id": 7, "name": " CAT "}, {"id": 8, "name": "Zebra"}]
+    made = [annotation(9, 5, category_id=7), annotation(2, 5)]
+    opened(tmp_path, [5], [])
+    (tmp_path / "instances.json").write_text(json.dumps(instances([5], made, categories=alike)))
+    (row,) = Categories(str(tmp_path / "instances.json"), str(tmp_path / "images"), negatives=9)
+    assert [(e.text, len(e.boxes_K4)) for e in row.expressions if not e.absent] == [("cat", 2)]
+    assert sorted(e.text for e in row.expressions if e.absent) == ["bus", "cup", "dog", "tie", "zebra"]
+
+
 def test_crowds_take_their_category_with_them(tmp_path: Path) -> None:
     crowd = {"iscrowd": 1, "segmentation": {"size": [32, 48], "counts": [32 * 48]}}
     made = [annotation(1, 5), annotation(2, 5, **crowd), annotation(3, 5, category_id=2)]

@@ -19,6 +19,13 @@ def test_another_size_is_named() -> None:
         require_size("x/1", data, 48, 33)
 
 
+def test_an_image_that_no_student_takes_is_named() -> None:
+    assert fault_of_image("x/1", picture(0, "png", (800, 4)), 800, 4) is None
+    reason, says = fault_of_image("x/1", picture(0, "png", (804, 4)), 804, 4) or ("", "")
+    assert reason == "aspect"
+    assert says == "image x/1 has 804 x 4 pixels: one side is over 200 times the other"
+
+
 def test_what_lacks_its_end_is_found_where_all_of_it_is_decoded() -> None:
     data, reason = broken()["truncated_jpeg"]
     assert fault_of_image("x/1", data, 64, 64) is None

@@ -71,6 +71,11 @@ def test_masks_are_one_a_box_of_the_image_and_not_empty() -> None:
             row([0, 0, 10, 8], masks=(bad,))
     with pytest.raises(DataError, match="an empty mask"):
         row([0, 0, 10, 8], masks=(~good,))
+    corner = np.zeros((8, 10), bool)
+    corner[7, 9] = True
+    assert row([8.5, 6.5, 9.5, 7.5], masks=(corner,)).expressions[0].masks is not None  # a part of a pixel is enough
+    with pytest.raises(DataError, match=r"a mask that is nowhere in its box \(number 0\)"):
+        row([0, 0, 9, 7], masks=(corner,))
 
 
 def test_an_image_has_a_size_and_a_name() -> None:

@@ -77,7 +77,12 @@ def test_names(config: ReferringConfig, train: str, test: str) -> None:
 def test_what_cannot_be_is_named() -> None:
     with pytest.raises(ConfigError, match="two sets are called coco"):
         sets_of([ReferringConfig(layout=LAYOUT.COCO, uri=u, images="i") for u in "ab"], train=False, seed=0)
-    assert len(sets_of([ReferringConfig(), ReferringConfig()], train=True, seed=0)) == 2
+    assert len(sets_of([ReferringConfig(), ReferringConfig(side=64)], train=True, seed=0)) == 2
+    twice = [ReferringConfig(name="a"), ReferringConfig(name="b", count=5)]
+    with pytest.raises(
+        ConfigError, match=r"train: a and b are the same images\. Leave one out\. For more scenes raise"
+    ):
+        sets_of(twice, train=True, seed=0)
     with pytest.raises(ConfigError, match="no such data set"):
         opened(ReferringConfig(layout=LAYOUT.REFER, dataset="refclef"))
     with pytest.raises(ConfigError, match="was split by unc"):

@@ -1,5 +1,6 @@
 """Shards of images with expressions: one image in one range, in any order and process, and damage that is named."""
 
+import hashlib
 import pickle
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,7 @@ def test_the_index_has_sizes_counts_and_boxes_as_shares() -> None:
         ("x/1", 48, 32, 3),
         ("x/2", 48, 32, 3),
     ]
+    assert found[0]["content"] == hashlib.sha256(images[0].data).hexdigest()[:32]
     boxes_K4 = np.concatenate([e.boxes_K4 for e in images[0].expressions])
     assert np.allclose(np.array(found[0]["boxes"]) * [48, 32, 48, 32], boxes_K4, atol=1e-5)
 

@@ -26,6 +26,8 @@ def row(seed: int = 0, *, masks: bool = True) -> Referring:
         at_K22 = np.sort(rng.uniform(0, 1, (k, 2, 2)), axis=1) * [48, 32]
         drawn = tuple(rng.random((32, 48)) < 0.3 for _ in range(k)) if masks else None
         boxes_K4 = at_K22.reshape(k, 4).astype(np.float32)
+        for mask_HW, (left, top, _, _) in zip(drawn or (), boxes_K4, strict=bool(drawn)):
+            mask_HW[int(top), int(left)] = True  # some of it lies in its box
         expressions.append(Expression(text=f"thing {k} é", boxes_K4=boxes_K4, masks=drawn))
     return Referring(
         image_id=f"x/{seed}", data=IMAGE, width=48, height=32, split="x/val", expressions=tuple(expressions)

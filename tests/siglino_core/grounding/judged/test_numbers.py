@@ -63,12 +63,15 @@ def test_masks_by_hand() -> None:
     ]
     found = of_masks(series(rows))
     assert value(found, "miou") == pytest.approx((0.9 + 0 + 1) / 3)
+    assert value(found, "miou, present") == pytest.approx((0.9 + 0) / 2)
     assert value(found, "ciou") == pytest.approx(90 / 110)
     assert value(found, "precision@0.5") == value(found, "precision@0.9") == pytest.approx(2 / 3)
     assert found is not None
-    assert found.metrics["miou"].n == 3
+    assert (found.metrics["miou"].n, found.metrics["miou, present"].n) == (3, 2)
     empty = of_masks(series([row(expression([], []), saying([], masks=()), image=i) for i in "ab"]))
     assert value(empty, "ciou") == value(empty, "miou") == 1
+    assert empty is not None
+    assert "miou, present" not in empty.metrics
 
 
 def test_presence_by_hand() -> None:

@@ -82,8 +82,19 @@ def test_other_models_without_masks_have_no_row_there() -> None:
     kinds = {Kind.MODEL: series([row(true, saying([BOX], masks=(mask(0, 0, 10, 10),)), f"i{i}") for i in range(4)])}
     rivals = {n: series([row(true, saying([], masks=(), missing=True), f"i{i}") for i in range(4)]) for n in "ab"}
     found = judged(kinds, rivals, boxes_alone=["a"])
-    own = {r.network: r.n_failed for r in found.results if r.task == "grounding_mask"}
+    own = {r.network: r.n_failed for r in found.results if r.task == "grounding_mask" and not r.sanity}
     assert own == {"grounding": 0, "b": 4}
+
+
+def test_masks_stand_beside_those_of_a_model_that_never_has_one() -> None:
+    there, absent = expression([BOX], [mask(0, 0, 10, 10)]), expression([], [])
+    rows = [row(there if i < 3 else absent, saying([], masks=()), f"i{i}") for i in range(10)]
+    found = judged({Kind.MODEL: series(rows)})
+    never = {r.network: r.metrics for r in found.results if r.task == "grounding_mask"}
+    assert {name: m["miou"].value for name, m in never.items()} == {"grounding": 0.7, "baseline": 0.7}
+    assert never["grounding"]["miou, present"].value == 0
+    verdict = next(v for v in found.verdicts if v.task == "grounding_mask")
+    assert (verdict.baseline, verdict.above) == ("always absent", False)
 
 
 def test_the_table_is_markdown_that_nobody_can_break() -> None:
