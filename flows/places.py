@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from flows.stale import sentence, stale
+from flows.stale import stale, warning
 from siglino_core.errors import ConfigError, DamagedError
 from siglino_core.evaluation.results.folder import Evaluation
 from siglino_core.evaluation.results.store import RESULTS, SAMPLE_FILES
@@ -60,7 +60,7 @@ def open_place(url: str) -> Place:
 
 def _stale(run: Run, names: Sequence[str]) -> dict[str, str]:
     found = stale({name: run.stage(name).manifest() for name in STAGES})
-    return {name: sentence(run.url, name, found) for name in names if name in found}
+    return {name: warning(run.url, name, found) for name in names if name in found}
 
 
 def in_common(first: Place, second: Place) -> list[str]:

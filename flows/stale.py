@@ -35,7 +35,7 @@ def stale(manifests: Mapping[str, Manifest | None]) -> dict[str, list[str]]:
     return found
 
 
-def sentence(url: str, stage: str, found: Mapping[str, Sequence[str]]) -> str:
+def warning(url: str, stage: str, found: Mapping[str, Sequence[str]]) -> str:
     """That a stale stage's results are of what is no more, and the commands that renew them.
 
     Args:
