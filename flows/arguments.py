@@ -93,9 +93,11 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("run", help="folder or URL of the run")
     verify.add_argument("stage", nargs="?", metavar="STAGE", help="this stage alone")
     verify.add_argument("--mend", action="store_true", help="make again what is damaged, and nothing else")
-    compare = command("compare", "Compare two evaluations, A the baseline of B; with --gate, judge.", settings=False)
-    compare.add_argument("places", nargs="*", metavar="RUN", help="one or two runs, or folders of evaluations")
-    compare.add_argument("--gate", action="store_true", help="exit with 1 if B became worse, or its sanity rows fail")
+    compare = command("compare", "Compare two runs' results, A the baseline of B; with --gate, judge.", settings=False)
+    places = "one or two runs, or folders of one stage: RUN/evaluate, RUN/answers"
+    compare.add_argument("places", nargs="*", metavar="RUN", help=places)
+    judged = "exit with 1 if B became worse, its sanity rows fail, or results are stale"
+    compare.add_argument("--gate", action="store_true", help=judged)
     allowed = "drop that is none (default: 0.5); top1=1 of one metric; may be given again"
     compare.add_argument("--allow", action="append", default=[], metavar="POINTS", help=allowed)
     compare.add_argument("--strict", action="store_true", help="B must be shown to drop by no more than that")

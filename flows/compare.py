@@ -1,28 +1,24 @@
-"""`siglino compare A [B]`: two evaluations on the same samples, and whether the second may pass for as good."""
+"""`siglino compare A [B]`: the results of two runs on the same samples, and whether the second may pass for as good."""
 
 import argparse
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from flows.places import Place, evaluation, in_common, only_one, open_place
 from flows.screen import say
-from siglino_core.errors import ConfigError, DamagedError
+from siglino_core.errors import ConfigError
 from siglino_core.evaluation.results import compare_text, gate_text
 from siglino_core.evaluation.results.compare import Comparison
 from siglino_core.evaluation.results.compare import compare as compared
-from siglino_core.evaluation.results.folder import Evaluation
 from siglino_core.evaluation.results.gate import Gate, Rules, gate
 from siglino_core.evaluation.results.invariants import Check
-from siglino_core.evaluation.results.store import RESULTS, SAMPLE_FILES
 from siglino_core.foreign import word
-from siglino_core.store import Files, Run
-from siglino_core.store.intact import damaged
-from siglino_core.store.records import MANIFEST, is_own
-
-STAGES = ("evaluate", "answers")  # that have results: of a run the first one that is finished is taken
+from siglino_core.store import Files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +26,8 @@ class Asked:
     """What is asked for.
 
     Attributes:
-        first: a run, or the folder of an evaluation: the baseline, if there is a second.
-        second: what is judged; empty: the first alone, by what must hold in any evaluation.
+        first: a run, or the folder of one of its stages with results: the baseline, if there is a second.
+        second: what is judged; empty: the first alone, by what must hold in any run.
         rules: of the gate; None: no gate.
         junit, report: files to write, the gate's and all of it; empty: none.
     """
@@ -88,62 +84,62 @@ def _number(text: str, option: str, most: float) -> float:
     return value
 
 
-def open_evaluation(url: str) -> Evaluation:
-    """A run's evaluation, else its answers, or a folder of either; its files are hashed against its manifest first.
-
-    Raises:
-        StoreError: the run's evaluation is not finished, or there is none.
-        DamagedError: a file is gone, or holds other bytes than were written.
-        DataError: a file is none of results.
-    """
-    files = Files(url.rstrip("/"))
-    record = files.read_record(MANIFEST)
-    if record is None:
-        stages = [Run(files.url).stage(name) for name in STAGES]
-        stage = next((one for one in stages if one.manifest() is not None), stages[0])
-        stage.require()
-        files = stage.files
-        record = files.read_record(MANIFEST) or {}
-    name = next((stage for stage in STAGES if is_own(MANIFEST, record, stage)), "")
-    if not name:
-        raise ConfigError(f"{files.url} is no evaluation. Give a run, or the folder {' or '.join(STAGES)} of one.")
-    read = {file: e for file, e in record["files"].items() if file.startswith((f"{RESULTS}/", f"{SAMPLE_FILES}/"))}
-    if bad := sorted(damaged(files, read)):
-        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-        mend = f"`siglino verify RUN {name} --mend` makes them again"
-        raise DamagedError(
-            f"{files.url}: {', '.join(bad[:3])}{more}: not the bytes that were written, or gone. {mend}."
-        )
-    return Evaluation.open(files)
-
-
 def compare(wanted: Asked, console: Console) -> int:
     """Print what was asked for and write its files; the exit code.
 
     Raises:
-        SiglinoError: as :func:`open_evaluation`, or a file cannot be written.
+        SiglinoError: as `flows.places` has them, or a file cannot be written.
     """
-    first = open_evaluation(wanted.first)
-    second = open_evaluation(wanted.second) if wanted.second else None
-    comparison = compared(first, second) if second else None
+    first = open_place(wanted.first)
+    second = open_place(wanted.second) if wanted.second else None
+    stages = list(first.folders) if second is None else in_common(first, second)
+    lonely = {} if second is None else only_one(first, second)
+    places = [first] if second is None else [first, second]
+    former = {p.folders[name].url: p.stale[name] for p in places for name in stages if name in p.stale}
+    warnings = [*former.values(), *(_left_out(name, place, first) for name, place in lonely.items())]
+    say(console, *(f"Warning: {warning}" for warning in warnings))
+    judged = evaluation(second or first, stages)
+    comparison = compared(evaluation(first, stages), judged) if second else None
     if comparison is not None:
         _show(comparison, console)
-    judged = None if wanted.rules is None else gate((second or first).results, comparison, rules=wanted.rules)
-    if judged is not None:
-        _verdict(judged, console)
-    if wanted.junit and judged is not None:
-        _put(wanted.junit, gate_text.junit(judged))
+    found = None
+    if wanted.rules is not None:
+        gone = [name for name, place in lonely.items() if place is first]
+        checks = [*_of_former(former), *_lacking(gone), *gate(judged.results, comparison, rules=wanted.rules).checks]
+        found = Gate(checks=checks)
+        _verdict(found, console)
+    if wanted.junit and found is not None:
+        _put(wanted.junit, gate_text.junit(found))
     if wanted.report:
-        _put(wanted.report, json.dumps(report(comparison, judged), indent=1, sort_keys=True).encode() + b"\n")
-    return 0 if judged is None else judged.exit_code
+        values = report(comparison, found, warnings)
+        _put(wanted.report, json.dumps(values, indent=1, sort_keys=True).encode() + b"\n")
+    return 0 if found is None else found.exit_code
 
 
-def report(comparison: Comparison | None, judged: Gate | None) -> dict[str, Any]:
-    """Both as plain values."""
+def report(comparison: Comparison | None, judged: Gate | None, warnings: Sequence[str]) -> dict[str, Any]:
+    """All as plain values."""
     return {
         "comparison": None if comparison is None else asdict(comparison),
         "gate": None if judged is None else {"passed": judged.passed, "checks": [asdict(c) for c in judged.checks]},
+        "warnings": list(warnings),
     }
+
+
+def _left_out(stage: str, place: Place, first: Place) -> str:
+    which = "first" if place is first else "second"
+    return f"{stage} is left out: only the {which}, {place.url}, has finished it."
+
+
+def _of_former(former: Mapping[str, str]) -> Iterator[Check]:
+    """Stale results, one check each that does not pass: they are not of what they are taken for."""
+    for url, words in former.items():
+        yield Check(name=f"up to date: {url}", passed=False, words=words)
+
+
+def _lacking(stages: Sequence[str]) -> Iterator[Check]:
+    """Stages of the baseline that what is judged has not, one check each that does not pass."""
+    for stage in stages:
+        yield Check(name=f"regression: {stage}", passed=False, words="the baseline has finished it, this run has not")
 
 
 def _show(comparison: Comparison, console: Console) -> None:

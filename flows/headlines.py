@@ -11,13 +11,12 @@ from rich.text import Text
 from flows.screen import say
 from siglino_core.evaluation.results.leaderboard import Column, Leaderboard, Row, leaderboard
 from siglino_core.evaluation.results.result import SANITY, Metric, Result
-from siglino_core.evaluation.results.rows import AT, DESCRIPTIVE, UNTRAINED, View, said
+from siglino_core.evaluation.results.rows import AT, DESCRIPTIVE, STUDENT, UNTRAINED, View, said
 from siglino_core.foreign import printable
 from siglino_core.grounding.judged.verdict import BASELINE
 from siglino_core.report.evaluation_words import SANITY_WORDS, task_name
 from siglino_core.report.numbers import percent
 
-STUDENT = "student"
 BESIDE = 2  # data sets whose columns stand side by side: more are wider than a terminal
 BEST = "*"
 

@@ -1,5 +1,6 @@
 """`siglino inspect RUN`: what a person wants to know of a run, from its manifests and a few columns."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from rich.text import Text
 
 from flows.headlines import grounding, headlines
 from flows.screen import say
+from flows.stale import stale, warning
 from pipelines.support.summary import duckdb_line, learning
 from siglino_core.errors import StoreError
 from siglino_core.foreign import printable, word
@@ -39,17 +41,20 @@ def inspect(url: str, console: Console) -> None:
     for later in (DISTILLATION, GROUNDING):
         if not any(manifests[name] or begun[name] for name in later):
             manifests = {name: manifest for name, manifest in manifests.items() if name not in later}
-    _stages(run, manifests, begun, console)
+    moved = stale(manifests)
+    former = {name: warning(run.url, name, moved) for name in moved}
+    _stages(run, manifests, moved, begun, console)
     _rejects(manifests, console)
     sample = manifests["sample"]
     if sample is not None:
+        _mark(former, "sample", console)
         _reasons(sample, console)
         say(console, *(f"Warning: {warning}" for warning in sample.facts.get("warnings", ())))
         _balance(sample, console)
         _learning(sample, console)
         _cluster_sizes(run, sample, console)
-    _distillation(manifests, console)
-    _grounding(manifests, console)
+    _distillation(manifests, former, console)
+    _grounding(manifests, former, console)
     _features(run, console)
     if sample is not None:
         say(console, "", "Further, in DuckDB:")
@@ -84,15 +89,24 @@ def _table(console: Console, title: str, columns: list[str], rows: list[list[str
     console.print(table)
 
 
-def _stages(run: Run, manifests: dict[str, Manifest | None], begun: dict[str, list[dict]], console: Console) -> None:
+def _mark(former: Mapping[str, str], stage: str, console: Console) -> None:
+    """Before what a stage tells: that it is of what was there before, if it is stale."""
+    if stage in former:
+        say(console, "", former[stage])
+
+
+def _stages(
+    run: Run,
+    manifests: dict[str, Manifest | None],
+    moved: Mapping[str, Sequence[str]],
+    begun: dict[str, list[dict]],
+    console: Console,
+) -> None:
     rows: list[list[str]] = []
-    digests = {name: m.digest for name, m in manifests.items() if m is not None}
     for name, m in manifests.items():
         if m is not None:
             stored = size(sum(entry[0] for entry in m.files.values()))
-            moved = [i for i, digest in m.identity["inputs"].items() if digests.get(i, digest) != digest]
-            state = f"stale: {', '.join(moved)} changed since" if moved else "done"
-            digests[name] = "of what changed since" if moved else m.digest
+            state = f"stale: {', '.join(moved[name])} changed since" if name in moved else "done"
             rows.append([name, state, f"{m.rows:,}", f"{m.shards:,}", stored, f"{m.wall_seconds:.1f}", m.digest[:12]])
         elif begun.get(name):
             done = len(run.stage(name).commits())
@@ -173,7 +187,7 @@ def _cluster_sizes(run: Run, sample: Manifest, console: Console) -> None:
     _table(console, "Cluster sizes, in images", ["level", "of", "clusters", *heads], rows, left=2)
 
 
-def _distillation(manifests: dict[str, Manifest | None], console: Console) -> None:
+def _distillation(manifests: dict[str, Manifest | None], former: Mapping[str, str], console: Console) -> None:
     """What the distillation's manifests state in single values, and the losses."""
     rows = [
         [name, key.replace("_", " "), _said(value)]
@@ -186,12 +200,14 @@ def _distillation(manifests: dict[str, Manifest | None], console: Console) -> No
         _table(console, "Distillation", ["stage", "fact", "value"], rows, left=3)
     train, evaluate = manifests.get("train"), manifests.get("evaluate")
     if train is not None:
+        _mark(former, "train", console)
         losses(train, console)
     if evaluate is not None:
+        _mark(former, "evaluate", console)
         headlines(evaluate.facts, console)
 
 
-def _grounding(manifests: dict[str, Manifest | None], console: Console) -> None:
+def _grounding(manifests: dict[str, Manifest | None], former: Mapping[str, str], console: Console) -> None:
     """The sets of images with expressions, the fine-tuning's losses, and what its answers are worth."""
     expressions, ground, answers = (manifests.get(name) for name in GROUNDING)
     if expressions is not None:
@@ -206,8 +222,10 @@ def _grounding(manifests: dict[str, Manifest | None], console: Console) -> None:
         if left_out:
             _table(console, "Of these left out", ["of", "set", "reason", "count"], left_out, left=3)
     if ground is not None:
+        _mark(former, "ground", console)
         losses(ground, console)
     if answers is not None:
+        _mark(former, "answers", console)
         grounding(answers.facts, console)
 
 

@@ -6,7 +6,7 @@ workers, the order of shards and a resume cannot change it.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,17 @@ def fingerprint(value: object) -> str:
 
 def files_hash(files: Sequence[Path]) -> str:
     """SHA-256 over names and bytes of files in their order, first 32 hex digits."""
-    digest = hashlib.sha256()
-    for path in files:
+
+    def sum_of(path: Path) -> str:
         with path.open("rb") as f:
-            digest.update(f"{path.name} {hashlib.file_digest(f, 'sha256').hexdigest()}\n".encode())
+            return hashlib.file_digest(f, "sha256").hexdigest()
+
+    return sums_hash((path.name, sum_of(path)) for path in files)
+
+
+def sums_hash(sums: Iterable[tuple[str, str]]) -> str:
+    """:func:`files_hash` of files whose names and SHA-256 are known."""
+    digest = hashlib.sha256()
+    for name, known in sums:
+        digest.update(f"{name} {known}\n".encode())
     return digest.hexdigest()[:32]

@@ -12,13 +12,13 @@ from siglino_core.evaluation.data.recipe import Recipe, load_recipe
 from siglino_core.evaluation.network.load import UNTRAINED, Described, describe_network
 from siglino_core.evaluation.network.pixels import OnGrid
 from siglino_core.evaluation.network.viewed import Viewed
-from siglino_core.evaluation.results.rows import AT
+from siglino_core.evaluation.results.rows import AT, STUDENT
 from siglino_core.foreign import logger
 from siglino_core.store import Manifest, Run
 from siglino_core.teachers.text import has_text_side
 
 LOG = logger(__name__)
-STUDENT, UNTRAINED_STUDENT = "student", "untrained"
+UNTRAINED_STUDENT = "untrained"
 POOL, COMPOSITES = "pool", "composites"  # the data sets that a run has by itself
 
 

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.evaluate.score import EvaluateWork
-from pipelines.evaluate.subjects import STUDENT
 from siglino_core.config import Layout
 from siglino_core.errors import SiglinoError
 from siglino_core.evaluation.results import page
@@ -18,7 +17,7 @@ from siglino_core.evaluation.results.folder import Evaluation
 from siglino_core.evaluation.results.leaderboard import leaderboard
 from siglino_core.evaluation.results.leaderboard_text import csv_text, markdown
 from siglino_core.evaluation.results.matching import Key
-from siglino_core.evaluation.results.rows import headlines
+from siglino_core.evaluation.results.rows import STUDENT, headlines
 from siglino_core.evaluation.results.worst import worst_samples
 from siglino_core.pools.image_rows import image_rows
 from siglino_core.store import Run, Shard, of_kind

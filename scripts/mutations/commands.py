@@ -102,6 +102,20 @@ MUTATIONS = (
         tests=("tests/flows/test_cells.py",),
     ),
     Mutation(
+        says="what is made from a stale stage is not stale",
+        file="flows/stale.py",
+        old='digests[name] = "of what changed since" if moved else manifest.digest',
+        new="digests[name] = manifest.digest",
+        tests=("tests/flows/test_stale.py",),
+    ),
+    Mutation(
+        says="of two runs the first stage with results is compared alone",
+        file="flows/places.py",
+        old="if name in first.folders and name in second.folders]",
+        new="if name in first.folders and name in second.folders][:1]",
+        tests=("tests/flows/test_compare.py",),
+    ),
+    Mutation(
         says="two runs embed the same pool side by side",
         file="flows/cells.py",
         old='keys[cell.run]["embed"] not in making or _has(cell.run, "embed")',

@@ -27,6 +27,13 @@ MUTATIONS = (
         tests=(f"{TESTS}/test_answer.py",),
     ),
     Mutation(
+        says="a grounding model passes the gate that may be no better than its best baseline",
+        file="siglino_core/evaluation/results/invariants.py",
+        old="passed = above.low is not None and above.low > 0",
+        new="passed = above.low is not None and above.value >= 0",
+        tests=("tests/siglino_core/evaluation/results/test_invariants.py",),
+    ),
+    Mutation(
         says="above a baseline is what may be chance",
         file=f"{CODE}/verdict.py",
         old="found.low > 0",

@@ -1,12 +1,12 @@
 """Where a student's weights lie: a local file or folder, a URL, or a hub id."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from siglino_core.errors import ConfigError
-from siglino_core.hashing import files_hash
+from siglino_core.hashing import files_hash, sums_hash
 from siglino_core.store.fetched import fetched
 from siglino_core.store.files import Files, is_local
 
@@ -56,8 +56,16 @@ def identity(source: str) -> str:
     with local(source) as path:
         if path.is_file():
             return files_hash([path])
-        names = sorted(p for p in path.iterdir() if p.name.endswith(HELD) or p.name == "config.json")
-        return files_hash(names)
+        return files_hash(sorted(p for p in path.iterdir() if _decides(p.name)))
+
+
+def recorded_identity(sums: Mapping[str, str]) -> str:
+    """:func:`identity` of a folder of which every file's SHA-256 is known, by name."""
+    return sums_hash((name, sums[name]) for name in sorted(sums) if _decides(name))
+
+
+def _decides(name: str) -> bool:
+    return name.endswith(HELD) or name == "config.json"
 
 
 def _local(source: str, patterns: list[str]) -> Path:

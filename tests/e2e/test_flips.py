@@ -4,13 +4,12 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 
-from flows.compare import open_evaluation
+from flows.places import evaluation, open_place
 from flows.stages import CURATE, DISTILL, EVALUATE, Asked, Choice, run_stages
 from flows.verify import stage_of, verdicts
 from pipelines.support import inputs
@@ -71,7 +70,7 @@ def reader(run: Path, name: str) -> Callable[[], Any] | None:
     if stage_of(stage) == "evaluate":
         if stage == "evaluate":
             compared = inside.startswith(("results/", "samples/"))
-            return partial(open_evaluation, str(run)) if compared else None
+            return (lambda: evaluation(open_place(str(run)))) if compared else None
         return stage_run(run, "evaluate", "always")
     if inside.startswith("checkpoints/"):
         return lambda: load_student(str((run / name).parent))

@@ -1,6 +1,7 @@
-"""Finished evaluations written by hand: results with their samples, committed as the stage commits them."""
+"""Finished evaluations and answers written by hand: results with their samples, committed as the stage commits them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import pyarrow as pa
 from siglino_core.evaluation.results.columns import samples_table
 from siglino_core.evaluation.results.result import CHANCE, PERMUTED, Metric, Result
 from siglino_core.evaluation.results.store import results_file, samples_file, write_results, write_samples
-from siglino_core.store import Identity, Run
+from siglino_core.grounding.judged.answer import Kind
+from siglino_core.grounding.judged.verdict import judge
+from siglino_core.store import Identity, Run, ShardWriter
 from tests.siglino_core.evaluation.made import result, samples
+from tests.siglino_core.grounding.judged.rows import expression, row, saying, series
 
 
 def answers(seed: int, *, n: int = 2000, drop: float = 0.0, churn: float = 0.02) -> tuple[np.ndarray, np.ndarray]:
@@ -44,6 +48,46 @@ def written(folder: Path, rows: Sequence[Result], table: pa.Table | None = None,
         out.commit(rows=len(rows))
     stage.finish(identity, todo, facts={"headlines": [], "passed": [], **facts})
     return folder
+
+
+def answered(folder: Path, right: Mapping[Kind, np.ndarray], inputs: Mapping[str, str] | None = None) -> Path:
+    """A run whose `answers` is finished: an expression an image, and which of them the model and the rest found."""
+    box, away = [0.0, 0.0, 10.0, 10.0], [10.0, 10.0, 20.0, 20.0]
+    kinds = {
+        kind: series([row(expression([box]), saying([box if ok else away]), f"i{i}", kind=kind) for i, ok in rows])
+        for kind, rows in ((kind, enumerate(ok_N)) for kind, ok_N in right.items())
+    }
+    judged = judge("drawn", kinds, {}, forced=False, parameters={}, hashes={})
+    config = {"values": [r.headline[1].value for r in judged.results]}
+    with writing(folder, "answers", config, inputs) as out:
+        out.put(results_file("grounding_box", "drawn"), write_results(judged.results))
+        table = samples_table(judged.samples["grounding_box"])
+        out.put(samples_file("grounding_box", "drawn"), write_samples(table))
+    return folder
+
+
+def answering(found: int = 80, shuffled: int = 30, prior: int = 10, n: int = 100) -> dict[Kind, np.ndarray]:
+    """Of n expressions so many are found by the model, by it with other texts, and by a box that never changes."""
+    counts = {Kind.MODEL: found, Kind.SHUFFLED: shuffled, Kind.PRIOR: prior}
+    return {kind: np.arange(n) < count for kind, count in counts.items()}
+
+
+@contextmanager
+def writing(
+    folder: Path, name: str, config: Mapping[str, Any], inputs: Mapping[str, str] | None = None
+) -> Iterator[ShardWriter]:
+    """Finish a stage of what is put within, in the place of what is there."""
+    stage = Run(str(folder)).stage(name)
+    identity = Identity(stage=name, version=1, config=dict(config), inputs=dict(inputs or {}))
+    todo = stage.begin(identity, lambda: [{"name": "all", "kind": "all"}], redo="always")
+    with todo.stage.writer("all", identity.fingerprint) as out:
+        yield out
+        out.commit(rows=1)
+    stage.finish(identity, todo, facts={})
+
+
+def digest(folder: Path, name: str) -> str:
+    return Run(str(folder)).stage(name).require().digest
 
 
 def of_view(view: str, value: float, n: int, **changes: Any) -> Result:

@@ -9,7 +9,7 @@ import pytest
 
 from flows.cli import main
 from siglino_core.store import Identity, Run
-from tests.flows.evaluated import answers, evaluated, of_view, written
+from tests.flows.evaluated import answered, answering, answers, digest, evaluated, of_view, writing, written
 
 
 @pytest.fixture(autouse=True)
@@ -156,6 +156,125 @@ def test_another_stage_is_no_evaluation(tmp_path: Path, capsys: pytest.CaptureFi
     stage.finish(identity, stage.begin(identity, list), facts={})
     assert main(["compare", f"{tmp_path}/export", "--gate"]) == 2
     assert "is no evaluation. Give a run, or the folder evaluate or answers of one." in capsys.readouterr().err
+
+
+def test_all_that_both_runs_have_finished_is_compared_and_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = two(tmp_path)
+    answered(Path(a), answering())
+    answered(Path(b), answering(found=20))
+    report = tmp_path / "gate.json"
+    assert main(["compare", a, b, "--gate", "--json", str(report)]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith(f"First:  {a}\nSecond: {b}\n")
+    assert 0 < out.index("k nearest neighbours on cub: top1") < out.index("Boxes of expressions on drawn: accuracy@0.5")
+    assert "permuted labels: 1 of 1 hold" in out
+    assert "failed: regression: grounding_box on drawn, grounding free, accuracy@0.5: 80.0 to 20.0" in out
+    assert "failed: baselines: grounding_box on drawn test, grounding free: 20.0 (" in out
+    stored = json.loads(report.read_text())
+    assert {pair["key"]["task"] for pair in stored["comparison"]["pairs"]} == {"knn", "grounding_box"}
+    assert stored["warnings"] == []
+
+
+def test_an_allowance_is_of_whatever_is_compared(tmp_path: Path) -> None:
+    a, b = two(tmp_path, drop=0.03)
+    for run in (a, b):
+        answered(Path(run), answering())
+    assert main(["compare", a, b, "--gate"]) == 1
+    assert main(["compare", a, b, "--gate", "--allow", "top1=5", "--allow", "mean_iou=1"]) == 0
+    assert main(["compare", a, b, "--gate", "--allow", "top1=5", "--allow", "miou=1"]) == 1
+
+
+def test_a_folder_that_is_named_is_taken_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = two(tmp_path, drop=0.03)
+    for run in (a, b):
+        answered(Path(run), answering())
+    for words in ([f"{a}/answers", b], [a, f"{b}/answers/"], [f"{a}/answers", f"{b}/answers"]):
+        assert main(["compare", *words, "--gate"]) == 0
+        out = capsys.readouterr().out
+        assert out.startswith(f"First:  {a}/answers\nSecond: {b}/answers\n")
+        assert "k nearest neighbours" not in out
+    assert main(["compare", f"{a}/evaluate", b, "--gate"]) == 1
+    assert "Boxes" not in capsys.readouterr().out
+
+
+def test_what_one_run_alone_has_finished_is_said_and_what_the_second_lacks_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = two(tmp_path)
+    answered(Path(a), answering())
+    report = tmp_path / "gate.json"
+    words = f"answers is left out: only the first, {a}, has finished it."
+    assert main(["compare", a, b, "--json", str(report)]) == 0
+    assert capsys.readouterr().out.startswith(f"Warning: {words}\nFirst:  {a}/evaluate\n")
+    assert json.loads(report.read_text())["warnings"] == [words]
+    assert main(["compare", a, b, "--gate"]) == 1
+    assert "failed: regression: answers: the baseline has finished it, this run has not" in capsys.readouterr().out
+    assert main(["compare", b, a, "--gate"]) == 0
+    assert f"Warning: answers is left out: only the second, {a}, has finished it." in capsys.readouterr().out
+
+
+def test_two_that_have_nothing_in_common(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = evaluated(tmp_path / "a", {"siglip2": answers(0)[0]})
+    b = answered(tmp_path / "b", answering())
+    for words in ([a, b], [a / "evaluate", b], [a, b / "answers"]):
+        assert main(["compare", *map(str, words), "--gate"]) == 2
+        assert "there is nothing in common to compare. `siglino ground` makes the first's answers" in (
+            capsys.readouterr().err
+        )
+
+
+def test_a_run_alone_is_judged_by_all_that_it_has_finished(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = evaluated(tmp_path, {"siglip2": answers(0)[0]})
+    answered(run, answering())
+    assert main(["compare", str(run), "--gate"]) == 0
+    out = capsys.readouterr().out
+    assert "permuted labels: 1 of 1 hold" in out
+    assert "baselines: 1 of 1 hold" in out
+    answered(run, answering(found=0, shuffled=0, prior=0))
+    assert main(["compare", str(run), "--gate"]) == 1
+    assert "not shown to be above its best baseline" in capsys.readouterr().out
+
+
+def ground_again(run: Path, what: bytes) -> str:
+    with writing(run, "ground", {}) as out:
+        out.put("model/model.safetensors", what)
+    return digest(run, "ground")
+
+
+def test_stale_results_are_told_and_fail_the_gate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = (answered(tmp_path / n, answering(), {"ground": ground_again(tmp_path / n, b"1")}) for n in "ab")
+    assert main(["compare", str(a), str(b), "--gate"]) == 0
+    assert "Warning" not in capsys.readouterr().out
+    made = ground_again(b, b"2")
+    words = (
+        f"{b}/answers is stale: ground changed since, so that its results are of the former model. "
+        f"`siglino ground run={b} --redo answers` makes it anew."
+    )
+    report = tmp_path / "gate.json"
+    for places in ([a, b], [b, a], [b], [b / "answers"], [b, b / "answers"]):
+        assert main(["compare", *map(str, places), "--gate", "--json", str(report)]) == 1
+        out = capsys.readouterr().out
+        assert out.startswith(f"Warning: {words}\n")
+        assert out.count("Warning") == 1
+        assert f"failed: up to date: {b}/answers: {words}" in out
+        assert out.splitlines()[-1].startswith("Failed: 1 of ")
+        assert json.loads(report.read_text())["warnings"] == [words]
+    assert main(["compare", str(a), str(b)]) == 0
+    assert capsys.readouterr().out.startswith(f"Warning: {words}\n")
+    Path(b, "answers").rename(tmp_path / "copy")  # without the run around it nothing is known of it
+    assert main(["compare", f"{tmp_path}/copy", "--gate"]) == 0
+    answered(b, answering(), {"ground": made})
+    assert main(["compare", str(a), str(b), "--gate"]) == 0
+
+
+def test_a_stale_stage_that_is_not_compared_is_nobodys_concern(tmp_path: Path) -> None:
+    run = evaluated(tmp_path, {"siglip2": answers(0)[0]})
+    answered(run, answering(), {"ground": ground_again(run, b"1")})
+    ground_again(run, b"2")
+    assert main(["compare", f"{run}/evaluate", "--gate"]) == 0
+    assert main(["compare", str(run), "--gate"]) == 1
 
 
 def test_names_obey_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,30 @@ def test_the_path_ends_with_an_evaluation(
     assert main(["evaluate", "run=runs/demo", HERE]) == 0
     assert "Evaluation       runs/demo/evaluate/evaluation.html" in capsys.readouterr().out
     assert main(["verify", "runs/demo"]) == 0
+
+
+@pytest.mark.slow
+def test_an_evaluation_of_a_former_student_is_told_until_it_is_made_anew(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    run = str(tmp_path / "run")
+    shutil.copytree("runs/demo", run)
+    assert main(["distill", f"run={run}", HERE, "--redo", "train", "train.optim.steps=2"]) == 0
+    capsys.readouterr()
+    command = f"siglino evaluate run={run} --redo evaluate"
+    former = f"{run}/evaluate is stale: export changed since, so that its results are of the former model. `{command}`"
+    assert main(["compare", "runs/demo", run, "--gate", "--allow", "100"]) == 1
+    assert capsys.readouterr().out.startswith(f"Warning: {former} makes it anew.")
+    assert main(["inspect", run]) == 0
+    out = capsys.readouterr().out
+    assert "stale: export changed since" in out
+    assert 0 < out.index(former) < out.index("k nearest neighbours")
+    assert main([*shlex.split(command)[1:], HERE]) == 0
+    capsys.readouterr()
+    assert main(["compare", "runs/demo", run]) == 0
+    assert main(["inspect", run]) == 0
+    assert "stale" not in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,25 @@ def test_one_stage_and_a_stage_made_anew(made: Path, tmp_path: Path) -> None:
     code, out, err = again(made, run, "--redo", "ground", ground__image_lr=0.5)
     assert (code, out.count("Computed"), out.count("Reused")) == (0, 2, 1), err
     assert Run(str(run)).stage("answers").require().digest != digest
+
+
+def test_answers_of_a_former_model_are_told_until_they_are_given_anew(made: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(made / "run", run)
+    code, _, err = again(made, run, "--only", "ground", "--redo", "ground", ground__image_lr=0.5)
+    assert code == 0, err
+    command = f"siglino ground run={run} --redo answers"
+    former = f"{run}/answers is stale: ground changed since, so that its results are of the former model. `{command}`"
+    for place in (run, run / "answers"):
+        code, out, _ = said("compare", str(made / "run"), str(place), "--gate", "--allow", "100")
+        assert code == 1
+        assert out.startswith(f"Warning: {former} makes it anew.")
+    code, out, _ = said("inspect", str(run))
+    assert (code, "stale: ground changed since" in out) == (0, True)
+    assert 0 < out.index(former) < out.index("Boxes of expressions")
+    code, _, err = said(*shlex.split(command)[1:], "runtime.runner=local", "runtime.device=cpu")
+    assert code == 0, err
+    assert "stale" not in said("compare", str(made / "run"), str(run))[1] + said("inspect", str(run))[1]
 
 
 def test_an_evaluation_by_other_settings_is_nothing_that_grounding_stands_on(made: Path, tmp_path: Path) -> None:

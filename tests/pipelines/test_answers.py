@@ -109,7 +109,7 @@ def test_a_blind_model_is_told_to_be_so(run: Run, monkeypatch: pytest.MonkeyPatc
     assert words.startswith("grounding on hand-test: the share of boxes with an IoU of 0.5 is 100.0 (")
     assert "not shown to be above shuffled text (100.0): a difference of 0.0 points" in words
     checks = {c.name: c.passed for c in gate(list(found.values())).checks}
-    assert not checks["shuffled text: grounding_box on hand-test test, grounding free"]
+    assert not checks["baselines: grounding_box on hand-test test, grounding free"]
 
 
 def test_an_untrained_model_is_not_above_the_prior(run: Run) -> None:

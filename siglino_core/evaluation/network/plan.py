@@ -10,15 +10,14 @@ from siglino_core.encoders.card import Card
 from siglino_core.encoders.preprocess import Preprocess
 from siglino_core.encoders.spec import KINDS, OWN, STUDENT, UNTRAINED, Spec
 from siglino_core.errors import ConfigError
+from siglino_core.evaluation.network.identity import network_identity
 from siglino_core.evaluation.network.pixels import HALF, IMAGENET, OnGrid, OwnPixels, Squash
 from siglino_core.evaluation.network.texts import Beside, read_texts
 from siglino_core.evaluation.network.viewed import MEAN, Pixels
-from siglino_core.hashing import fingerprint
 from siglino_core.models.config import SigLinoConfig
 from siglino_core.networks import describe
 from siglino_core.teachers.text import has_text_side
 
-RECIPE = 1  # goes up when the same weights and pixels give other features
 STUDENTS = (STUDENT, UNTRAINED)
 NORMAL = {**dict.fromkeys((*STUDENTS, "siglip2", "lite", "lite_text", "efficientnet_lite0"), HALF), "dinov3": IMAGENET}
 CROP_SHARE = {"dinov3": 224 / 256}  # its authors' evaluations scale the short side to 256 and take the middle 224
@@ -70,10 +69,9 @@ def planned(config: ModelConfig, *, min_pixels: int, max_pixels: int) -> Describ
         dense, own = list(spaces), {}
         tokens = {STUDENT: shape.width, **{t.name: t.dim for t in shape.teachers if not t.pooled}}
     texts, beside = read_texts(config.texts, views, tokens, own, asked)
-    deciding: list[Any] = [RECIPE, spec.kind, card.identity, spec.embeds]
-    deciding += [[name, head.of, head.identity] for name, head in sorted(beside.items())]
+    heads = [[name, head.of, head.identity] for name, head in sorted(beside.items())]
     return Described(
-        identity=fingerprint(deciding),
+        identity=network_identity(spec.kind, card.identity, embeds=spec.embeds, beside=heads),
         views={**views, **{name: head.width for name, head in beside.items()}},
         dense=dense,
         texts=texts,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from siglino_core.evaluation.results.compare import Comparison, Pair
 from siglino_core.evaluation.results.matching import Key
-from siglino_core.evaluation.results.rows import points, span
+from siglino_core.evaluation.results.rows import points, span, task_order
 from siglino_core.foreign import printable
 from siglino_core.report.cards import plain, table
 from siglino_core.report.evaluation_words import task_name
@@ -30,14 +30,15 @@ def markdown(comparison: Comparison) -> str:
 
 
 def terminal(comparison: Comparison) -> "list[Table]":
-    """The same for `rich`, a table a task, data set and metric; differences that are sure after Holm are bold.
+    """The same for `rich`, a table a task, data set and metric, in the order of the tasks; sure differences are bold.
 
     :func:`notes` belong under them.
     """
     groups: dict[tuple[str, str, str], list[Pair]] = {}
     for pair in comparison.pairs:
         groups.setdefault((pair.key.task, pair.key.dataset, pair.key.metric), []).append(pair)
-    return [_of_group(*where, pairs) for where, pairs in groups.items()]
+    ordered = sorted(groups.items(), key=lambda one: task_order(one[0][0]))
+    return [_of_group(*where, pairs) for where, pairs in ordered]
 
 
 def _of_group(task: str, dataset: str, metric: str, pairs: Sequence[Pair]) -> "Table":

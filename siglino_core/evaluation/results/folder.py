@@ -30,6 +30,16 @@ class Evaluation:
         return cls(name=name, results=results, samples=lambda task, dataset: samples.get((task, dataset)))
 
     @classmethod
+    def joined(cls, name: str, parts: "Sequence[Evaluation]") -> "Evaluation":
+        """Several as one; no two of them have the same task."""
+
+        def samples(task: str, dataset: str) -> pa.Table | None:
+            found = (part.samples(task, dataset) for part in parts)
+            return next((table for table in found if table is not None), None)
+
+        return cls(name=name, results=[r for part in parts for r in part.results], samples=samples)
+
+    @classmethod
     def open(cls, files: Files) -> "Evaluation":
         """One in a folder.
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from siglino_core.evaluation.results.compare import Comparison, Pair
-from siglino_core.evaluation.results.invariants import Check, partials, retained, sanity, switches
+from siglino_core.evaluation.results.invariants import Check, grounded, partials, retained, sanity, switches
 from siglino_core.evaluation.results.result import Result
 from siglino_core.evaluation.results.rows import AT, UNTRAINED, View, points, span
 from siglino_core.statistics.proportion import quantile
@@ -76,7 +76,7 @@ def gate(
         checks.append(Check(name="whole", passed=False, words="there are no results"))
     if comparison is not None:
         checks += _regressions(comparison, rules)
-    checks += [*sanity(results), *switches(results, rules.switch)]
+    checks += [*sanity(results), *grounded(results), *switches(results, rules.switch)]
     if rules.retention is not None:
         checks += retained(results, rules.retention, teachers)
     return Gate(checks=checks)

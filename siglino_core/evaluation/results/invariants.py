@@ -1,5 +1,8 @@
 """What must hold in any evaluation: it is whole, sanity rows are at chance, no size breaks it, views keep their share.
 
+Of grounding another rule holds than of sanity rows: a model that sees the image beats a box that never changes,
+whatever text it is asked with. So the model itself must be better than whatever does not know the text.
+
 Each check allows for what it is not sure of, so that chance alone fails it seldom.
 """
 
@@ -7,8 +10,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from siglino_core.evaluation.results.curves import curves
-from siglino_core.evaluation.results.result import CHANCE, CONSTANT, MAJORITY, PERMUTED, SHUFFLED, Metric, Result
-from siglino_core.evaluation.results.rows import LIMIT, UNTRAINED, View, graded, is_partial, points, said, teachers_of
+from siglino_core.evaluation.results.result import ABOVE, CHANCE, CONSTANT, MAJORITY, PERMUTED, SHUFFLED, Metric, Result
+from siglino_core.evaluation.results.rows import (
+    GROUNDED,
+    GROUNDING,
+    LIMIT,
+    UNTRAINED,
+    View,
+    graded,
+    is_partial,
+    points,
+    proper,
+    said,
+    span,
+    teachers_of,
+)
 from siglino_core.report.evaluation_words import SANITY_WORDS
 from siglino_core.statistics.proportion import quantile
 
@@ -42,9 +58,9 @@ def partials(results: Sequence[Result]) -> Iterator[Check]:
 def sanity(results: Sequence[Result]) -> Iterator[Check]:
     """Permuted labels and shuffled text are no better than chance, or than what constant features get.
 
-    Their lower bounds are widened for how many they are (Bonferroni).
+    Their lower bounds are widened for how many they are (Bonferroni). Grounding has :func:`grounded` instead.
     """
-    judged = [r for r in results if r.sanity in (PERMUTED, SHUFFLED)]
+    judged = [r for r in results if r.sanity in (PERMUTED, SHUFFLED) and r.task not in GROUNDING]
     for r in judged:
         name = f"{SANITY_WORDS[r.sanity]}: {_named(r)}"
         metric_name, metric = r.headline
@@ -56,6 +72,23 @@ def sanity(results: Sequence[Result]) -> Iterator[Check]:
         passed = low <= ceiling
         verdict = "no better than chance" if passed else "better than chance: something tells the answers"
         yield Check(name=name, passed=passed, words=f"{said(metric)} against {points(ceiling)}: {verdict}")
+
+
+def grounded(results: Sequence[Result]) -> Iterator[Check]:
+    """A grounding model is above its best baseline: what never changes, and its own answers to other images' texts."""
+    for r in proper(results):
+        if r.task not in GROUNDING or r.network != GROUNDED:
+            continue
+        name, above = f"baselines: {_named(r)}", r.metrics.get(ABOVE)
+        if above is None:
+            yield Check(name=name, passed=True, skipped=True, words="there is no baseline to judge it by")
+            continue
+        passed = above.low is not None and above.low > 0
+        by = f"{points(above.value, signed=True)} points"
+        between = span(above.low, above.high, signed=True) or "no interval"
+        verdict = "above its best baseline" if passed else "not shown to be above its best baseline"
+        words = f"{said(r.headline[1])}, {by} ({between}; {above.method}): {verdict}"
+        yield Check(name=name, passed=passed, words=words)
 
 
 def switches(results: Sequence[Result], allowed: float) -> Iterator[Check]:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 CHANCE, PERMUTED, CONSTANT, SHUFFLED = "chance", "permuted_labels", "constant_features", "shuffled_text"
 MAJORITY = "top1 (majority)"  # of a row of chance: the share of the commonest class
+ABOVE = "above_best_baseline"  # of grounding: the headline less that of the best row that is not the model's answer
 SANITY = (CHANCE, PERMUTED, CONSTANT, SHUFFLED)  # rows that say what a number is worth
 
 

@@ -9,8 +9,11 @@ from siglino_core.evaluation.results.result import SANITY, Metric, Result
 
 View = tuple[str, str]  # a network's name and one of its views
 OWN = "siglino"  # a student's own features: `models.encoder.STUDENT`, without torch for those who read results
+GROUNDED = "grounding"  # the fine-tuned model that answers; others beside it are not the run's own
+STUDENT = "student"  # what an evaluation calls the run's own
 UNTRAINED = "untrained"  # the network that a student was before training, which keeps nothing of its teachers
 DESCRIPTIVE = ("geometry",)  # tasks whose numbers tell networks apart, but not the better one
+GROUNDING = ("grounding_box", "grounding_mask", "grounding_presence")  # tasks of an image with a text
 AT = "@"  # in a network's name: at which side of images it is evaluated
 LIMIT = "limit"  # the parameter that says so of a result over a part of its split
 

@@ -2,8 +2,9 @@
 
 Grounding fits the evaluation's results: an expression is a sample, its image the group, a model a network, and free or
 forced answers are its view. Boxes that are the same for any text are rows of ``constant_features``, and the model asked
-for other images' texts is the row of ``shuffled_text``, so that the gate's rule (shuffled text is no better than what
-is constant) is the language-blind test of grounding.
+for other images' texts is the row of ``shuffled_text``. How far the model is above the best of these rows is a metric
+of its own, and the gate's rule for grounding (the lower end of its interval is above 0): it fails a model that is blind
+to language, and one that finds nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,16 +14,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from siglino_core.evaluation.results.result import CONSTANT, SHUFFLED, Metric, Result
-from siglino_core.evaluation.results.rows import points, said, span
+from siglino_core.evaluation.results.result import ABOVE, CONSTANT, SHUFFLED, Metric, Result
+from siglino_core.evaluation.results.rows import GROUNDED, points, said, span
 from siglino_core.grounding.judged.answer import Kind
 from siglino_core.grounding.judged.numbers import TASKS, Numbers
 from siglino_core.grounding.judged.series import Series
 from siglino_core.statistics.paired import paired_difference
 
-MODEL, BASELINE = "grounding", "baseline"  # networks' names
+MODEL, BASELINE = GROUNDED, "baseline"  # networks' names
 FREE, FORCED = "free", "forced"  # views
-ABOVE, ABSENT = "above_best_baseline", "always absent"
+ABSENT = "always absent"
 PAIRED = "paired bootstrap, drawn by image"
 ROWS = {  # of a baseline: its view, and which sanity row it is
     Kind.CENTRE: ("centre box", CONSTANT),

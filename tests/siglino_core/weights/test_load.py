@@ -1,5 +1,6 @@
 """A student from every form in which its weights come, and a clear refusal of the rest."""
 
+import hashlib
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from siglino_core.store.patience import Patience, be_patient
 from siglino_core.weights.checkpoint import weights
 from siglino_core.weights.load import load_student
 from siglino_core.weights.marks import mark
-from siglino_core.weights.source import identity
+from siglino_core.weights.source import identity, recorded_identity
 from tests.siglino_core.models.tiny import TINY, filled
 
 
@@ -80,6 +81,8 @@ def test_identity_is_of_the_weights_and_not_of_their_place(model: SigLinoModel, 
     (tmp_path / "c" / "model.safetensors").write_bytes(first)
     a, b, c = (identity(str(tmp_path / name)) for name in ("a", "b", "c"))
     assert a == b != c
+    sums = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in (tmp_path / "b").iterdir()}
+    assert recorded_identity(sums) == b
 
 
 @pytest.mark.filterwarnings("ignore:torch.distributed is disabled")

@@ -9,6 +9,7 @@ import torch
 from siglino_core.config import Fit, ModelConfig
 from siglino_core.encoders import Card, Preprocess
 from siglino_core.errors import ConfigError
+from siglino_core.evaluation.network.identity import network_identity
 from siglino_core.evaluation.network.plan import Described, planned
 from siglino_core.teachers.teacher import Targets
 from tests.siglino_core.evaluation.network.folders import BOUNDS, dinov3, loaded, siglino, siglip, timm_folder
@@ -75,6 +76,12 @@ def test_what_tells_features_apart_and_what_does_not(specs: dict[str, str], tmp_
     assert plan(again).identity == plan(specs["siglino"]).identity
     assert plan(again, fit=Fit.SQUASH).identity == plan(again, name="x", max_pixels=2000).identity  # pixels are apart
     assert len({plan(spec).identity for spec in specs.values()}) == len(specs)
+    student = plan(specs["siglino"])
+    assert student.identity == network_identity("siglino", student.card.identity, embeds=False)
+    # Of features that were extracted once: another value would have all of them extracted again.
+    assert network_identity("siglino", "w", embeds=False) == "da94eb76ee2a4577b8f603b7392dd6a2"
+    heads = [["dinotxt", "dinov3", "h"]]
+    assert network_identity("dinov3", "w", embeds=False, beside=heads) == "d4a2572f18c03a9e813ca06dd1ea979e"
 
 
 def test_of_ones_own_whatever_it_does(specs: dict[str, str]) -> None:

@@ -24,6 +24,17 @@ def test_a_folder(tmp_path: Path) -> None:
     assert read.samples("ridge", "dtd") is None
 
 
+def test_several_as_one() -> None:
+    table, other = samples([1, 0]), samples([1, 1])
+    parts = [
+        Evaluation.of("a", [result()], {("knn", "cub"): table}),
+        Evaluation.of("b", [result(task="grounding_box")], {("grounding_box", "cub"): other}),
+    ]
+    joined = Evaluation.joined("run", parts)
+    assert (joined.name, [r.task for r in joined.results]) == ("run", ["knn", "grounding_box"])
+    assert [joined.samples(task, "cub") for task in ("knn", "grounding_box", "ridge")] == [table, other, None]
+
+
 def test_another_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no results: it is no evaluation"):
         Evaluation.open(Files(str(tmp_path)))

@@ -1,10 +1,14 @@
 """What must hold in any evaluation: broken, each is found; whole, chance seldom fails it."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from siglino_core.evaluation.results.invariants import partials, retained, sanity, switches
-from siglino_core.evaluation.results.result import Metric, Result
+from siglino_core.evaluation.results.invariants import grounded, partials, retained, sanity, switches
+from siglino_core.evaluation.results.result import ABOVE, Metric, Result
+from siglino_core.evaluation.results.rows import GROUNDING
+from siglino_core.grounding.judged.numbers import TASKS
 from siglino_core.statistics.proportion import wilson
 from tests.siglino_core.evaluation.made import metric, result
 from tests.siglino_core.evaluation.results.test_curves import at
@@ -57,6 +61,45 @@ def test_many_rows_fail_by_chance_no_oftener_than_one() -> None:
         ]
         failed += any(not c.passed for c in sanity([chance, *rows]))
     assert failed <= 10  # of 200; unwidened, 1 - 0.975 ** 40 = 64% of them would
+
+
+def answering(value: float, above: Metric | None, **changes: Any) -> Result:
+    metrics = {"accuracy@0.5": metric(value)} | ({ABOVE: above} if above else {})
+    of_model: dict[str, Any] = {"task": "grounding_box", "network": "grounding", "view": "free"}
+    return result(metrics=metrics, **(of_model | changes))
+
+
+def test_a_grounding_model_that_sees_the_image_may_beat_a_constant_box_whatever_it_is_asked() -> None:
+    rows = [
+        answering(0.82, metric(0.58, method="paired bootstrap; against shuffled text")),
+        answering(0.24, None, sanity="shuffled_text"),
+        answering(0.10, None, sanity="constant_features", network="baseline", view="largest-prior box"),
+    ]
+    assert list(sanity(rows)) == []
+    (check,) = grounded(rows)
+    assert (check.passed, check.name) == (True, "baselines: grounding_box on cub test, grounding free")
+    assert check.words == (
+        "82.0 (80.0 to 84.0), +58.0 points (+56.0 to +60.0; paired bootstrap; against shuffled text): "
+        "above its best baseline"
+    )
+
+
+@pytest.mark.parametrize(
+    "above",
+    [metric(-0.1, half=0.02), metric(0.0, half=0.02), metric(0.01, half=0.01), Metric(value=0.5, n=1)],
+    ids=["below", "equal", "at the end", "one image"],
+)
+def test_a_grounding_model_that_is_not_above_its_best_baseline_fails(above: Metric) -> None:
+    (check,) = grounded([answering(0.0, above)])
+    assert not check.passed
+    assert check.words.endswith(": not shown to be above its best baseline")
+
+
+def test_of_grounding_the_runs_own_model_is_judged_where_there_is_a_baseline() -> None:
+    rival = answering(0.0, metric(-0.1), network="florence")
+    (check,) = grounded([answering(0.5, None), rival, result(metrics={"top1": metric(0.1), ABOVE: metric(-0.5)})])
+    assert (check.passed, check.skipped) == (True, True)
+    assert tuple(TASKS) == GROUNDING
 
 
 def test_a_switch_of_modes_is_found_and_noise_is_none() -> None:

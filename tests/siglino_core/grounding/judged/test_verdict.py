@@ -10,7 +10,7 @@ import pytest
 from faster_coco_eval.core import mask as theirs
 
 from siglino_core.evaluation.results.columns import samples_table
-from siglino_core.evaluation.results.invariants import sanity
+from siglino_core.evaluation.results.gate import gate
 from siglino_core.grounding.judged import coco
 from siglino_core.grounding.judged.answer import Kind
 from siglino_core.grounding.judged.series import Series
@@ -62,8 +62,8 @@ def test_rows_are_results_of_an_evaluation() -> None:
     table = samples_table(found.samples["grounding_box"])
     assert set(table["network"].to_pylist()) == {"grounding", "rival"}
     assert table["group"].to_pylist() == table["image_id"].to_pylist()
-    (check,) = sanity(found.results)
-    assert check.passed  # shuffled text is no better than the box that never changes
+    (check,) = gate(found.results).checks
+    assert (check.passed, check.name) == (True, "baselines: grounding_box on hand test, grounding forced")
     assert any("presence is not measured" in note for note in found.notes)
     assert any("no masks" in note for note in found.notes)
 
@@ -72,9 +72,24 @@ def test_a_language_blind_model_fails_the_gates_rule() -> None:
     blind = {Kind.MODEL: answers([True] * 10), Kind.SHUFFLED: answers([True] * 10, Kind.SHUFFLED)}
     blind[Kind.PRIOR] = answers([True, *[False] * 9], Kind.PRIOR)
     found = judged(blind)
-    (check,) = sanity(found.results)
+    (check,) = gate(found.results).checks
     assert not check.passed
+    assert "against shuffled text" in check.words
     assert found.verdicts[0].baseline == "shuffled text"
+
+
+def test_a_model_that_sees_and_reads_passes_though_its_shuffled_text_beats_a_box_that_never_changes() -> None:
+    kinds = {
+        Kind.MODEL: answers([i % 10 > 0 for i in range(100)]),
+        Kind.SHUFFLED: answers([i % 10 < 3 for i in range(100)], Kind.SHUFFLED),
+        Kind.PRIOR: answers([i % 10 < 1 for i in range(100)], Kind.PRIOR),
+    }
+    assert gate(judged(kinds).results).passed
+
+
+def test_a_model_that_finds_nothing_fails_the_gate() -> None:
+    nothing = {kind: answers([False] * 40, kind) for kind in (Kind.MODEL, Kind.SHUFFLED, Kind.PRIOR)}
+    assert not gate(judged(nothing).results).passed
 
 
 def test_other_models_without_masks_have_no_row_there() -> None:
