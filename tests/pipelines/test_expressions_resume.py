@@ -86,7 +86,7 @@ def test_a_lost_test_shard_is_made_again_before_training_is(tmp_path: Path) -> N
     run, first = made(tmp_path, *sets)
     for name in ("index/test-0-00000", "train-0-00000"):
         (tmp_path / f"run/expressions/{name}.parquet").unlink()
-    units._ids.cache_clear()
+    units._tested.cache_clear()
     again = made(tmp_path, *sets)[1]
     assert (again.state, again.manifest.digest) == ("Resumed", first.manifest.digest)
     assert [r.image_id for r in rows(run, "train")] == ["coco/5", "coco/6"]
