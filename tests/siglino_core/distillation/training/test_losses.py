@@ -178,6 +178,21 @@ def test_gram_is_the_mean_over_pairs_of_cosines() -> None:
     assert float(gram_mean(student.patch_TD, teacher.patch_TD, LENGTHS)) == pytest.approx(expected, rel=1e-12)
 
 
+def test_gram_by_hand_and_where_it_pulls() -> None:
+    assert gram_errors(torch.eye(2), torch.ones(2, 2), [2]).tolist() == [0.5]
+    wide = torch.cat([torch.eye(2, 4), torch.eye(4)])
+    assert gram_errors(wide, torch.ones(6, 4), [2, 4]).mean().item() == pytest.approx(0.625)  # 0.5 and 0.75
+    generator = torch.Generator().manual_seed(0)
+    x_TD = torch.randn(7, 5, generator=generator, dtype=torch.float64).requires_grad_()
+    turned, _ = torch.linalg.qr(torch.randn(5, 5, generator=generator, dtype=torch.float64))
+    scaled = x_TD.detach() @ turned * torch.rand(7, 1, generator=generator, dtype=torch.float64)
+    assert float(gram_mean(x_TD, scaled, [3, 4])) == pytest.approx(0, abs=1e-12)  # cosines are the same
+    gram_mean(x_TD, torch.randn(7, 3, generator=generator, dtype=torch.float64), [3, 4]).backward()
+    assert x_TD.grad is not None
+    assert x_TD.grad.abs().max() > 1e-3
+    torch.testing.assert_close((x_TD.grad * x_TD).sum(1), torch.zeros(7, dtype=torch.float64), atol=1e-12, rtol=0)
+
+
 def test_refusals() -> None:
     x = torch.randn(4, 3)
     for loss in (patch_errors, gram_errors):
