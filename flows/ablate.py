@@ -262,12 +262,15 @@ def plan(wanted: Asked, console: Console) -> None:
     grid = wanted.grid
     cells = [c for c in cells_of(grid, wanted.folder, seeds=1, more=wanted.more) if c.arm]
     configs = {cell.arm: cell.config() for cell in cells}
-    priced = {arm: _training_seconds(config) for arm, config in configs.items()}
+    priced = {arm: _training_seconds(grid, arm, config) for arm, config in configs.items()}
     as_it_is = next(c for c in cells_of(grid, wanted.folder, seeds=1, only=grid.baseline) if c.arm == grid.baseline)
-    beside = max(0.0, grid.seconds - _training_seconds(as_it_is.config()))
+    beside = max(0.0, grid.seconds - _training_seconds(grid, grid.baseline, as_it_is.config()))
     chosen = [arm for arm in configs if wanted.only in ("", arm)]
     for arm in chosen:
-        say(console, f"  {arm}: {configs[arm].train.optim.steps:,} steps, {priced[arm] + beside:,.0f} s a run")
+        steps = f"{configs[arm].train.optim.steps:,} steps" if arm not in grid.grounds else ""
+        grounds = f"{configs[arm].ground.optim.steps:,} steps of grounding" if grid.last == GROUNDED else ""
+        told = ", ".join(filter(None, (steps, grounds)))
+        say(console, f"  {arm}: {told}, {priced[arm] + beside:,.0f} s a run")
     hours = wanted.seeds * sum(priced[arm] + beside for arm in chosen) / 3600
     told = f"{beside:,.0f} s of a run are beside its training" if beside else "what is beside the trainings is not told"
     say(
@@ -277,8 +280,13 @@ def plan(wanted: Asked, console: Console) -> None:
     )
 
 
-def _training_seconds(config: Config) -> float:
-    return 3600 * import_module("pipelines.train").plan(config, {}).device_hours
+def _training_seconds(grid: Grid, arm: str, config: Config) -> float:
+    """Of a student's training, if the arm makes one, and of its fine-tuning, if the grid ends with one."""
+    hours = 0.0 if arm in grid.grounds else import_module("pipelines.train").plan(config, {}).device_hours
+    if grid.last == GROUNDED:  # another arm's student is not there yet: its shape is the settings'
+        alone = replace(config, ground=replace(config.ground, checkpoint=""))
+        hours += import_module("pipelines.ground").plan(alone, {}).device_hours
+    return 3600 * hours
 
 
 def show(console: Console) -> None:
