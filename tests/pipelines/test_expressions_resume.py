@@ -53,12 +53,18 @@ def test_killed_at_any_file_it_ends_with_the_same_bytes(
 
 
 KILLED = """
-import sys
+import sys, time
 from pipelines import expressions
 from siglino_core.store import Run
 from tests.pipelines.expressing import SCENES, config, refer
 one = refer((sys.argv[1], sys.argv[2]))
-expressions.run(config([SCENES, one], [SCENES, one]), Run(sys.argv[3]), lambda *a: print(a, flush=True))
+left = int(sys.argv[4]) + 1  # a little beyond what is waited for, however late the kill
+def tell(*told):
+    global left
+    print(told, flush=True)
+    left -= 1
+    time.sleep(0 if left else 60)
+expressions.run(config([SCENES, one], [SCENES, one]), Run(sys.argv[3]), tell)
 """
 
 
@@ -69,7 +75,7 @@ def test_killed_at_random_it_ends_with_the_same_digest(tmp_path: Path) -> None:
     _, wanted = made(tmp_path, *sets, run="whole")
     rng = random.Random(0)
     for lines in (1, 3, 5):  # the stage has begun, or committed some shards
-        command = [sys.executable, "-c", KILLED, *folders, str(tmp_path / "run")]
+        command = [sys.executable, "-c", KILLED, *folders, str(tmp_path / "run"), str(lines)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
             assert child.stdout is not None
             assert all(child.stdout.readline() for _ in range(lines))
