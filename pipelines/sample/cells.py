@@ -11,7 +11,7 @@ from pipelines.sample.order import is_ordered, scores
 from pipelines.sample.read import bucket_cells, members, runs, stays
 from siglino_core.curation.dedup.cells import CELL, cells
 from siglino_core.curation.dedup.near import representatives
-from siglino_core.curation.sampling.coverage import knn_distance
+from siglino_core.curation.sampling.coverage import outlier_distance
 from siglino_core.curation.sampling.quotas import choose
 from siglino_core.device import single_thread
 from siglino_core.store import Shard
@@ -104,7 +104,8 @@ def _joined(work: SampleWork, shard: str) -> tuple[pa.Table, dict[str, int]]:
 def near_duplicates(work: SampleWork, unit: Shard) -> dict[str, Any]:
     """Decide, cell by cell, which image stands for which; the larger and then the more central one stays.
 
-    Of those that stay, measure how far each is from its neighbours in its cell.
+    Of those that stay, count for how many images each stands, itself among them, and measure how far it is from its
+    neighbours in its cell.
     """
     single_thread()
     sample = work.config.sample
@@ -119,12 +120,13 @@ def near_duplicates(work: SampleWork, unit: Shard) -> dict[str, Any]:
     distance_N = np.zeros(table.num_rows, np.float32)
     if sample.trim > 0:
         for rows in members(cell_N, ~copy):
-            distance_N[rows] = knn_distance(points[rows])
+            distance_N[rows] = outlier_distance(points[rows])
     ids = table["image_id"].combine_chunks()
     decided = (
         table.select(["shard", "row", "image_id", "level_1", "label", "distance"])
         .append_column("duplicate_of", ids.take(pa.array(stands, mask=~copy)))
-        .append_column("knn_distance", pa.array(distance_N))
+        .append_column("copies", pa.array(np.bincount(stands, minlength=len(stands)).astype(np.int32)))
+        .append_column("outlier_distance", pa.array(distance_N))
     )
     with writer as out:
         out.write(f"decisions/{unit['name']}.parquet", decided, decided.schema)

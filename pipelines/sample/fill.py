@@ -8,14 +8,12 @@ import pyarrow as pa
 
 from pipelines.sample.layout import SampleWork
 from pipelines.sample.learned import weights_of
-from pipelines.sample.order import draws_of, is_ordered, score_columns, scores
+from pipelines.sample.order import draws_of, is_ordered, score_columns, scores, weights
 from pipelines.sample.read import stays
 from siglino_core import schema
 from siglino_core.config import Quota
 from siglino_core.curation.sampling.quotas import global_quotas, kth_largest, quotas
 from siglino_core.errors import ConfigError
-
-INSIDE = 0.5  # power of a cluster's size inside its group
 
 
 def buckets(work: SampleWork, folder: str, columns: list[str]) -> Iterator[pa.Table]:
@@ -32,8 +30,8 @@ def outlier_limit(work: SampleWork) -> float:
         return float("inf")
 
     def distances() -> Iterator[np.ndarray]:
-        for table in buckets(work, "decisions", ["duplicate_of", "knn_distance"]):
-            yield table["knn_distance"].to_numpy()[table["duplicate_of"].is_null().to_numpy()]
+        for table in buckets(work, "decisions", ["duplicate_of", "outlier_distance"]):
+            yield table["outlier_distance"].to_numpy()[table["duplicate_of"].is_null().to_numpy()]
 
     candidates = sum(len(values) for values in distances())
     return kth_largest(distances, int(candidates * trim) + 1)
@@ -48,9 +46,12 @@ def commit_quotas(work: SampleWork, limit: float) -> None:
             tables.append(file.read(columns=["parent_id", "size"]))
     size = tables[0]["size"].to_numpy()
     parents = [t["parent_id"].to_numpy().astype(np.int64) for t in tables[:-1]]
-    candidates = np.zeros(len(size), np.int64)
-    for table in buckets(work, "decisions", ["level_1", "duplicate_of", "knn_distance"]):
-        candidates += np.bincount(table["level_1"].to_numpy()[stays(table, limit)], minlength=len(size))
+    candidates, claims = np.zeros(len(size), np.int64), np.zeros(len(size))
+    for table in buckets(work, "decisions", ["level_1", "copies", "duplicate_of", "outlier_distance"]):
+        candidate = stays(table, limit)
+        cluster_N, weight_N = table["level_1"].to_numpy()[candidate], weights(table, config.sample)[candidate]
+        candidates += np.bincount(cluster_N, minlength=len(size))
+        claims += np.bincount(cluster_N, weight_N, minlength=len(size))
     target, available = config.sample.target_size, int(candidates.sum())
     if target > available:
         raise ConfigError(
@@ -58,7 +59,7 @@ def commit_quotas(work: SampleWork, limit: float) -> None:
             f"gone. Ask for at most {available}, raise sample.near_duplicate={config.sample.near_duplicate}, "
             f"or lower sample.trim={config.sample.trim}."
         )
-    draws = [_quotas(work, limit, candidates, parents, i) for i in range(draws_of(config.sample))]
+    draws = [_quotas(work, limit, candidates, claims, parents, i) for i in range(draws_of(config.sample))]
     columns: dict[str, Any] = {"level_1": np.arange(len(size), dtype=np.int32)}
     for level, parent in enumerate(parents, start=2):
         columns[f"level_{level}"] = parent.astype(np.int32)[columns[f"level_{level - 1}"]]
@@ -72,19 +73,20 @@ def commit_quotas(work: SampleWork, limit: float) -> None:
         out.commit(rows=0)
 
 
-def _quotas(work: SampleWork, limit: float, candidates: np.ndarray, parents: list[np.ndarray], draw: int) -> np.ndarray:
+def _quotas(
+    work: SampleWork, limit: float, candidates: np.ndarray, claims: np.ndarray, parents: list[np.ndarray], draw: int
+) -> np.ndarray:
     """The quotas of one draw: int64 [K1]."""
-    s, weights = work.config.sample, weights_of(work.config.sample, parents)
-    seed = work.config.seed + draw
+    s, learned = work.config.sample, weights_of(work.config.sample, parents)
+    how = {"min_support": s.min_support, "seed": work.config.seed + draw, "weights": learned}
     if s.quota is Quota.HIERARCHICAL:
-        how = {"power": s.quota_power, "min_support": s.min_support}
-        return quotas(candidates, parents, s.target_size, **how, seed=seed, weights=weights)
+        return quotas(candidates, parents, s.target_size, power=s.quota_power, **how)
     if s.quota is Quota.GROUPED:  # levels above the second decide nothing
-        power = [INSIDE, s.quota_power] if parents else [1.0]
-        return quotas(candidates, parents[:1], s.target_size, power=power, min_support=1, seed=seed, weights=weights)
+        power = s.quota_power if parents else 1.0
+        return quotas(candidates, parents[:1], s.target_size, power=power, claims=claims, **how)
 
     def scored() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        wanted = ["level_1", "duplicate_of", "knn_distance", "distance", "image_id"]
+        wanted = ["level_1", "duplicate_of", "outlier_distance", "distance", "image_id"]
         columns = score_columns(s) if is_ordered(s) else []
         orders = _orders(work, columns)
         for table, ordered in zip(buckets(work, "decisions", wanted), orders, strict=True):
@@ -92,7 +94,7 @@ def _quotas(work: SampleWork, limit: float, candidates: np.ndarray, parents: lis
                 table = table.append_column(column, ordered[column])
             candidate = stays(table, limit)
             cluster_N, score_N = table["level_1"].to_numpy()[candidate], scores(work, table, draw)[candidate]
-            yield cluster_N, score_N if weights is None else (score_N * weights[cluster_N]).astype(np.float32)
+            yield cluster_N, score_N if learned is None else (score_N * learned[cluster_N]).astype(np.float32)
 
     return global_quotas(scored, len(candidates), s.target_size)[0]
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipelines.sample.layout import SampleWork
 from pipelines.sample.read import bucket_cells, members, stays
 from siglino_core.config import Pick, Quota, SampleConfig
 from siglino_core.curation.sampling.coverage import farthest_first
 from siglino_core.curation.sampling.facility import facility_gains
+from siglino_core.curation.sampling.herding import herding_scores
 from siglino_core.device import single_thread
 from siglino_core.hashing import id_bits, key_of, uniform
 from siglino_core.store import Shard
@@ -23,12 +23,12 @@ SEEDS = 5  # draws over which balance is measured, where there are several; the 
 
 def draws_of(sample: SampleConfig) -> int:
     """How many different samples the seed could give: one, if nothing is drawn."""
-    return 1 if sample.pick is Pick.FACILITY and sample.quota is not Quota.HIERARCHICAL else SEEDS
+    return 1 if sample.pick in (Pick.HERDING, Pick.FACILITY) and sample.quota is not Quota.HIERARCHICAL else SEEDS
 
 
 def is_ordered(sample: SampleConfig) -> bool:
     """Whether the order comes from the embeddings, and so is worked out while a cluster's are together."""
-    return sample.pick in (Pick.FACILITY, Pick.COVERAGE)
+    return sample.pick in (Pick.HERDING, Pick.FACILITY, Pick.COVERAGE)
 
 
 def score_columns(sample: SampleConfig) -> list[str]:
@@ -43,16 +43,18 @@ def order(work: SampleWork, limit: float, unit: Shard) -> dict[str, Any]:
     writer = work.writer(unit["name"])
     table, points = bucket_cells(work, unit["bucket"])
     with work.stage.files.parquet(f"decisions/{name}.parquet") as file:
-        decided = file.read(columns=["image_id", "duplicate_of", "knn_distance"])
+        decided = file.read(columns=["copies", "duplicate_of", "outlier_distance"])
     candidate = stays(decided, limit)
-    weight = copies(decided).astype(np.float64) ** sample.duplicate_power
+    weight = weights(decided, sample)
     bits = id_bits(table["image_id"].to_pylist())
     columns: dict[str, np.ndarray] = {}
     for i, column in enumerate(score_columns(sample)):
         score = columns[column] = np.zeros(table.num_rows, np.float32)
         start = uniform(key_of(work.config.seed + i, "spread"), bits)
         for rows in members(table["level_1"].to_numpy(), candidate):
-            if sample.pick is Pick.FACILITY:
+            if sample.pick is Pick.HERDING:
+                score[rows] = herding_scores(points[rows], weight[rows])
+            elif sample.pick is Pick.FACILITY:
                 gains = facility_gains(points[rows], weight[rows])
                 score[rows] = gains / len(rows) ** sample.size_penalty if sample.quota is Quota.GLOBAL else gains
             else:
@@ -62,15 +64,13 @@ def order(work: SampleWork, limit: float, unit: Shard) -> dict[str, Any]:
         return out.commit(rows=0)
 
 
-def copies(decided: pa.Table) -> np.ndarray:
-    """How many images of the pool each one stands for, itself among them: int64 [N], 1 for those that do not stay.
+def weights(decided: pa.Table, sample: SampleConfig) -> np.ndarray:
+    """What each image counts: float64 [N], the images of the pool that it stands for, to a power.
 
     Args:
-        decided: ``image_id`` and ``duplicate_of`` of a bucket, in which all near-duplicates of its images are.
+        decided: ``copies`` of a bucket's images.
     """
-    gone = decided["duplicate_of"].drop_null()
-    at = pc.index_in(gone, value_set=decided["image_id"]).to_numpy()  # pyright: ignore[reportAttributeAccessIssue]
-    return 1 + np.bincount(at, minlength=decided.num_rows)
+    return decided["copies"].to_numpy().astype(np.float64) ** sample.duplicate_power
 
 
 def scores(work: SampleWork, table: pa.Table, draw: int) -> np.ndarray:

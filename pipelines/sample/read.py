@@ -23,7 +23,7 @@ def bucket_cells(work: SampleWork, bucket: int) -> tuple[pa.Table, np.ndarray]:
 
 def stays(decided: pa.Table, limit: float) -> np.ndarray:
     """Which images may be kept: neither near-duplicates nor outliers."""
-    return decided["duplicate_of"].is_null().to_numpy() & (decided["knn_distance"].to_numpy() <= limit)
+    return decided["duplicate_of"].is_null().to_numpy() & (decided["outlier_distance"].to_numpy() <= limit)
 
 
 def picked(work: SampleWork, group: int) -> pa.Table:

@@ -36,7 +36,7 @@ def warnings(
             f"{plural(clusters, 'cluster')} of level 1 for {plural(target, 'image')}: near one image a cluster it "
             f"hardly matters which is taken. Set cluster.num_clusters[0] to at most {max(1, target // PICKS)}."
         )
-    if sample.pick is Pick.FACILITY and target >= LARGE * kept:
+    if sample.pick in (Pick.HERDING, Pick.FACILITY) and target >= LARGE * kept:
         found.append(
             f"{plural(target, 'image')} {'is' if target == 1 else 'are'} {target / kept:.0%} of the {kept:,} that are "
             "left to choose from: from a quarter on, what is added last are images unlike all others."

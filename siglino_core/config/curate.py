@@ -61,6 +61,7 @@ class Pick(StrEnum):
     CLOSEST = "closest"
     COVERAGE = "coverage"
     FACILITY = "facility"
+    HERDING = "herding"
 
 
 class Quota(StrEnum):
@@ -164,31 +165,34 @@ class SampleConfig:
     )
     trim: float = setting(
         0.01,
-        "share of images dropped as outliers: those farthest from their second neighbour among some thousand images",
+        "share of images dropped as outliers: those farthest from their second neighbour among some thousand images; "
+        "where one of the two has the image among its own three nearest, half of the distance counts",
         ge=0,
         le=0.5,
     )
     pick: Pick = setting(
-        Pick.FACILITY,
-        "which images of a cluster are kept. facility: those that represent the others best; coverage: those farthest "
-        "apart; closest: to the centroid; random",
+        Pick.HERDING,
+        "which images of a cluster are kept. herding: those that together are spread as all of the cluster are; "
+        "facility: those that represent the others best; coverage: those farthest apart; closest: to the centroid; "
+        "random",
     )
     quota: Quota = setting(
         Quota.GROUPED,
         "how many of each cluster. grouped: in proportion to its images, with one level; with several, by quota_power "
-        "on level 2 and by the root of the images on level 1. global: the pick's score is compared over all clusters, "
+        "on levels 2 and 1; images count by duplicate_power. global: the pick's score is compared over all clusters, "
         "and the highest stay. hierarchical: by quota_power on every level",
     )
     quota_power: float = setting(
-        0.25,
-        "grouped (level 2), hierarchical: a share grows as the cluster's size to this power; 0: equal, 1: as at random",
+        0.1,
+        "grouped (with several levels), hierarchical: a share grows as the cluster's size to this power; 0: equal, 1: "
+        "as at random",
         ge=0,
         le=1,
     )
     duplicate_power: float = setting(
-        0.25,
-        "facility: an image that is to be represented counts as often as the pool has near-duplicates of it, to this "
-        "power; 0: once",
+        0.5,
+        "herding, facility, grouped: an image counts as often as the pool has near-duplicates of it, to this power; "
+        "0: once",
         ge=0,
         le=1,
     )
@@ -200,7 +204,7 @@ class SampleConfig:
         le=1,
     )
     min_support: int = setting(
-        1, "hierarchical: clusters with fewer images get no more than their share of the pool", ge=1
+        3, "grouped, hierarchical: clusters with fewer images get no more than their share of the pool", ge=1
     )
     learned: str = setting(
         "",

@@ -23,8 +23,9 @@ SEEDINGS = {
     Seeding.D2_ROUNDS: "in rounds that double, by squared distance",
 }
 QUOTAS = {
-    Quota.GROUPED: "shares in proportion to the images left in a cluster; where there are several levels, shares of "
-    "those of level 2 by their size to the power {power:g}, and inside them by the root of the size",
+    Quota.GROUPED: "shares in proportion to the images left in a cluster, each as often as it has near-duplicates, to "
+    "the power {copies:g}; where there are several levels, shares of those of level 2, and inside them of level 1, "
+    "grow as that to the power {power:g} (one of fewer than {support} images gets no more than its share of the pool)",
     Quota.GLOBAL: "one threshold for the images of all clusters",
     Quota.HIERARCHICAL: "shares from the top level down (a cluster's grows as its size to the power {power:g}; one of "
     "fewer than {support} images gets no more than its share of the pool)",
@@ -33,6 +34,8 @@ PICKS = {
     Pick.RANDOM: "members are drawn at random",
     Pick.CLOSEST: "those closest to its centroid are kept",
     Pick.COVERAGE: "those farthest from one another are kept first",
+    Pick.HERDING: "those are kept first that together are spread as all its members are (kernel herding; a member "
+    "counts as often as it has near-duplicates, to the power {copies:g})",
     Pick.FACILITY: "those that represent its other members best are kept first (facility gain; who is represented "
     "counts as often as it has near-duplicates, to the power {copies:g})",
 }
@@ -137,7 +140,7 @@ def _recipe(report: CurationReport, config: Config) -> str:
     again = f", {c.resampling} resamplings" if c.resampling else ""
     near = f"of two images closer than cosine {s.near_duplicate:g}, one stays" if s.near_duplicate < 1 else "all stay"
     trim = f"the {s.trim:.3g} of the images that are farthest from their neighbours are left out" if s.trim else "kept"
-    quota = QUOTAS[s.quota].format(power=s.quota_power, support=s.min_support)
+    quota = QUOTAS[s.quota].format(power=s.quota_power, support=s.min_support, copies=s.duplicate_power)
     pick = PICKS[s.pick].format(copies=s.duplicate_power)
     if s.pick is Pick.FACILITY and s.quota is Quota.GLOBAL:
         pick += f", divided by the cluster's size to the power {s.size_penalty:g}"

@@ -14,7 +14,7 @@ from tests.stages import Pool, pool, table, write
 
 COVERAGE = {"quota": Quota.GLOBAL, "pick": Pick.COVERAGE, "trim": 0.05}
 FACILITY = {"quota": Quota.GLOBAL, "pick": Pick.FACILITY, "trim": 0.01, "size_penalty": 0.25, "duplicate_power": 0.0}
-GROUPED = {"quota": Quota.GROUPED, "pick": Pick.FACILITY, "trim": 0.01}
+GROUPED = {"quota": Quota.GROUPED, "pick": Pick.HERDING, "trim": 0.01}
 
 
 def clustered(path: Path, cfg: Config, of: Pool | None = None, rows_per_shard: int = 40) -> Run:

@@ -2,10 +2,10 @@
 
 from siglino_core.config import Config
 
-# Measured (docs/curation.md): from 33 to 150 hardly differ; the fewer, the closer labels stay to those of the pool.
-IMAGES = 64  # of a level-1 cluster, about
+# Measured (docs/curation.md): from 33 to 300 hardly differ.
+IMAGES = 40  # of a level-1 cluster, about
 PICKS = 4  # of a level-1 cluster, at least: near one pick a cluster it no longer matters which member is taken
-FACTOR = 3  # clusters of a level in one of the next
+FACTOR = 5  # clusters of a level in one of the next
 FEWEST = 64  # clusters of a level above the first: to share equally between ten or fewer was a loss
 MOST = 4  # levels, as in the published hierarchy
 
@@ -22,7 +22,7 @@ def levels_of(config: Config, images: int) -> list[int]:
 
 
 def derived(images: int, target: int, fitted: int) -> list[int]:
-    """Level 1 has a cluster for 64 images, but at most one for 4 images of the sample; each level above a third.
+    """Level 1 has a cluster for 40 images, but at most one for 4 images of the sample; each level above a fifth.
 
     Args:
         images: in the pool.

@@ -1,7 +1,10 @@
 """How far apart images stand inside a cluster: which to take first so that few cover much, and which stand alone.
 
-M members of a cluster, D channels. Distances are squared Euclidean between unit vectors: 0 (same) to 4 (opposite).
+M members of a cluster, D channels, K nearest others. Distances are squared Euclidean between unit vectors: 0 (same) to
+4 (opposite).
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -36,8 +39,16 @@ def farthest_first(unit_MD: np.ndarray, start: int) -> np.ndarray:
     return cover_distance_M
 
 
-def knn_distance(unit_MD: np.ndarray, neighbour: int = 2) -> np.ndarray:
-    """Squared distance of each member to its ``neighbour``-th nearest other member: fp32 [M].
+NAMED = 3  # nearest ones among which a neighbour has an image that is not alone
+MUTUAL = 0.5  # what such an image's distance counts
+
+
+def outlier_distance(unit_MD: np.ndarray, neighbour: int = 2) -> np.ndarray:
+    """How far each member stands from the others: fp32 [M], 0 to 4.
+
+    It is the squared distance to its ``neighbour``-th nearest, and half of that if one of those up to it has the member
+    among its own three nearest: members of a small class that is spread wide name one another, while to an image of
+    nothing others are near that have nearer ones of their own. (Mutual neighbours: Brito et al. 1997.)
 
     4, the largest there is, where the cluster has no such neighbour. The second is asked for, so that a pair of
     copies of one odd image doesn't vouch for itself.
@@ -46,5 +57,18 @@ def knn_distance(unit_MD: np.ndarray, neighbour: int = 2) -> np.ndarray:
     if m <= neighbour:
         return np.full(m, 4, np.float32)
     x_MD = torch.from_numpy(np.ascontiguousarray(unit_MD, dtype=np.float32))
-    lonely = [2 - 2 * (x_MD[i : i + 1024] @ x_MD.T).topk(neighbour + 1, dim=1).values[:, -1] for i in range(0, m, 1024)]
-    return np.clip(torch.cat(lonely).numpy(), 0, 4)
+    cosine_MK, near_MK = (torch.cat(found).numpy() for found in zip(*_nearest(x_MD, min(NAMED, m - 1)), strict=True))
+    distance_M = np.clip(2 - 2 * cosine_MK[:, neighbour - 1], 0, 4)
+    own_M11 = np.arange(m)[:, None, None]
+    mutual_M = (near_MK[near_MK[:, :neighbour]] == own_M11).any(axis=(1, 2))
+    return np.where(mutual_M, MUTUAL * distance_M, distance_M).astype(np.float32)
+
+
+def _nearest(x_MD: torch.Tensor, k: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Cosines and positions of each member's k nearest others, the nearest first, some rows at a time."""
+    for start in range(0, len(x_MD), 1024):
+        cosine = x_MD[start : start + 1024] @ x_MD.T
+        row = torch.arange(len(cosine))
+        cosine[row, row + start] = -torch.inf
+        found = cosine.topk(k, dim=1)
+        yield found.values, found.indices

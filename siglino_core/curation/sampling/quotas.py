@@ -20,10 +20,11 @@ def share(
     power: float,
     key: int,
     weight_C: np.ndarray | None = None,
+    mass_C: np.ndarray | None = None,
 ) -> np.ndarray:
     """Split every parent's budget among its children: int64 [C] quotas.
 
-    Each child gets ``min(size, level * weight * size ** power)`` with the one ``level`` a parent that spends its budget
+    Each child gets ``min(size, level * weight * mass ** power)`` with the one ``level`` a parent that spends its budget
     exactly (water-filling); fractions go one each to the children with the largest, ties at random.
 
     Args:
@@ -33,11 +34,13 @@ def share(
         power: 0..1.
         key: random key of this level (`siglino_core.hashing.key_of`).
         weight_C: above 0; None: 1 for each.
+        mass_C: float, above 0 where the size is; None: the sizes.
     """
-    claim_C = np.where(size_C > 0, np.power(size_C.astype(np.float64), power), 0.0)
+    mass = (size_C if mass_C is None else mass_C).astype(np.float64)
+    claim_C = np.where(size_C > 0, np.power(mass, power), 0.0)
     full_C = size_C  # what stands first is full at the lowest level
-    if weight_C is not None:
-        claim_C = claim_C * weight_C
+    if weight_C is not None or mass_C is not None:
+        claim_C = claim_C if weight_C is None else claim_C * weight_C
         full_C = np.divide(size_C, claim_C, out=np.zeros(len(size_C)), where=claim_C > 0)
     order = np.lexsort((full_C, parent_C))  # a parent's children stand together, small ones first
     size, parent, claim = size_C[order].astype(np.int64), parent_C[order], claim_C[order]
@@ -82,6 +85,7 @@ def quotas(
     min_support: int,
     seed: int,
     weights: np.ndarray | None = None,
+    claims: np.ndarray | None = None,
 ) -> np.ndarray:
     """Images to keep of every level-1 cluster: int64 [K1], summing to ``target`` exactly.
 
@@ -94,6 +98,8 @@ def quotas(
         seed: the run's.
         weights: float64 [K1], above 0, of each level-1 cluster's claim; a cluster above has the mean of the images
             under it. None: 1 for each.
+        claims: float64 [K1], above 0 where the size is: what each level-1 cluster counts in place of its size when
+            shares are made; a cluster above has the sum. None: the sizes.
     """
     total = int(sizes.sum())
     assert 0 <= target <= total
@@ -110,18 +116,20 @@ def quotas(
     free = np.where(outlier & (min_support > 1), 0, sizes).astype(np.int64)
 
     levels, weighed = [free], [None if weights is None else weights * free]
+    masses = [None if claims is None else np.where(free > 0, claims, 0.0)]
     counts = [*(len(p) for p in parents[1:]), int(parents[-1].max()) + 1] if parents else []
     for parent, count in zip(parents, counts, strict=True):  # the last clusters of a level may have nothing under them
         levels.append(np.bincount(parent, levels[-1], minlength=count).astype(np.int64))
-        below = weighed[-1]
-        weighed.append(None if below is None else np.bincount(parent, below, minlength=count))
+        for sums in (weighed, masses):
+            below = sums[-1]
+            sums.append(None if below is None else np.bincount(parent, below, minlength=count))
     budget = np.array([target - int(fixed.sum())], np.int64)
     for depth in range(len(levels) - 1, -1, -1):
         parent = parents[depth] if depth < len(parents) else np.zeros(len(levels[depth]), np.int64)
         size, sums = levels[depth], weighed[depth]
         mean = None if sums is None else np.divide(sums, size, out=np.ones(len(size)), where=size > 0)
         p = power if isinstance(power, float | int) else power[depth]
-        budget = share(budget, size, parent, p, key_of(seed, "quota", depth), mean)
+        budget = share(budget, size, parent, p, key_of(seed, "quota", depth), mean, masses[depth])
     return budget + fixed
 
 

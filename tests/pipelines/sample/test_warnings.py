@@ -45,11 +45,11 @@ def test_warnings(settings: dict[str, Any], clusters: int, reasons: dict[str, in
 @pytest.mark.parametrize(
     ("target", "clusters", "said"),
     [
-        (100, 2, "2 clusters of level 1 are LEFT; for 100 images 15 would suit: --redo cluster."),
-        (100, 1, "1 cluster of level 1 is LEFT; for 100 images 15 would suit: --redo cluster."),
+        (100, 2, "2 clusters of level 1 are LEFT; for 100 images 25 would suit: --redo cluster."),
+        (100, 1, "1 cluster of level 1 is LEFT; for 100 images 25 would suit: --redo cluster."),
         (1, 6, "6 clusters of level 1 are LEFT; for 1 image 1 would suit: --redo cluster."),
-        (100, 8, None),
-        (100, 12, None),
+        (100, 13, None),
+        (100, 30, None),
     ],
 )
 def test_clusters_that_followed_from_another_sample(target: int, clusters: int, said: str | None) -> None:

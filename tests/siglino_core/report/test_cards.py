@@ -112,13 +112,14 @@ SENTENCES = {
     (Pick, Pick.COVERAGE): "farthest from one another are kept first",
     (Pick, Pick.CLOSEST): "closest to its centroid are kept",
     (Pick, Pick.RANDOM): "drawn at random",
-    (Pick, Pick.FACILITY): r"represent its other members best .* to the power 0\.25\)",
+    (Pick, Pick.FACILITY): r"represent its other members best .* to the power 0\.3\)",
+    (Pick, Pick.HERDING): r"spread as all its members are .* to the power 0\.3\)",
     (
         Quota,
         Quota.GROUPED,
-    ): r"in proportion to the images left in a cluster; .* level 2 by their size to the power 0\.5, and",
+    ): r"images left in a cluster, .* power 0\.3; .* level 2, .* to the power 0\.5 \(one of fewer than 4 images",
     (Quota, Quota.GLOBAL): "one threshold for the images of all clusters",
-    (Quota, Quota.HIERARCHICAL): r"from the top level down \(.* size to the power 0\.5; one of fewer than 3 images",
+    (Quota, Quota.HIERARCHICAL): r"from the top level down \(.* size to the power 0\.5; one of fewer than 4 images",
     (Seeding, Seeding.RANDOM): "seeded at random",
     (Seeding, Seeding.KMEANS_PP): r"seeded by k-means\+\+",
     (Seeding, Seeding.D2_ROUNDS): "seeded in rounds that double",
@@ -127,7 +128,7 @@ SENTENCES = {
 
 @pytest.mark.parametrize("value", [*Pick, *Quota, *Seeding])
 def test_every_choice_has_its_sentence_and_no_others(value: Pick | Quota | Seeding) -> None:
-    recipe = SampleConfig(quota=Quota.HIERARCHICAL, quota_power=0.5, min_support=3)
+    recipe = SampleConfig(quota=Quota.HIERARCHICAL, quota_power=0.5, min_support=4, duplicate_power=0.3)
     config = replace(CONFIG, sample=recipe)
     if isinstance(value, Seeding):
         config = replace(config, cluster=replace(config.cluster, seeding=value))
@@ -142,6 +143,6 @@ def test_every_choice_has_its_sentence_and_no_others(value: Pick | Quota | Seedi
 
 def test_the_default_recipe() -> None:
     card = dataset_card(samples.small(), CONFIG)
-    assert "10,000 images asked for; shares in proportion to the images left in a cluster; where" in card
+    assert "10,000 images asked for; shares in proportion to the images left in a cluster, each" in card
     assert "the 0.01 of the images that are farthest from their neighbours are left out" in card
     assert "random" not in card.partition("## How it was made")[2].partition("## Balance")[0]

@@ -1,10 +1,10 @@
-"""Farthest-first order and knn_distance, against brute force."""
+"""Farthest-first order and outlier_distance, against brute force."""
 
 import numpy as np
 import pytest
 
 from siglino_core.curation.sampling import coverage
-from siglino_core.curation.sampling.coverage import farthest_first, knn_distance
+from siglino_core.curation.sampling.coverage import MUTUAL, NAMED, farthest_first, outlier_distance
 
 
 def unit(m: int, d: int = 8, seed: int = 0) -> np.ndarray:
@@ -56,12 +56,34 @@ def test_one_member() -> None:
     assert farthest_first(unit(1), 0).tolist() == [4]
 
 
-def test_loneliness_is_the_second_neighbour_s_distance() -> None:
-    x = unit(1500, 6, 2)  # more than one block
-    d2 = np.sort(((x[:, None] - x[None]) ** 2).sum(2), axis=1)
-    assert knn_distance(x) == pytest.approx(d2[:, 2], abs=1e-5)
+def test_an_outlier_is_told_by_its_second_neighbour_and_by_who_names_it() -> None:
+    x = unit(1500, 24, 2)  # more than one block
+    d2 = ((x[:, None].astype(float) - x[None]) ** 2).sum(2)
+    np.fill_diagonal(d2, np.inf)
+    near = np.argsort(d2, axis=1)
+    named = np.array([any(i in near[j, :NAMED] for j in near[i, :2]) for i in range(len(x))])
+    assert 100 < named.sum() < 1400
+    second = np.take_along_axis(d2, near, axis=1)[:, 1]
+    assert outlier_distance(x) == pytest.approx(np.where(named, MUTUAL, 1) * second, abs=1e-5)
+
+
+def test_members_of_a_small_class_that_is_spread_wide_are_nearer_than_what_is_alone() -> None:
+    crowd, rng = unit(200, 16, 1) + 4 * np.eye(16)[1], np.random.default_rng(5)
+    crowd /= np.linalg.norm(crowd, axis=1, keepdims=True)
+    mates = np.eye(16)[0] - 3 * crowd.mean(0) + 0.25 * rng.standard_normal((5, 16))  # far from all, and from each other
+    alone = -crowd.mean(0) + 2 * np.eye(16)[3]
+    x = np.concatenate([crowd, mates, alone[None]])
+    found = outlier_distance((x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32))
+    assert found[205] == found.max()
+    assert found[200:205].max() < found[205] / 2
 
 
 @pytest.mark.parametrize("m", [1, 2])
 def test_too_few_to_have_a_second_neighbour(m: int) -> None:
-    assert knn_distance(unit(m)).tolist() == [4.0] * m
+    assert outlier_distance(unit(m)).tolist() == [4.0] * m
+
+
+def test_three_have_a_second_neighbour() -> None:
+    x = unit(3)
+    d2 = ((x[:, None] - x[None]) ** 2).sum(2)
+    assert outlier_distance(x) == pytest.approx(MUTUAL * d2.max(1), abs=1e-5)

@@ -161,6 +161,44 @@ def test_one_level() -> None:
     assert quotas(np.array([1, 5, 100]), [], 106, power=0.5, min_support=1, seed=0).tolist() == [1, 5, 100]
 
 
+@settings(max_examples=60)
+@given(st.data())
+def test_clusters_claim_by_what_they_count_and_get_no_more_than_they_have(data: st.DataObject) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
+    sizes = rng.integers(0, 200, data.draw(st.integers(1, 30)))
+    mass = np.where(sizes > 0, rng.uniform(0.5, 50, len(sizes)), 0)
+    parents, power = [rng.integers(0, 4, len(sizes))], data.draw(powers)
+    target = int(data.draw(st.floats(0, 1)) * sizes.sum())
+    quota = quotas(sizes, parents, target, power=power, min_support=1, seed=3, claims=mass)
+    assert quota.sum() == target
+    assert ((quota >= 0) & (quota <= sizes)).all()
+
+    def level(size: np.ndarray, claim: np.ndarray, budget: int) -> np.ndarray:
+        low, high = 0.0, float((size / np.maximum(claim, 1e-300)).max(initial=0)) + 1
+        for _ in range(200):
+            middle = (low + high) / 2
+            low, high = (middle, high) if np.minimum(size, middle * claim).sum() <= budget else (low, middle)
+        return np.minimum(size, low * claim)
+
+    group = np.bincount(parents[0], sizes, 4)
+    shares = level(group, np.where(group > 0, np.bincount(parents[0], mass, 4) ** power, 0), target)
+    budgets = np.bincount(parents[0], quota, 4).astype(int)
+    assert budgets == pytest.approx(shares, abs=1 + 1e-6)
+    for p in range(4):
+        mine = parents[0] == p
+        wanted = level(sizes[mine], np.where(sizes[mine] > 0, mass[mine] ** power, 0), budgets[p])
+        assert quota[mine] == pytest.approx(wanted, abs=1 + 1e-6)
+
+
+def test_claims_of_sizes_are_sizes() -> None:
+    sizes, parents = np.array([3, 50, 7, 0, 120]), [np.array([0, 0, 1, 1, 1])]
+    how = {"power": 0.3, "min_support": 1, "seed": 0}
+    assert np.array_equal(quotas(sizes, parents, 60, **how), quotas(sizes, parents, 60, **how, claims=sizes * 1.0))
+    with_weights = {**how, "weights": np.array([1.0, 2, 1, 1, 3])}
+    same = quotas(sizes, parents, 60, **with_weights, claims=sizes * 1.0)
+    assert np.array_equal(quotas(sizes, parents, 60, **with_weights), same)
+
+
 def test_min_support_draws_outliers_at_the_pools_own_rate() -> None:
     sizes = np.r_[np.full(1000, 2), np.full(50, 400)]
     found = np.array([quotas(sizes, [], 2200, power=0.0, min_support=3, seed=s) for s in range(10)])
