@@ -1,4 +1,4 @@
-"""Figures of manuals: charts, screenshots, electronic parts and furniture."""
+"""Figures of manuals: charts, screenshots, electronic parts, furniture and music."""
 
 import re
 import zipfile
@@ -9,6 +9,7 @@ from scripts.pools.items import Item, of_file
 
 Roots = dict[str, Path]
 VIEWS = ("breadboard", "schematic", "pcb")
+NOTATION = re.compile(r"<title>LilyPond Notation Reference: (?!A\.12\.)[12A]\.")  # not how it is typed, nor mere text
 
 
 def charts(roots: Roots) -> Iterator[Item]:
@@ -66,3 +67,19 @@ def furniture(roots: Roots) -> Iterator[Item]:
                 if icon and icon[1] in archive.namelist():
                     name = f"{library.stem}/{number}-{Path(icon[1]).stem}"
                     yield Item(label=category, name=name, data=archive.read(icon[1]))
+
+
+def scores(roots: Roots) -> Iterator[Item]:
+    """Music engraved by LilyPond, by the page of its reference: beams, figured-bass; the first page that shows it."""
+    html, pictures = (
+        roots[package] / "usr/share/doc/lilypond/html/Documentation"
+        for package in ("lilypond-doc-html", "lilypond-doc")
+    )
+    seen: set[str] = set()
+    for page in sorted((html / "notation").glob("*.html")):
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r'src="\.\./(\w\w/lily-\w+\.png)"', text) if NOTATION.search(text) else ():
+            path = pictures / name
+            if name not in seen and path.is_file():
+                seen.add(name)
+                yield of_file(path, page.stem, pictures)

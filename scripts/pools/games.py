@@ -1,4 +1,4 @@
-"""The art of games: creatures frame by frame, a space game's sprites, a settlement's houses, and surfaces."""
+"""The art of games: creatures frame by frame, a space game's sprites, a settlement, fighters, and surfaces."""
 
 import re
 import zipfile
@@ -61,6 +61,21 @@ def town(roots: Roots) -> Iterator[Item]:
 def numberless(what: str) -> str:
     """``as_hut2`` is a ``hut``, ``as_mine5x50`` is a ``mine``."""
     return re.sub(r"^[at]s_|(\dx)?\d+$", "", what)
+
+
+def units(roots: Roots) -> Iterator[Item]:
+    """Battle for Wesnoth: fighters and beasts by people and first word: dwarves/thunderer; of every action one frame.
+
+    Each is drawn from one to five sides.
+    """
+    root = roots["wesnoth-1.16-data"] / "usr/share/games/wesnoth/1.16/data/core/images/units"
+    seen: set[tuple[str, ...]] = set()
+    for path, folders in _pictures(root):
+        action = (*folders, re.sub(r"-?\d+$", "", path.stem))
+        word = re.match(r"[a-z]+", path.stem)
+        if folders and word and action not in seen:
+            seen.add(action)
+            yield of_file(path, f"{folders[0]}/{word[0]}", root)
 
 
 def surfaces(roots: Roots) -> Iterator[Item]:

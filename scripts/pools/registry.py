@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.pools import drawings, figures, games, lessons, photographs, signs
+from scripts.pools import drawings, figures, games, lessons, photographs, signs, textures
 from scripts.pools.items import Item
 from scripts.pools.packages import Package, debian, npm, pypi
 
@@ -110,16 +110,39 @@ POOLS = {
     "skins": Pool(packages=(NOTO,), items=drawings.skins, fresh=False),
     "openclipart": Pool(packages=OPENCLIPART, items=drawings.openclipart, fresh=False),
     "union": Pool(packages=(*OPENCLIPART, FLUENT, NOTO, EMOJIBASE), items=drawings.union, fresh=False),
-    "lessons": Pool(packages=(GCOMPRIS,), items=lessons.lessons, fresh=True),
-    "photos": Pool(packages=(GCOMPRIS,), items=lessons.photos, fresh=True),
+    "lessons": Pool(packages=(GCOMPRIS,), items=lessons.lessons, fresh=False),
+    "photos": Pool(packages=(GCOMPRIS,), items=lessons.photos, fresh=False),
     "surfaces": Pool(
         packages=(debian("ufoai-textures", "2.5-2", "GPL-2+, GPL-3+, CC BY 3.0, CC BY-SA 3.0 and others, by file"),),
         items=games.surfaces,
-        fresh=True,
+        fresh=False,
     ),
     "town": Pool(
         packages=(debian("unknown-horizons", "2019.1-6", "CC BY-SA 3.0"),),
         items=games.town,
+        fresh=False,
+    ),
+    "trackside": Pool(
+        packages=(debian("torcs-data", "1.3.7+dfsg-5", "GPL-2+, Free Art License and others, by file"),),
+        items=textures.trackside,
+        fresh=True,
+    ),
+    "units": Pool(
+        packages=(debian("wesnoth-1.16-data", "1:1.16.9-1", "GPL-2+"),),
+        items=games.units,
+        fresh=True,
+    ),
+    "symbols": Pool(
+        packages=(debian("josm", "0.0.svn18646+dfsg-1", "symbols public domain, program GPL-2+"),),
+        items=signs.symbols,
+        fresh=True,
+    ),
+    "scores": Pool(
+        packages=(
+            debian("lilypond-doc", "2.24.1-2", "GFDL-1.3+"),
+            debian("lilypond-doc-html", "2.24.1-2", "GFDL-1.3+"),
+        ),
+        items=figures.scores,
         fresh=True,
     ),
 }

@@ -1,7 +1,8 @@
-"""Desktop icons, flags with maps, and playing cards: pictures made to be told apart."""
+"""Desktop icons, flags with maps, symbols of maps, and playing cards: pictures made to be told apart."""
 
 import io
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ THEMES = {
 SIZES = {"48x48", "48", "128x128", "256x256", "scalable"}  # at most three of an icon, each drawn for its size
 CONTINENTS = ("africa", "asia", "europe", "ncamerica", "southamerica", "oceania")
 SUITS, RANKS = ("club", "diamond", "heart", "spade"), 13
+PRESETS = "images/presets/"
 CARD = 160  # pixels, a card's width
 
 
@@ -54,6 +56,17 @@ def flags_of(description: Path) -> list[str]:
     if not description.is_file():
         return []
     return re.findall(r"<flag>(.*?)</flag>", description.read_text(encoding="utf-8"))
+
+
+def symbols(roots: Roots) -> Iterator[Item]:
+    """JOSM: the symbols with which maps mark shops, sports, road signs and power lines, by folder."""
+    folder = roots["josm"] / "usr/share/josm"
+    (program,) = (path for path in folder.glob("*.jar") if not path.is_symlink())
+    with zipfile.ZipFile(program) as archive:
+        for name in sorted(archive.namelist()):
+            where, _, _ = name.removeprefix(PRESETS).rpartition("/")
+            if name.startswith(PRESETS) and where and name.endswith((".png", ".svg")):
+                yield Item(label=where, name=name.removeprefix(PRESETS), data=archive.read(name))
 
 
 def cards(roots: Roots) -> Iterator[Item]:

@@ -48,10 +48,10 @@ def test_means_are_over_pools_and_say_on_how_many_a_method_was_had() -> None:
 
 
 def test_fresh_pools_stand_first_and_are_marked() -> None:
-    fresh = [{**row, "pool": "town"} for row in ROWS[:2]]
+    fresh = [{**row, "pool": "units"} for row in ROWS[:2]]
     text = recipes_page.results([*ROWS, *fresh])
     assert text.index("means over 1 fresh pools") < text.index("means over 2 pools on which")
-    assert "| *town* (1,000, 9) |" in text
+    assert "| *units* (1,000, 9) |" in text
     assert "| a (1,000, 9) |" in text
 
 
