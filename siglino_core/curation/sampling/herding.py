@@ -17,7 +17,9 @@ ROUNDING = 1e-5  # scores that differ by less are equal
 
 
 def herding_scores(unit_MD: np.ndarray, weight_M: np.ndarray | None = None) -> np.ndarray:
-    """How early each member is taken: fp32 [M], from 1, the first, to 1 / M, the last.
+    """How early each member is taken: fp32 [M], of M members the t-th (from 0) at 1 - (t + 0.5) / M.
+
+    So one threshold for the scores of several clusters takes the same share of each.
 
     Two members are alike as far as the cosine of their directions from the cluster's mean, 0 if it is negative, to the
     power :data:`POWER`. The next member is the one whose mean likeness to all, less `REPULSION` times its likeness to
@@ -42,7 +44,7 @@ def _scores(unit_MD: np.ndarray, weight_M: np.ndarray | None) -> np.ndarray:
     """As :func:`herding_scores`, of all members together."""
     m = len(unit_MD)
     if m < 2:
-        return np.ones(m, np.float32)
+        return np.full(m, 0.5, np.float32)
     from_mean_MD = unit_MD - unit_MD.mean(0, dtype=np.float64).astype(np.float32)
     length_M1 = np.linalg.norm(from_mean_MD, axis=1, keepdims=True)
     x_MD = torch.from_numpy(np.where(length_M1 > CENTRAL, from_mean_MD / np.maximum(length_M1, CENTRAL), 0))
@@ -54,7 +56,7 @@ def _scores(unit_MD: np.ndarray, weight_M: np.ndarray | None) -> np.ndarray:
     for turn in range(m):
         wanted_M = to_all_M - to_taken_M * (REPULSION / (turn + 1))
         at = int((wanted_M >= wanted_M.max() - ROUNDING).argmax())
-        score_M[at] = (m - turn) / m
+        score_M[at] = 1 - (turn + 0.5) / m
         to_taken_M += alike_MM[at]
         to_taken_M[at] = np.inf
     return score_M

@@ -142,6 +142,14 @@ def test_clusters_of_one_or_two_images_get_no_more_than_the_pool_s_share(tmp_pat
     assert sum(c["kept"] for c in small) < 0.8 * whole_shares
 
 
+def test_one_threshold_for_herded_clusters_is_one_share_of_each(run: Run) -> None:
+    cfg = config(sample={**GROUPED, "quota": Quota.GLOBAL, "near_duplicate": 1.0, "trim": 0.0})
+    sample.run(cfg, run)
+    clusters = table(run, "sample", "clusters/").to_pylist()
+    share = 60 / sum(c["candidates"] for c in clusters)
+    assert all(abs(c["kept"] - share * c["candidates"]) <= 1 for c in clusters)
+
+
 def test_a_random_pick_with_one_threshold_is_a_random_sample(run: Run) -> None:
     """What other recipes are held against: neither clusters nor neighbours count."""
     cfg = config(sample={"quota": Quota.GLOBAL, "pick": Pick.RANDOM, "near_duplicate": 1.0, "target_size": 100})

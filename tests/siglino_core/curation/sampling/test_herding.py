@@ -48,7 +48,7 @@ def test_it_is_the_greedy_order(m: int, seed: int, toward: float, weighted: bool
     x = unit(m, seed=seed, toward=toward)
     weight = np.random.default_rng(seed).uniform(0.5, 4, m) if weighted else None
     score, order = herding_scores(x, weight), plain(x, weight)
-    assert sorted(score.tolist()) == pytest.approx(np.arange(1, m + 1) / m)
+    assert sorted(score.tolist()) == pytest.approx((np.arange(m) + 0.5) / m)
     assert np.argsort(-score).tolist() == order
 
 
@@ -78,7 +78,7 @@ def test_each_part_is_taken_from_its_middle_before_what_is_like_nothing() -> Non
 
 def test_equal_members_are_taken_in_their_order() -> None:
     same = np.repeat(unit(1), 5, axis=0)
-    assert herding_scores(same).tolist() == pytest.approx([1, 0.8, 0.6, 0.4, 0.2])
+    assert herding_scores(same).tolist() == pytest.approx([0.9, 0.7, 0.5, 0.3, 0.1])
     x = unit(6)
     twice = herding_scores(np.concatenate([x, x]))
     assert (twice[:6] > twice[6:]).all()
@@ -96,4 +96,4 @@ def test_more_than_fit_at_once_are_ordered_in_parts(monkeypatch: pytest.MonkeyPa
 
 def test_one_member_and_none() -> None:
     assert herding_scores(np.empty((0, 4), np.float32)).tolist() == []
-    assert herding_scores(unit(1)).tolist() == [1]
+    assert herding_scores(unit(1)).tolist() == [0.5]
