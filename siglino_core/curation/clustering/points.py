@@ -135,6 +135,7 @@ class Blocks:
         path = Path(self._folder.name) / f"{index}.npy"
         np.save(path, points_ND.astype(np.float16), allow_pickle=False)
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        path.unlink()  # it is there as long as it is mapped: a worker that is killed leaves no gigabytes behind
         self._blocks[index] = _Block(mapped, ids_N.astype(np.uint64))
 
     def count(self) -> int:

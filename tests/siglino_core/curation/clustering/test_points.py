@@ -1,8 +1,10 @@
 """Points: draws follow their law, sums are exact, and no answer depends on who holds which block."""
 
 import itertools
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -186,3 +188,11 @@ def test_prepare() -> None:
     assert ready.dtype == np.float16
     assert ready.astype(float) == pytest.approx(exact, abs=1e-3)
     assert np.array_equal(prepare(points[:1], points[0].astype(np.float64)), np.zeros((1, 8)))  # no direction, no NaN
+
+
+def test_a_killed_worker_leaves_no_points_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    held = blocks(unit(0, 100), cuts=[40])
+    assert held.count() == 100
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []  # mapped, with no name left
+    assert held.assign(unit(1, 4).astype(np.float32)).counts_K.sum() == 100
