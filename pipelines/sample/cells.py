@@ -17,6 +17,7 @@ from siglino_core.device import single_thread
 from siglino_core.store import Shard
 from siglino_core.store.vectors import from_column
 
+MATES = 3  # images that one stands for, itself among them, from which on it has two neighbours as near as copies
 MANY_LABELS = 100_000  # more are no classes but captions, and are not counted
 
 
@@ -117,15 +118,17 @@ def near_duplicates(work: SampleWork, unit: Shard) -> dict[str, Any]:
         for rows in runs(cell_N):
             stands[rows] = rows[0] + representatives(points[rows], sample.near_duplicate)
     copy = stands != np.arange(table.num_rows)
+    copies_N = np.bincount(stands, minlength=len(stands)).astype(np.int32)
     distance_N = np.zeros(table.num_rows, np.float32)
     if sample.trim > 0:
         for rows in members(cell_N, ~copy):
             distance_N[rows] = outlier_distance(points[rows])
+        distance_N[copies_N >= MATES] = 0
     ids = table["image_id"].combine_chunks()
     decided = (
         table.select(["shard", "row", "image_id", "level_1", "label", "distance"])
         .append_column("duplicate_of", ids.take(pa.array(stands, mask=~copy)))
-        .append_column("copies", pa.array(np.bincount(stands, minlength=len(stands)).astype(np.int32)))
+        .append_column("copies", pa.array(copies_N))
         .append_column("outlier_distance", pa.array(distance_N))
     )
     with writer as out:

@@ -46,12 +46,14 @@ def commit_quotas(work: SampleWork, limit: float) -> None:
             tables.append(file.read(columns=["parent_id", "size"]))
     size = tables[0]["size"].to_numpy()
     parents = [t["parent_id"].to_numpy().astype(np.int64) for t in tables[:-1]]
-    candidates, claims = np.zeros(len(size), np.int64), np.zeros(len(size))
+    candidates, images, claims = np.zeros(len(size), np.int64), np.zeros(len(size), np.int64), np.zeros(len(size))
     for table in buckets(work, "decisions", ["level_1", "copies", "duplicate_of", "outlier_distance"]):
         candidate = stays(table, limit)
         cluster_N, weight_N = table["level_1"].to_numpy()[candidate], weights(table, config.sample)[candidate]
         candidates += np.bincount(cluster_N, minlength=len(size))
         claims += np.bincount(cluster_N, weight_N, minlength=len(size))
+        copies_N = table["copies"].to_numpy()[candidate]
+        images += np.bincount(cluster_N, copies_N, minlength=len(size)).astype(np.int64)
     target, available = config.sample.target_size, int(candidates.sum())
     if target > available:
         raise ConfigError(
@@ -59,7 +61,7 @@ def commit_quotas(work: SampleWork, limit: float) -> None:
             f"gone. Ask for at most {available}, raise sample.near_duplicate={config.sample.near_duplicate}, "
             f"or lower sample.trim={config.sample.trim}."
         )
-    draws = [_quotas(work, limit, candidates, claims, parents, i) for i in range(draws_of(config.sample))]
+    draws = [_quotas(work, limit, (candidates, images, claims), parents, i) for i in range(draws_of(config.sample))]
     columns: dict[str, Any] = {"level_1": np.arange(len(size), dtype=np.int32)}
     for level, parent in enumerate(parents, start=2):
         columns[f"level_{level}"] = parent.astype(np.int32)[columns[f"level_{level - 1}"]]
@@ -74,16 +76,25 @@ def commit_quotas(work: SampleWork, limit: float) -> None:
 
 
 def _quotas(
-    work: SampleWork, limit: float, candidates: np.ndarray, claims: np.ndarray, parents: list[np.ndarray], draw: int
+    work: SampleWork,
+    limit: float,
+    counted: tuple[np.ndarray, np.ndarray, np.ndarray],
+    parents: list[np.ndarray],
+    draw: int,
 ) -> np.ndarray:
-    """The quotas of one draw: int64 [K1]."""
+    """The quotas of one draw: int64 [K1].
+
+    Args:
+        counted: of each level-1 cluster the candidates, the images that they stand for, and what these count.
+    """
+    candidates, images, claims = counted
     s, learned = work.config.sample, weights_of(work.config.sample, parents)
     how = {"min_support": s.min_support, "seed": work.config.seed + draw, "weights": learned}
     if s.quota is Quota.HIERARCHICAL:
         return quotas(candidates, parents, s.target_size, power=s.quota_power, **how)
     if s.quota is Quota.GROUPED:  # levels above the second decide nothing
         power = s.quota_power if parents else 1.0
-        return quotas(candidates, parents[:1], s.target_size, power=power, claims=claims, **how)
+        return quotas(candidates, parents[:1], s.target_size, power=power, claims=claims, images=images, **how)
 
     def scored() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         wanted = ["level_1", "duplicate_of", "outlier_distance", "distance", "image_id"]

@@ -39,7 +39,7 @@ def warnings(
     if sample.pick in (Pick.HERDING, Pick.FACILITY) and target >= LARGE * kept:
         found.append(
             f"{plural(target, 'image')} {'is' if target == 1 else 'are'} {target / kept:.0%} of the {kept:,} that are "
-            "left to choose from: from a quarter on, what is added last are images unlike all others."
+            "left to choose from: the larger that share is, the less it matters which are taken."
         )
     copies = reasons.get("near_duplicate", 0)
     if copies >= MANY * (images := kept + outliers + copies):

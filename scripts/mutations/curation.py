@@ -87,8 +87,8 @@ MUTATIONS = (
     Mutation(
         says="near-duplicates of a cluster's images do not count in its share",
         file="pipelines/sample/fill.py",
-        old=", claims=claims, **how)",
-        new=", **how)",
+        old=", claims=claims, images=images, **how)",
+        new=", images=images, **how)",
         tests=("tests/pipelines/sample/test_order.py",),
     ),
     Mutation(
@@ -104,6 +104,20 @@ MUTATIONS = (
         old="to_taken_M * (REPULSION / (turn + 1))",
         new="np.where(np.isinf(to_taken_M), np.inf, 0)",
         tests=(f"{CURATION_TESTS}/sampling/test_herding.py",),
+    ),
+    Mutation(
+        says="one image that many others were copies of is an outlier",
+        file="pipelines/sample/cells.py",
+        old="distance_N[copies_N >= MATES] = 0",
+        new="pass",
+        tests=("tests/pipelines/sample/test_cells.py",),
+    ),
+    Mutation(
+        says="a cluster's near-duplicates do not count where small ones are told",
+        file="pipelines/sample/fill.py",
+        old="images=images, **how)",
+        new="**how)",
+        tests=("tests/pipelines/sample/test_cells.py",),
     ),
     Mutation(
         says="an outlier is told by distance alone",

@@ -133,8 +133,8 @@ class ClusterConfig:
 
     num_clusters: list[int] = setting(
         [],
-        "number of centroids of each level, the finest first; empty: one for 64 images but at most one for 4 of the "
-        "sample, and a third of that on each level above, which has 64 or more",
+        "number of centroids of each level, the finest first; empty: one for 40 images but at most one for 4 of the "
+        "sample, and a fifth of that on each level above, which has 64 or more",
         ge=1,
     )
     seeding: Seeding = setting(
@@ -166,7 +166,8 @@ class SampleConfig:
     trim: float = setting(
         0.01,
         "share of images dropped as outliers: those farthest from their second neighbour among some thousand images; "
-        "where one of the two has the image among its own three nearest, half of the distance counts",
+        "where one of the two has the image among its own three nearest, half of the distance counts; an image that "
+        "stands for three or more is none",
         ge=0,
         le=0.5,
     )
@@ -204,7 +205,10 @@ class SampleConfig:
         le=1,
     )
     min_support: int = setting(
-        3, "grouped, hierarchical: clusters with fewer images get no more than their share of the pool", ge=1
+        3,
+        "grouped, hierarchical: clusters with fewer images, near-duplicates among them, get no more than their share "
+        "of the pool, if the others can take the rest",
+        ge=1,
     )
     learned: str = setting(
         "",

@@ -23,9 +23,10 @@ SEEDINGS = {
     Seeding.D2_ROUNDS: "in rounds that double, by squared distance",
 }
 QUOTAS = {
-    Quota.GROUPED: "shares in proportion to the images left in a cluster, each as often as it has near-duplicates, to "
-    "the power {copies:g}; where there are several levels, shares of those of level 2, and inside them of level 1, "
-    "grow as that to the power {power:g} (one of fewer than {support} images gets no more than its share of the pool)",
+    Quota.GROUPED: "shares in proportion to the images left in a cluster, each counted as often as it has "
+    "near-duplicates, to the power {copies:g}; with several levels of clusters, those of level 2 share by their count "
+    "to the power {power:g}, and so do those of level 1 inside them; a cluster that stands for fewer than {support} "
+    "images gets no more than its share of the pool",
     Quota.GLOBAL: "one threshold for the images of all clusters",
     Quota.HIERARCHICAL: "shares from the top level down (a cluster's grows as its size to the power {power:g}; one of "
     "fewer than {support} images gets no more than its share of the pool)",

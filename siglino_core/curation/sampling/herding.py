@@ -24,7 +24,7 @@ def herding_scores(unit_MD: np.ndarray, weight_M: np.ndarray | None = None) -> n
     Two members are alike as far as the cosine of their directions from the cluster's mean, 0 if it is negative, to the
     power :data:`POWER`. The next member is the one whose mean likeness to all, less `REPULSION` times its likeness to
     those taken (their sum, over their number and one), is largest. So the parts of a cluster are taken in turn, those
-    of many members oftener, and each from its middle; what is like nothing else waits until that is done.
+    of many members oftener, and each from its middle; then what is like nothing else, and last what repeats others.
 
     Args:
         unit_MD: float, unit length; of equal ones the first is taken. Beyond `MOST` members every so-manieth ones are

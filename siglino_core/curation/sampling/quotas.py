@@ -86,6 +86,7 @@ def quotas(
     seed: int,
     weights: np.ndarray | None = None,
     claims: np.ndarray | None = None,
+    images: np.ndarray | None = None,
 ) -> np.ndarray:
     """Images to keep of every level-1 cluster: int64 [K1], summing to ``target`` exactly.
 
@@ -94,16 +95,18 @@ def quotas(
         parents: for each level but the top, int [K_level] the cluster of the next level up; empty for one level.
         target: at most the sum of sizes.
         power: a cluster's claim is its size to this power; of each level, the finest first, or one for all.
-        min_support: level-1 clusters with fewer images are outliers, drawn at the pool's own rate instead.
+        min_support: level-1 clusters with fewer images are outliers, drawn at the pool's own rate instead, if the
+            others can take the rest.
         seed: the run's.
         weights: float64 [K1], above 0, of each level-1 cluster's claim; a cluster above has the mean of the images
             under it. None: 1 for each.
         claims: float64 [K1], above 0 where the size is: what each level-1 cluster counts in place of its size when
             shares are made; a cluster above has the sum. None: the sizes.
+        images: int64 [K1], what ``min_support`` is asked of; None: the sizes.
     """
     total = int(sizes.sum())
     assert 0 <= target <= total
-    outlier = sizes < min_support
+    outlier = (sizes if images is None else images) < min_support
     fixed = np.zeros_like(sizes)
     if min_support > 1 and total:
         expected = sizes * (target / total)

@@ -1,11 +1,15 @@
 """Near-duplicates and outliers, told inside cells."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipelines import sample
+from pipelines.judge.folder import written
+from pipelines.judge.methods import by_recipe, fitted
+from siglino_core.config import Config
 from siglino_core.store import Run
 from tests.pipelines.sampling import FACILITY, check, clustered
 from tests.stages import Pool, config, pool, table
@@ -50,3 +54,18 @@ def test_the_trimmed_are_the_loneliest(run: Run) -> None:
     outlier = np.array([rows[i]["reason"] == "outlier" for i in here])
     assert outlier.sum() == int(0.1 * len(here))
     assert lonely[outlier].min() > lonely[~outlier].max() - 1e-2  # float16
+
+
+def test_an_image_that_many_were_copies_of_is_neither_an_outlier_nor_small(tmp_path: Path) -> None:
+    """Two hundred images of two kinds, and six images of forty copies each, far from all."""
+    rng = np.random.default_rng(0)
+    kinds = np.eye(24)[rng.integers(0, 2, 200)] + 0.2 * rng.standard_normal((200, 24))
+    copied = np.repeat(np.eye(24)[10:16], 40, axis=0) + 0.005 * rng.standard_normal((240, 24))
+    x = np.concatenate([kinds, copied])
+    x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
+    ids = [hashlib.sha256(b"%d" % i).hexdigest()[:32] for i in range(len(x))]
+    folder = written(str(tmp_path / "run"), x, ids)
+    cfg = fitted(Config(), len(x), 40, [12])
+    kept = by_recipe(cfg, folder).rows_T
+    assert len(kept) == 40
+    assert sorted((kept[kept >= 200] - 200) // 40) == list(range(6))  # one of each

@@ -117,7 +117,7 @@ SENTENCES = {
     (
         Quota,
         Quota.GROUPED,
-    ): r"images left in a cluster, .* power 0\.3; .* level 2, .* to the power 0\.5 \(one of fewer than 4 images",
+    ): r"left in a cluster, .* power 0\.3; .* level 2 share .* to the power 0\.5, and .* fewer than 4 images",
     (Quota, Quota.GLOBAL): "one threshold for the images of all clusters",
     (Quota, Quota.HIERARCHICAL): r"from the top level down \(.* size to the power 0\.5; one of fewer than 4 images",
     (Seeding, Seeding.RANDOM): "seeded at random",
