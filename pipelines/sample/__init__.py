@@ -32,7 +32,7 @@ from siglino_core.report.cards import dataset_card
 from siglino_core.statistics.diversity import compare
 from siglino_core.store import Identity, Manifest, Run, Shard, Todo, of_kind
 
-VERSION = 7
+VERSION = 8
 SCRATCH = ("exchange", "decisions", "orders", "picks")
 CARD = "README.md"
 ARTIFACT = ("clusters", "part")  # kinds of shards that stay; the others are swept

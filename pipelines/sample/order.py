@@ -53,7 +53,7 @@ def order(work: SampleWork, limit: float, unit: Shard) -> dict[str, Any]:
         start = uniform(key_of(work.config.seed + i, "spread"), bits)
         for rows in members(table["level_1"].to_numpy(), candidate):
             if sample.pick is Pick.HERDING:
-                score[rows] = herding_scores(points[rows], weight[rows])
+                score[rows] = herding_scores(points[rows])
             elif sample.pick is Pick.FACILITY:
                 gains = facility_gains(points[rows], weight[rows])
                 score[rows] = gains / len(rows) ** sample.size_penalty if sample.quota is Quota.GLOBAL else gains

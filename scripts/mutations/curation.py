@@ -73,8 +73,8 @@ MUTATIONS = (
     Mutation(
         says="an image counts once, however many near-duplicates it has",
         file="pipelines/sample/order.py",
-        old="herding_scores(points[rows], weight[rows])",
-        new="herding_scores(points[rows])",
+        old="facility_gains(points[rows], weight[rows])",
+        new="facility_gains(points[rows])",
         tests=("tests/pipelines/sample/test_order.py",),
     ),
     Mutation(

@@ -192,8 +192,8 @@ class SampleConfig:
     )
     duplicate_power: float = setting(
         0.5,
-        "herding, facility, grouped: an image counts as often as the pool has near-duplicates of it, to this power; "
-        "0: once",
+        "grouped: in a cluster's share an image counts as often as the pool has near-duplicates of it, to this power; "
+        "facility: so does one that is to be represented; 0: once",
         ge=0,
         le=1,
     )

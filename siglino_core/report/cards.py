@@ -35,8 +35,7 @@ PICKS = {
     Pick.RANDOM: "members are drawn at random",
     Pick.CLOSEST: "those closest to its centroid are kept",
     Pick.COVERAGE: "those farthest from one another are kept first",
-    Pick.HERDING: "those are kept first that together are spread as all its members are (kernel herding; a member "
-    "counts as often as it has near-duplicates, to the power {copies:g})",
+    Pick.HERDING: "those are kept first that together are spread as all its members are (kernel herding)",
     Pick.FACILITY: "those that represent its other members best are kept first (facility gain; who is represented "
     "counts as often as it has near-duplicates, to the power {copies:g})",
 }

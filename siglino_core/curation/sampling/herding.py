@@ -16,7 +16,7 @@ CENTRAL = 1e-3  # members nearer to the cluster's mean have no direction from it
 ROUNDING = 1e-5  # scores that differ by less are equal
 
 
-def herding_scores(unit_MD: np.ndarray, weight_M: np.ndarray | None = None) -> np.ndarray:
+def herding_scores(unit_MD: np.ndarray) -> np.ndarray:
     """How early each member is taken: fp32 [M], of M members the t-th (from 0) at 1 - (t + 0.5) / M.
 
     So one threshold for the scores of several clusters takes the same share of each.
@@ -29,18 +29,17 @@ def herding_scores(unit_MD: np.ndarray, weight_M: np.ndarray | None = None) -> n
     Args:
         unit_MD: float, unit length; of equal ones the first is taken. Beyond `MOST` members every so-manieth ones are
             ordered together, as if they were clusters of their own.
-        weight_M: above 0, how often each counts among all; None: 1 each.
 
     The price is M^2 D FLOPs for the products, and M^2 for the order.
     """
     parts = -(-len(unit_MD) // MOST) if len(unit_MD) else 1
     score_M = np.empty(len(unit_MD), np.float32)
     for part in range(parts):
-        score_M[part::parts] = _scores(unit_MD[part::parts], None if weight_M is None else weight_M[part::parts])
+        score_M[part::parts] = _scores(unit_MD[part::parts])
     return score_M
 
 
-def _scores(unit_MD: np.ndarray, weight_M: np.ndarray | None) -> np.ndarray:
+def _scores(unit_MD: np.ndarray) -> np.ndarray:
     """As :func:`herding_scores`, of all members together."""
     m = len(unit_MD)
     if m < 2:
@@ -49,8 +48,7 @@ def _scores(unit_MD: np.ndarray, weight_M: np.ndarray | None) -> np.ndarray:
     length_M1 = np.linalg.norm(from_mean_MD, axis=1, keepdims=True)
     x_MD = torch.from_numpy(np.where(length_M1 > CENTRAL, from_mean_MD / np.maximum(length_M1, CENTRAL), 0))
     alike_MM = (x_MD @ x_MD.T).clamp_(min=0).pow_(POWER).numpy()
-    share_M = np.ones(m) if weight_M is None else weight_M
-    to_all_M = (alike_MM * (share_M / share_M.sum())[:, None]).sum(0)
+    to_all_M = alike_MM.mean(0, dtype=np.float64)
     to_taken_M = np.zeros(m)  # inf for those taken themselves
     score_M = np.empty(m, np.float32)
     for turn in range(m):

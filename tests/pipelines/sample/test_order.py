@@ -37,6 +37,24 @@ def test_one_threshold_keeps_the_same_spacing_everywhere(run: Run) -> None:
     assert min(apart) >= max(covered) - 4e-3  # the threshold lies between: what stays is farther apart than what goes
 
 
+def test_near_duplicates_count_in_what_is_represented(tmp_path: Path) -> None:
+    recipe = {**FACILITY, "near_duplicate": 0.9, "duplicate_power": 1.0, "target_size": 30}
+    cfg, of = config(cluster={"num_clusters": [6]}, sample=recipe), pool()
+    run = clustered(tmp_path / "run", cfg)
+    rows = check(run, of, cfg, sample.run(cfg, run).manifest)
+    counts = counted(rows, 1.0)
+    x = of.vectors - of.vectors[of.embedded()].mean(0)
+    x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    worth = np.zeros(2)
+    for cluster_id in {r["level_1"] for r in rows if r["kept"]}:
+        mine = [i for i, r in enumerate(rows) if r["level_1"] == cluster_id and r["reason"] in ("kept", "over_quota")]
+        weight = np.array([counts[rows[i]["image_id"]] for i in mine])
+        kept, cosine = np.array([rows[i]["kept"] for i in mine]), np.maximum(x[mine] @ x[mine].T, 0)
+        best = np.argsort(-facility_gains(x[mine], weight), kind="stable")[: kept.sum()]
+        worth += [(weight * cosine[chosen].max(0)).sum() for chosen in (kept, best)]
+    assert worth[0] == pytest.approx(worth[1], rel=2e-3)
+
+
 def test_facility_keeps_what_represents_the_others_best(run: Run) -> None:
     cfg, of = config(sample={**FACILITY, "near_duplicate": 0.99}), pool()
     result = sample.run(cfg, run)
@@ -118,7 +136,7 @@ def test_groups_and_their_clusters_share_and_members_are_spread_as_theirs(tmp_pa
     several = 0
     for cluster_id in {r["level_1"] for r in rows if r["kept"]}:
         mine = [i for i, r in enumerate(rows) if r["level_1"] == cluster_id and r["reason"] in ("kept", "over_quota")]
-        score = herding_scores(x[mine], np.array([counts[rows[i]["image_id"]] for i in mine]))
+        score = herding_scores(x[mine])
         kept = np.array([rows[i]["kept"] for i in mine])
         several += 1 < kept.sum() < len(mine)
         away = likeness(x[mine])

@@ -113,7 +113,7 @@ SENTENCES = {
     (Pick, Pick.CLOSEST): "closest to its centroid are kept",
     (Pick, Pick.RANDOM): "drawn at random",
     (Pick, Pick.FACILITY): r"represent its other members best .* to the power 0\.3\)",
-    (Pick, Pick.HERDING): r"spread as all its members are .* to the power 0\.3\)",
+    (Pick, Pick.HERDING): r"spread as all its members are \(kernel herding\)",
     (
         Quota,
         Quota.GROUPED,

@@ -29,13 +29,12 @@ def likeness(x: np.ndarray) -> np.ndarray:
     return np.maximum(away @ away.T, 0) ** POWER
 
 
-def plain(x: np.ndarray, weight: np.ndarray | None = None) -> list[int]:
+def plain(x: np.ndarray) -> list[int]:
     """The order, a sum at a time."""
     alike, taken = likeness(x), []
-    share = np.ones(len(x)) if weight is None else weight
     while len(taken) < len(x):
         wanted = {
-            i: (share * alike[i]).sum() / share.sum() - REPULSION * alike[i, taken].sum() / (len(taken) + 1)
+            i: alike[i].mean() - REPULSION * alike[i, taken].sum() / (len(taken) + 1)
             for i in range(len(x))
             if i not in taken
         }
@@ -43,11 +42,10 @@ def plain(x: np.ndarray, weight: np.ndarray | None = None) -> list[int]:
     return taken
 
 
-@given(st.integers(2, 40), st.integers(0, 2**31), st.floats(0, 3), st.booleans())
-def test_it_is_the_greedy_order(m: int, seed: int, toward: float, weighted: bool) -> None:
+@given(st.integers(2, 40), st.integers(0, 2**31), st.floats(0, 3))
+def test_it_is_the_greedy_order(m: int, seed: int, toward: float) -> None:
     x = unit(m, seed=seed, toward=toward)
-    weight = np.random.default_rng(seed).uniform(0.5, 4, m) if weighted else None
-    score, order = herding_scores(x, weight), plain(x, weight)
+    score, order = herding_scores(x), plain(x)
     assert sorted(score.tolist()) == pytest.approx((np.arange(m) + 0.5) / m)
     assert np.argsort(-score).tolist() == order
 
@@ -56,13 +54,6 @@ def test_what_is_taken_is_spread_as_the_cluster_is() -> None:
     x, of = blobs([40, 20, 20])
     taken = np.argsort(-herding_scores(x))[:8]
     assert np.bincount(of[taken]).tolist() == [4, 2, 2]
-
-
-def test_weights_count_as_more_members() -> None:
-    x, of = blobs([20, 20])
-    taken = np.argsort(-herding_scores(x, np.where(of == 0, 3.0, 1.0)))[:8]
-    assert np.bincount(of[taken]).tolist() == [5, 3]  # the repulsion evens it out a little
-    assert np.array_equal(herding_scores(x, np.full(40, 7.0)), herding_scores(x))
 
 
 def test_each_part_is_taken_from_its_middle_before_what_is_like_nothing() -> None:
@@ -86,12 +77,11 @@ def test_equal_members_are_taken_in_their_order() -> None:
 
 def test_more_than_fit_at_once_are_ordered_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(herding, "MOST", 50)
-    x, weight = unit(100), np.random.default_rng(0).uniform(1, 2, 100)
-    score, weighted = herding_scores(x), herding_scores(x, weight)
+    x = unit(100)
+    score = herding_scores(x)
     for part in range(2):
         monkeypatch.setattr(herding, "MOST", 4096)
         assert np.array_equal(score[part::2], herding_scores(x[part::2]))
-        assert np.array_equal(weighted[part::2], herding_scores(x[part::2], weight[part::2]))
 
 
 def test_one_member_and_none() -> None:
