@@ -78,10 +78,10 @@ MUTATIONS = (
         tests=("tests/pipelines/sample/test_order.py",),
     ),
     Mutation(
-        says="an image that went counts for another than the one that stands for it",
+        says="an image that went counts for the one beside the one that stands for it",
         file="pipelines/sample/cells.py",
         old="np.bincount(stands, minlength=len(stands))",
-        new="np.bincount(np.roll(stands, 1), minlength=len(stands))",
+        new="np.roll(np.bincount(stands, minlength=len(stands)), 1)",
         tests=("tests/pipelines/sample/test_order.py",),
     ),
     Mutation(
