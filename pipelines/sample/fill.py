@@ -1,7 +1,7 @@
 """How many images of each cluster are kept, once all buckets are decided."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,14 @@ from siglino_core import schema
 from siglino_core.config import Quota
 from siglino_core.curation.sampling.quotas import global_quotas, kth_largest, quotas
 from siglino_core.errors import ConfigError
+
+
+class Counted(NamedTuple):
+    """Of each level-1 cluster, [K1]: images that may be kept, those that they stand for, what these count (fp64)."""
+
+    candidates: np.ndarray
+    images: np.ndarray
+    claims: np.ndarray
 
 
 def buckets(work: SampleWork, folder: str, columns: list[str]) -> Iterator[pa.Table]:
@@ -46,26 +54,25 @@ def commit_quotas(work: SampleWork, limit: float) -> None:
             tables.append(file.read(columns=["parent_id", "size"]))
     size = tables[0]["size"].to_numpy()
     parents = [t["parent_id"].to_numpy().astype(np.int64) for t in tables[:-1]]
-    candidates, images, claims = np.zeros(len(size), np.int64), np.zeros(len(size), np.int64), np.zeros(len(size))
+    counted = Counted(np.zeros(len(size), np.int64), np.zeros(len(size), np.int64), np.zeros(len(size)))
     for table in buckets(work, "decisions", ["level_1", "copies", "duplicate_of", "outlier_distance"]):
         candidate = stays(table, limit)
-        cluster_N, weight_N = table["level_1"].to_numpy()[candidate], weights(table, config.sample)[candidate]
-        candidates += np.bincount(cluster_N, minlength=len(size))
-        claims += np.bincount(cluster_N, weight_N, minlength=len(size))
-        copies_N = table["copies"].to_numpy()[candidate]
-        images += np.bincount(cluster_N, copies_N, minlength=len(size)).astype(np.int64)
-    target, available = config.sample.target_size, int(candidates.sum())
+        cluster_N = table["level_1"].to_numpy()[candidate]
+        np.add.at(counted.candidates, cluster_N, 1)
+        np.add.at(counted.images, cluster_N, table["copies"].to_numpy()[candidate])
+        np.add.at(counted.claims, cluster_N, weights(table, config.sample)[candidate])
+    target, available = config.sample.target_size, int(counted.candidates.sum())
     if target > available:
         raise ConfigError(
             f"sample.target_size={target}: only {available} images are left when duplicates, outliers and rejects are "
             f"gone. Ask for at most {available}, raise sample.near_duplicate={config.sample.near_duplicate}, "
             f"or lower sample.trim={config.sample.trim}."
         )
-    draws = [_quotas(work, limit, (candidates, images, claims), parents, i) for i in range(draws_of(config.sample))]
+    draws = [_quotas(work, limit, counted, parents, i) for i in range(draws_of(config.sample))]
     columns: dict[str, Any] = {"level_1": np.arange(len(size), dtype=np.int32)}
     for level, parent in enumerate(parents, start=2):
         columns[f"level_{level}"] = parent.astype(np.int32)[columns[f"level_{level - 1}"]]
-    columns |= {"size": size, "candidates": candidates, "kept": draws[0]}
+    columns |= {"size": size, "candidates": counted.candidates, "kept": draws[0]}
     drawn = pa.table({f"quota_{i}": d for i, d in enumerate(draws)})
     with work.writer("quotas") as out:
         out.write("exchange/quotas.parquet", drawn, drawn.schema)
@@ -78,15 +85,11 @@ def commit_quotas(work: SampleWork, limit: float) -> None:
 def _quotas(
     work: SampleWork,
     limit: float,
-    counted: tuple[np.ndarray, np.ndarray, np.ndarray],
+    counted: Counted,
     parents: list[np.ndarray],
     draw: int,
 ) -> np.ndarray:
-    """The quotas of one draw: int64 [K1].
-
-    Args:
-        counted: of each level-1 cluster the candidates, the images that they stand for, and what these count.
-    """
+    """The quotas of one draw: int64 [K1]."""
     candidates, images, claims = counted
     s, learned = work.config.sample, weights_of(work.config.sample, parents)
     how = {"min_support": s.min_support, "seed": work.config.seed + draw, "weights": learned}

@@ -9,7 +9,8 @@ training images, Mirzasoleiman et al. 2020, "CRAIG" (arXiv 1906.01827), section 
 import numpy as np
 import torch
 
-MOST = 4096  # members whose pairs are held at once: 64 MB
+from siglino_core.curation.sampling.parts import in_parts
+
 ROUNDING = 1e-4  # gains, in images, that differ by less are equal
 
 
@@ -22,17 +23,13 @@ def facility_gains(unit_MD: np.ndarray, weight_M: np.ndarray | None = None) -> n
     images, numbers of different clusters compare.
 
     Args:
-        unit_MD: float, unit length; of equal gains the first is taken. Beyond `MOST` members every so-manieth ones are
-            ordered together, as if they were clusters of their own.
+        unit_MD: float, unit length; of equal gains the first is taken. Large clusters are ordered in parts
+            (`siglino_core.curation.sampling.parts`).
         weight_M: above 0, how much it counts that a member is represented, of which the sum is weighted; None: 1 each.
 
     The price is M^2 D FLOPs for the products, and about M^2 log M for the order.
     """
-    parts = -(-len(unit_MD) // MOST) if len(unit_MD) else 1
-    gain_M = np.empty(len(unit_MD), np.float32)
-    for part in range(parts):
-        gain_M[part::parts] = gains_at_once(unit_MD[part::parts], None if weight_M is None else weight_M[part::parts])
-    return gain_M
+    return in_parts(gains_at_once, unit_MD, weight_M)
 
 
 def gains_at_once(unit_MD: np.ndarray, weight_M: np.ndarray | None = None) -> np.ndarray:

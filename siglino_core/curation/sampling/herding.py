@@ -9,7 +9,8 @@ one that is most like all, and least like those taken.
 import numpy as np
 import torch
 
-MOST = 4096  # members whose pairs are held at once: 64 MB
+from siglino_core.curation.sampling.parts import in_parts
+
 POWER = 1.5  # of a cosine: the higher, the nearer two images must be to count as alike
 REPULSION = 1.5  # of those taken; 1 is the source's, above it what is rare in the cluster comes earlier
 CENTRAL = 1e-3  # members nearer to the cluster's mean have no direction from it
@@ -27,16 +28,12 @@ def herding_scores(unit_MD: np.ndarray) -> np.ndarray:
     of many members oftener, and each from its middle; then what is like nothing else, and last what repeats others.
 
     Args:
-        unit_MD: float, unit length; of equal ones the first is taken. Beyond `MOST` members every so-manieth ones are
-            ordered together, as if they were clusters of their own.
+        unit_MD: float, unit length; of equal ones the first is taken. Large clusters are ordered in parts
+            (`siglino_core.curation.sampling.parts`).
 
     The price is M^2 D FLOPs for the products, and M^2 for the order.
     """
-    parts = -(-len(unit_MD) // MOST) if len(unit_MD) else 1
-    score_M = np.empty(len(unit_MD), np.float32)
-    for part in range(parts):
-        score_M[part::parts] = _scores(unit_MD[part::parts])
-    return score_M
+    return in_parts(_scores, unit_MD)
 
 
 def _scores(unit_MD: np.ndarray) -> np.ndarray:

@@ -81,7 +81,7 @@ def quotas(
     parents: Sequence[np.ndarray],
     target: int,
     *,
-    power: float | Sequence[float],
+    power: float,
     min_support: int,
     seed: int,
     weights: np.ndarray | None = None,
@@ -94,7 +94,7 @@ def quotas(
         sizes: int64 [K1], images of each level-1 cluster that may be kept (near-duplicates gone).
         parents: for each level but the top, int [K_level] the cluster of the next level up; empty for one level.
         target: at most the sum of sizes.
-        power: a cluster's claim is its size to this power; of each level, the finest first, or one for all.
+        power: a cluster's claim is its size to this power.
         min_support: level-1 clusters with fewer images are outliers, drawn at the pool's own rate instead, if the
             others can take the rest.
         seed: the run's.
@@ -131,8 +131,7 @@ def quotas(
         parent = parents[depth] if depth < len(parents) else np.zeros(len(levels[depth]), np.int64)
         size, sums = levels[depth], weighed[depth]
         mean = None if sums is None else np.divide(sums, size, out=np.ones(len(size)), where=size > 0)
-        p = power if isinstance(power, float | int) else power[depth]
-        budget = share(budget, size, parent, p, key_of(seed, "quota", depth), mean, masses[depth])
+        budget = share(budget, size, parent, power, key_of(seed, "quota", depth), mean, masses[depth])
     return budget + fixed
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siglino_core.curation.sampling import facility
+from siglino_core.curation.sampling import parts
 from siglino_core.curation.sampling.facility import ROUNDING, facility_gains
 
 
@@ -65,11 +65,11 @@ def test_copies_add_nothing_and_of_equal_ones_the_first_is_taken() -> None:
 
 def test_a_cluster_too_large_for_its_pairs_is_ordered_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     x = unit(100)
-    monkeypatch.setattr(facility, "MOST", 50)
+    monkeypatch.setattr(parts, "MOST", 50)
     weight = np.linspace(1, 3, 100)
     gains, weighted = facility_gains(x), facility_gains(x, weight)
     for part in (0, 1):
-        monkeypatch.setattr(facility, "MOST", 4096)
+        monkeypatch.setattr(parts, "MOST", 4096)
         assert np.array_equal(gains[part::2], facility_gains(x[part::2]))
         assert np.array_equal(weighted[part::2], facility_gains(x[part::2], weight[part::2]))
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siglino_core.curation.sampling import herding
+from siglino_core.curation.sampling import parts
 from siglino_core.curation.sampling.herding import POWER, REPULSION, ROUNDING, herding_scores
 
 
@@ -76,11 +76,11 @@ def test_equal_members_are_taken_in_their_order() -> None:
 
 
 def test_more_than_fit_at_once_are_ordered_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(herding, "MOST", 50)
+    monkeypatch.setattr(parts, "MOST", 50)
     x = unit(100)
     score = herding_scores(x)
     for part in range(2):
-        monkeypatch.setattr(herding, "MOST", 4096)
+        monkeypatch.setattr(parts, "MOST", 4096)
         assert np.array_equal(score[part::2], herding_scores(x[part::2]))
 
 
