@@ -29,7 +29,7 @@ from siglino_core.store.records import PLAN
 __all__ = ["plan", "run"]
 
 STAGE = "evaluate"
-VERSION = 1
+VERSION = 2
 TABLES = "tables"
 
 

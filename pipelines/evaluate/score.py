@@ -15,8 +15,10 @@ from pipelines.support.work import Work
 from siglino_core.config import Layout, Task
 from siglino_core.device import choose, single_thread
 from siglino_core.errors import DataError
+from siglino_core.evaluation.features import Features
 from siglino_core.evaluation.results.columns import samples_table
 from siglino_core.evaluation.results.result import Result
+from siglino_core.evaluation.results.rows import teachers_among
 from siglino_core.evaluation.results.store import results_file, samples_file, write_results, write_samples
 from siglino_core.evaluation.segmentation.dense import Dense
 from siglino_core.evaluation.tasks import Question, answers, plainly
@@ -81,30 +83,21 @@ def score(work: EvaluateWork, shard: Shard) -> dict[str, Any]:
 
 def _question(work: EvaluateWork, asked: Asked, towers: Towers, passed: list[str]) -> Question:
     stages = {split: work.run.stage(name) for split, name in asked.stages.items()}
-    for stage in stages.values():
-        check(work.config.runtime, stage)
     data, described = asked.data, asked.subject.described
     told, gone = seen(work, data.name, passed)
     patches = {split: _patches(stage) for split, stage in stages.items()} if data.dense else {}
     if gone and patches:
         patches["test"] = {view: Others(dense, gone) for view, dense in patches["test"].items()}
-    splits = {"test": data.test, "train": data.train}
-    features = {
-        which: read(
-            stage,
-            stage.require(),
-            network=asked.subject.name,
-            dataset=data.name,
-            split=split.name if (split := splits[which]) is not None else which,
-        )
-        for which, stage in stages.items()
-    }
+    features = {which: _features(work, asked, which) for which in stages}
+    others = {one.subject.name: one for one in work.asked if one.data.name == data.name}
+    taught = _teachers(asked.subject, others) if _of_teachers(data) else {}
     return Question(
         test=without(features["test"], gone),
         train=features.get("train"),
         classes=tuple(data.test.classes),
         spoken=data.recipe.spoken if data.recipe else plainly,
         templates=data.config.templates or (data.recipe.templates if data.recipe else ()),
+        teachers={view: _features(work, others[teacher], "test") for view, teacher in taught.items()},
         texts={v: towers.of(described, v, asked.subject.model.weights, data.config.cleaning) for v in described.texts},
         patches=patches,
         tasks=tuple(data.config.tasks),
@@ -116,6 +109,27 @@ def _question(work: EvaluateWork, asked: Asked, towers: Towers, passed: list[str
         by_class=_by_class(data),
         device=choose(work.config.runtime.device).device,
     )
+
+
+def _features(work: EvaluateWork, asked: Asked, which: str) -> Features:
+    """What was extracted of a split, its files as the manifest has them."""
+    stage = work.run.stage(asked.stages[which])
+    check(work.config.runtime, stage)
+    split = {"test": asked.data.test, "train": asked.data.train}[which]
+    name = split.name if split is not None else which
+    return read(stage, stage.require(), network=asked.subject.name, dataset=asked.data.name, split=name)
+
+
+def _teachers(subject: Subject, others: Mapping[str, Asked]) -> dict[str, str]:
+    """The network that teaches each view that has one beside it, in the order of the views."""
+    views = {name: list(one.subject.described.views) for name, one in others.items()}
+    found = teachers_among(views)
+    return {view: found[subject.name, view][0] for view in views[subject.name] if (subject.name, view) in found}
+
+
+def _of_teachers(data: Data) -> bool:
+    """Whether a student is compared with its teachers: by name, or where whole images are asked about."""
+    return Task.FIDELITY in data.config.tasks if data.config.tasks else not data.dense
 
 
 def _by_class(data: Data) -> tuple[Task, ...]:

@@ -15,6 +15,7 @@ class Task(StrEnum):
     RETRIEVAL = "retrieval"
     SEGMENTATION = "segmentation"
     PATCH_RETRIEVAL = "patch_retrieval"
+    FIDELITY = "fidelity"
     GEOMETRY = "geometry"
 
 

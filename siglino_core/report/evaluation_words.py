@@ -21,6 +21,7 @@ TASKS = {
     "retrieval": "Retrieval",
     "segmentation": "Linear segmentation",
     "patch_retrieval": "Patch retrieval",
+    "fidelity": "Fidelity to teachers",
     "geometry": "Geometry",
     "grounding_box": "Boxes of expressions",
     "grounding_mask": "Masks of expressions",

@@ -71,7 +71,7 @@ def made(folder: Path) -> Path:
     for stage in (source, embed, cluster, sample):
         stage.run(config, run)
     folders.siglip(folder / "siglip2")
-    folders.dinov3(folder / "dinov3", width=32)
+    folders.dinov3(folder / "dinov3", width=24)
     teach(run, {name: str(folder / name) for name in ("siglip2", "dinov3")})
     distil(run)
     for stage, command in (("sample", "siglino curate"), ("train", "siglino distill")):

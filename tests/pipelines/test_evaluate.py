@@ -91,7 +91,8 @@ def small(run: Path, **changes: Any) -> dict[str, Any]:
 def test_the_student_beside_its_teachers_and_itself_untrained(whole: Path) -> None:
     found = results(whole)
     assert {r.network for r in found} == {"student", "untrained", "siglip2", "dinov3"}
-    assert {r.task for r in found} == {"knn", "zero_shot", "retrieval", "segmentation", "patch_retrieval", "geometry"}
+    dense = {"segmentation", "patch_retrieval"}
+    assert {r.task for r in found} == {"knn", "zero_shot", "retrieval", "fidelity", "geometry"} | dense
     assert {r.dataset for r in found} == {"pool", "composites"}
     for task in ("knn", "zero_shot", "retrieval", "segmentation"):
         assert any(r.sanity for r in found if r.task == task), task
@@ -103,11 +104,23 @@ def test_the_student_beside_its_teachers_and_itself_untrained(whole: Path) -> No
     assert {"siglino", "siglip2", "dinov3", "ensemble (siglino)", "ensemble (calibrated)"} < views
 
 
+def test_a_head_is_compared_with_its_teacher_where_both_are_asked(whole: Path) -> None:
+    found = {(r.network, r.view): r for r in results(whole) if r.task == "fidelity" and not r.sanity}
+    assert set(found) == {(n, v) for n in ("student", "untrained") for v in ("siglip2", "dinov3")}
+    held_out = evaluating.IMAGES - evaluating.KEPT
+    for (network, view), r in found.items():
+        assert (r.n, r.n_failed, r.dataset, r.parameters["teacher"]) == (held_out, 0, "pool", view)
+        rows = pq.read_table(whole / "evaluate/samples/fidelity/pool.parquet").to_pylist()
+        mine = [row["correct"] for row in rows if (row["network"], row["view"]) == (network, view)]
+        assert r.metrics["cosine"].value == pytest.approx(np.mean(mine))
+        assert -1 <= r.metrics["cosine"].value <= 1
+
+
 def test_results_follow_their_schema_and_samples_their_n(whole: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     validator = jsonschema.Draft202012Validator(json_schema())
     files = sorted((whole / "evaluate/results").glob("*/*.json"))
-    assert len(files) == 7
+    assert len(files) == 8
     for path in files:
         validator.validate(json.loads(path.read_text()))
     for r in results(whole):

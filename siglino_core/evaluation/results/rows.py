@@ -1,7 +1,7 @@
 """What tables of results share: which rows are partial, whose teacher is whose, and how numbers are written."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from siglino_core.config import Task
@@ -45,7 +45,15 @@ def headlines(results: Iterable[Result]) -> list[dict[str, Any]]:
 
 
 def teachers_of(results: Sequence[Result]) -> dict[View, View]:
-    """Which view of which network is the teacher of a view of another, by name.
+    """Which view of which network is the teacher of a view of another, as :func:`teachers_among` has it."""
+    views: dict[str, set[str]] = {}
+    for r in proper(results):
+        views.setdefault(r.network, set()).add(r.view)
+    return teachers_among(views)
+
+
+def teachers_among(views: Mapping[str, Collection[str]]) -> dict[View, View]:
+    """The same by the names of networks and of their views.
 
     A teacher is a network that bears the name of one of its own views, as a student's heads bear their teachers' names.
     A student is none, though one that was given no name is called as its own features are: what has a student's own
@@ -53,9 +61,6 @@ def teachers_of(results: Sequence[Result]) -> dict[View, View]:
     Its views are the teachers of views of the same name; if two networks could be, neither is. Of networks at a size of
     their own (``siglip2@224``) those of one size belong together.
     """
-    views: dict[str, set[str]] = {}
-    for r in proper(results):
-        views.setdefault(r.network, set()).add(r.view)
     teachers = {network for network, own in views.items() if network.partition(AT)[0] in own and OWN not in own}
     found: dict[View, View] = {}
     for network in views.keys() - teachers:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from siglino_core.config import Task
+from siglino_core.evaluation.tasks.fidelity import of_teachers
 from siglino_core.evaluation.tasks.geometry import geometry
 from siglino_core.evaluation.tasks.knn import knn
 from siglino_core.evaluation.tasks.probes import probes
@@ -18,6 +19,7 @@ WHOLE = (
     Task.KNN,
     Task.ZERO_SHOT,
     Task.RETRIEVAL,
+    Task.FIDELITY,
     Task.GEOMETRY,
 )  # probes are dear: asked for by name alone
 
@@ -43,5 +45,7 @@ def answers(question: Question) -> Iterator[Answer]:
                 yield from segmentation(question)
             case Task.PATCH_RETRIEVAL:
                 yield from patch_retrieval(question)
+            case Task.FIDELITY:
+                yield from of_teachers(question)
             case Task.GEOMETRY:
                 yield from geometry(question)

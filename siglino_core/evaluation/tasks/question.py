@@ -32,6 +32,7 @@ class Question:
         spoken: the classes as texts name them, one each; two may be spoken of alike.
         templates: texts for class names; empty: open_clip's of ImageNet.
         texts: the text side of each view that has one.
+        teachers: the test samples of the teacher of each view that has one evaluated beside it.
         patches: features of patches by split, then by view; empty: none are stored.
         tasks: what is asked for; empty: all that is possible and cheap.
         by_class: tasks whose official metric weighs each class alike.
@@ -55,6 +56,7 @@ class Question:
     device: str = "cpu"
     told: Mapping[str, Any] = field(default_factory=dict)
     by_class: Collection[Task] = ()
+    teachers: Mapping[str, Features] = field(default_factory=dict)
 
     @property
     def views(self) -> list[str]:
