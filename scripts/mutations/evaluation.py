@@ -6,6 +6,28 @@ EVALUATION, EVALUATION_TESTS = "siglino_core/evaluation", "tests/siglino_core/ev
 STATISTICS, STATISTICS_TESTS = "siglino_core/statistics", "tests/siglino_core/statistics"
 
 MUTATIONS = (
+    # Fidelity
+    Mutation(
+        says="what all images share counts as likeness to a teacher",
+        file="siglino_core/evaluation/fidelity.py",
+        old="student_ND[rows] - mean_D, teacher_ND[rows] - mean_D",
+        new="student_ND[rows] - 0 * mean_D, teacher_ND[rows] - 0 * mean_D",
+        tests=("tests/siglino_core/evaluation/test_fidelity.py",),
+    ),
+    Mutation(
+        says="samples that could not be read are no part of a fidelity",
+        file="siglino_core/evaluation/tasks/fidelity.py",
+        old="np.concatenate([found.cosine_N, np.zeros(lost)])",
+        new="found.cosine_N",
+        tests=("tests/siglino_core/evaluation/tasks/test_fidelity.py",),
+    ),
+    Mutation(
+        says="a student and its teacher are paired by their order",
+        file="siglino_core/evaluation/tasks/fidelity.py",
+        old="[[place[test.sample_ids[row]] for row in kept]]",
+        new="[sorted(place[test.sample_ids[row]] for row in kept)]",
+        tests=("tests/siglino_core/evaluation/tasks/test_fidelity.py",),
+    ),
     # Samples
     Mutation(
         says="half of every label is held out",
