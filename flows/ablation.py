@@ -142,7 +142,8 @@ def _read(path: Path) -> dict[str, Any]:
 def _onto(below: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     """A grid over what it stands on: its words after those, its metrics' keys over those of the same name."""
     found = {**below, **values}
-    found["base"] = [*below.get("base", []), *(values.get("base") or [])]
+    for words in ("split", "base"):
+        found[words] = [*below.get(words, []), *(values.get(words) or [])]
     metrics = below.get("metrics", {})
     found["metrics"] = {
         **{name: {**metric, **((values.get("metrics") or {}).get(name) or {})} for name, metric in metrics.items()},

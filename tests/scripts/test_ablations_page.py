@@ -23,8 +23,8 @@ def test_every_grid_is_on_the_page_with_its_arms() -> None:
 
 
 def test_committed_rows_are_of_their_grid() -> None:
-    for path in ROWS.glob("*.jsonl"):
-        grid = load_grid(path.stem)
+    for path in ROWS.rglob("*.jsonl"):
+        grid = load_grid(str(path.with_suffix(".yaml")) if path.parent != ROWS else path.stem)
         rows = read_rows(path.read_bytes(), path.name)
         assert {row.arm for row in rows} == set(grid.arms)
         assert {row.metric for row in rows} <= {"", *grid.metrics}
@@ -46,3 +46,26 @@ def test_rows_become_a_table_in_place_of_what_stood_there(tmp_path: Path) -> Non
     (tmp_path / "nothing.jsonl").write_bytes(write_rows(rows))
     with pytest.raises(ConfigError, match="no such grid"):
         results(tmp_path)
+
+
+def test_pools_are_one_table_with_their_mean(tmp_path: Path) -> None:
+    folder = tmp_path / "pools"
+    folder.mkdir()
+    for pool, gain in (("one", 0.05), ("two", 0.01)):
+        (folder / f"{pool}.yaml").write_text("common: pool\nsplit: [source.uri=x]\nbase: [sample.target_size=9]\n")
+        rows = [
+            Row(
+                arm=arm, seed=seed, metric="fidelity", value=0.3 + (arm == "ours") * (gain + 0.01 * (seed - 1)), n=10**6
+            )
+            for arm in ("random", "ours")
+            for seed in range(3)
+        ]
+        (folder / f"{pool}.jsonl").write_bytes(write_rows(rows))
+    cells = [[c.strip() for c in line.strip("|").split("|")] for line in results(tmp_path).splitlines() if "|" in line]
+    assert [line[0] for line in cells] == ["pool", "---", "one", "two", "mean of the pools"]
+    assert [line[1] for line in cells[2:]] == [
+        "**+5.0 (+2.5 to +7.5)**",
+        "+1.0 (−1.5 to +3.5)",
+        "+3.0 (−22.4 to +28.4)",
+    ]
+    assert {line[2] for line in cells[2:]} == {"–"}
