@@ -31,7 +31,9 @@ def of_teachers(question: Question) -> Iterator[Answer]:
         for view, teacher in question.teachers.items():
             yield from _of_view(question, view, teacher)
     elif STUDENT in question.views and Task.FIDELITY in question.tasks:
-        question.skip(Task.FIDELITY, "no teacher of its heads is evaluated beside it (evaluate.models)")
+        question.skip(
+            Task.FIDELITY, "no network with the name of one of its heads is evaluated beside it (evaluate.models)"
+        )
 
 
 def _of_view(question: Question, view: str, teacher: Features) -> Iterator[Answer]:

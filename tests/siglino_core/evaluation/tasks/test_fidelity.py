@@ -62,7 +62,9 @@ def test_who_has_no_teacher_is_only_told_when_asked_by_name() -> None:
     student = question(features(LABELS))
     assert list(of_teachers(student)) == []
     assert student.passed == []
-    with pytest.raises(DataError, match="fidelity on made by student: no teacher of its heads is evaluated beside it"):
+    with pytest.raises(
+        DataError, match="fidelity on made by student: no network with the name of one of its heads is eval"
+    ):
         list(of_teachers(question(features(LABELS), tasks=(Task.FIDELITY,))))
     alone = question(teacher("siglip2"), tasks=(Task.FIDELITY,))
     assert list(of_teachers(alone)) == []
