@@ -225,16 +225,18 @@ def test_a_path_ends_without_an_evaluation_where_its_images_allow_none(
     monkeypatch.chdir(folder)
     bare = parquet_file(folder / "bare.parquet", {"image": [data for _, data in labelled("train", 15)]})
     _made(folder, "curate", bare, "runs/bare")
+    _made(folder, "curate", bare, "runs/all", "sample.target_size=30")
 
     def stages(run: str, *words: str) -> list[str]:
         config = compose_config([f"run={run}", *words])
         return [c.stage for c in judged(configured(choose("run", "export", None, []), config), config)]
 
     assert stages("runs/demo") == ["export", "evaluate"]
-    assert stages("runs/bare") == ["export"]
-    assert "not evaluated: runs/bare: its images have neither labels nor captions" in caplog.text
-    assert stages("runs/bare", "evaluate.datasets=[{uri: data/pets/test}]") == ["export", "evaluate"]
-    alone = [c.stage for c in judged(choose("evaluate", None, None, []), compose_config(["run=runs/bare"]))]
+    assert stages("runs/bare") == ["export", "evaluate"], "without labels a student is compared with its teachers"
+    assert stages("runs/all") == ["export"]
+    assert "not evaluated: runs/all: no image of the run is held out" in caplog.text
+    assert stages("runs/all", "evaluate.datasets=[{uri: data/pets/test}]") == ["export", "evaluate"]
+    alone = [c.stage for c in judged(choose("evaluate", None, None, []), compose_config(["run=runs/all"]))]
     assert alone == ["evaluate"], "who asks for it alone is told why not"
 
 

@@ -112,8 +112,7 @@ def open_run(
         formats: encodings of the images that are wanted, as `siglino_core.images.formats` has them; empty: all.
 
     Raises:
-        DataError: its sample was made from other images, or after its training; none is left; they have neither labels
-            nor captions.
+        DataError: its sample was made from other images, or after its training; none is left.
         StoreError: its source, embed, cluster or sample is not finished.
     """
     run = Run(url)
@@ -144,11 +143,6 @@ def open_run(
             f"{url}: no image of the run is {part.value.replace('_', ' ')} ({why}). Curate fewer (sample.target_size), "
             "or evaluate on another data set."
         )
-    if not split.classes and not _has(run, split, "caption"):
-        raise DataError(
-            f"{url}: its images have neither labels nor captions, so nothing can be measured on them. Curate from a "
-            "pool that has them (source.label_column, source.label_folder), or evaluate on another data set."
-        )
     return split
 
 
@@ -173,12 +167,3 @@ def _labels_of(run: Run, rows: dict[str, np.ndarray]) -> tuple[str, ...]:
     for shard, table in in_turn(run, list(rows), lambda s: read_columns(run, "source", s, ["label"])):
         labels.update(table["label"].take(pa.array(rows[shard])).unique().to_pylist())
     return class_order(labels)
-
-
-def _has(run: Run, split: RunSplit, column: str) -> bool:
-    """Whether any image of a split has a value in a source column."""
-    for shard, of_shard in split._found[0].items():
-        values = read_columns(run, "source", shard, [column])[column].take(pa.array(of_shard))
-        if values.null_count < len(values):
-            return True
-    return False

@@ -10,7 +10,6 @@ import pytest
 from pipelines import cluster, sample
 from siglino_core.errors import DataError, StoreError
 from siglino_core.evaluation.data import chosen
-from siglino_core.evaluation.data import run as module
 from siglino_core.evaluation.data.chosen import LIKE_KEPT, NOT_DRAWN, OTHER_FORMAT, Part
 from siglino_core.evaluation.data.kept import kept_blocks, kept_ids, shards_of
 from siglino_core.evaluation.data.run import RunSplit, open_run
@@ -147,19 +146,11 @@ def test_kept(tmp_path: Path, of: stages.Pool) -> None:
     assert [list(b.image_ids) for b in second] == [list(blocks[1].image_ids)]
 
 
-def test_without_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = curated(tmp_path, stages.pool(80, labelled=False), target_size=20)
-    assert open_run(run.url).classes == ()  # it has captions
-    monkeypatch.setattr(module, "_has", lambda *_: False)
-    with pytest.raises(DataError, match=r"neither labels nor captions.*source.label_column"):
-        open_run(run.url)
-
-
-def test_a_column_without_values(tmp_path: Path) -> None:
+def test_without_labels(tmp_path: Path) -> None:
     run = curated(tmp_path, stages.pool(80, labelled=False), target_size=20)
     split = open_run(run.url)
-    assert module._has(run, split, "caption")
-    assert not module._has(run, split, "label")
+    assert split.classes == ()
+    assert {s.label for s in samples(split)} == {None}
 
 
 def test_a_stage_that_was_made_anew(tmp_path: Path, of: stages.Pool) -> None:
