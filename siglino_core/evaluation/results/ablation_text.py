@@ -86,7 +86,7 @@ def _cells(line: Line) -> list[str]:
 
 def number(value: float) -> str:
     """Two decimals, fewer of what is large: 61.24, 0.47, 12,345."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}"
+    return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}").replace("-", "−")
 
 
 def sign(value: float) -> str:

@@ -58,7 +58,7 @@ def test_the_notes_count(found: list[Line]) -> None:
 
 @pytest.mark.parametrize(
     ("value", "plain", "signed"),
-    [(61.239, "61.24", "+61.24"), (-0.473, "-0.47", "−0.47"), (0.001, "0.00", "0.00"), (12345.6, "12,346", "+12,346")],
+    [(61.239, "61.24", "+61.24"), (-0.473, "−0.47", "−0.47"), (0.001, "0.00", "0.00"), (12345.6, "12,346", "+12,346")],
 )
 def test_numbers(value: float, plain: str, signed: str) -> None:
     assert (number(value), sign(value)) == (plain, signed)
