@@ -11,7 +11,7 @@ from rich.text import Text
 from flows.screen import say
 from siglino_core.evaluation.results.leaderboard import Column, Leaderboard, Row, leaderboard
 from siglino_core.evaluation.results.result import SANITY, Metric, Result
-from siglino_core.evaluation.results.rows import AT, DESCRIPTIVE, STUDENT, UNTRAINED, View, said
+from siglino_core.evaluation.results.rows import AT, DESCRIPTIVE, FIDELITY, STUDENT, UNTRAINED, View, said
 from siglino_core.foreign import printable
 from siglino_core.grounding.judged.verdict import BASELINE
 from siglino_core.report.evaluation_words import SANITY_WORDS, task_name
@@ -119,9 +119,9 @@ def _sanity(rows: Sequence[Row]) -> list[Row]:
 
 
 def _best(rows: Sequence[Row], column: Column, teachers: set[View]) -> View | None:
-    """The best of the student's views; None where there are not two, or more is not better."""
+    """The best of the student's views; None where there are not two, more is not better, or each has its own target."""
     own = [r for r in rows if r.network == STUDENT and not r.sanity and column in r.cells]
-    if len(own) < 2 or column.task in DESCRIPTIVE:
+    if len(own) < 2 or column.task in (*DESCRIPTIVE, FIDELITY):
         return None
     best = max(own, key=lambda row: row.cells[column].metric.value)
     return best.network, best.view

@@ -18,11 +18,12 @@ from siglino_core.errors import DataError
 from siglino_core.evaluation.features import Features
 from siglino_core.evaluation.results.columns import samples_table
 from siglino_core.evaluation.results.result import Result
-from siglino_core.evaluation.results.rows import teachers_among
+from siglino_core.evaluation.results.rows import AT, teachers_among
 from siglino_core.evaluation.results.store import results_file, samples_file, write_results, write_samples
 from siglino_core.evaluation.segmentation.dense import Dense
 from siglino_core.evaluation.tasks import Question, answers, plainly
 from siglino_core.evaluation.tasks.towers import Towers
+from siglino_core.models.encoder import STUDENT
 from siglino_core.store import Shard, Stage
 
 
@@ -121,10 +122,18 @@ def _features(work: EvaluateWork, asked: Asked, which: str) -> Features:
 
 
 def _teachers(subject: Subject, others: Mapping[str, Asked]) -> dict[str, str]:
-    """The network that teaches each view that has one beside it, in the order of the views."""
+    """The network that teaches each view of a student that has one beside it, in the order of the views.
+
+    At a size of its own a student is compared with its teacher at that size. A teacher that has none there sees images
+    of that size already, or squeezes all to one.
+    """
     views = {name: list(one.subject.described.views) for name, one in others.items()}
-    found = teachers_among(views)
-    return {view: found[subject.name, view][0] for view in views[subject.name] if (subject.name, view) in found}
+    if STUDENT not in views[subject.name]:
+        return {}
+    known = teachers_among(views)
+    base = subject.name.partition(AT)[0]
+    found = {view: known.get((subject.name, view)) or known.get((base, view)) for view in views[subject.name]}
+    return {view: teacher[0] for view, teacher in found.items() if teacher is not None}
 
 
 def _of_teachers(data: Data) -> bool:

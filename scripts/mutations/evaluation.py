@@ -22,6 +22,13 @@ MUTATIONS = (
         tests=("tests/siglino_core/evaluation/tasks/test_fidelity.py",),
     ),
     Mutation(
+        says="students of other teachers are compared as if they had one",
+        file="siglino_core/evaluation/results/matching.py",
+        old='return f"the teacher differs: {differs}" if differs else ""',
+        new='return ""',
+        tests=("tests/siglino_core/evaluation/results/test_compare.py",),
+    ),
+    Mutation(
         says="a student and its teacher are paired by their order",
         file="siglino_core/evaluation/tasks/fidelity.py",
         old="[[place[test.sample_ids[row]] for row in kept]]",

@@ -1,7 +1,7 @@
 """How near a student's summaries come to its teacher's, image by image.
 
-Both are taken less the teacher's mean: what all images share is no knowledge of any of them, and an answer that is the
-same for all images scores about 0.
+Both are taken less the teacher's mean: what all images share is no knowledge of any of them, and who answers that mean
+for all images scores 0. Another answer that is the same for all may score more, where most images are alike.
 
 Legend: N samples, D width.
 """

@@ -58,6 +58,12 @@ def test_what_is_no_better_when_it_is_higher_has_no_best_and_no_share_of_a_teach
     assert not any("*" in line or "%" in line.replace("95%", "") for line in lines)
 
 
+def test_heads_with_targets_of_their_own_have_no_best() -> None:
+    lines = printed([{**one, "task": "fidelity"} for one in ROWS if one["network"] == "student" and not one["sanity"]])
+    assert len(lines) == 6
+    assert not any("*" in line for line in lines)
+
+
 def test_sizes_of_a_network_are_beside_it() -> None:
     rows = [row(name, "a", 0.5) for name in ("untrained", "student@512", "student@64", "other", "student")]
     names = [line.partition(",")[0] for line in printed(rows)[2:-1]]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from siglino_core.evaluation.results.result import Result
-from siglino_core.evaluation.results.rows import proper
+from siglino_core.evaluation.results.rows import FIDELITY, proper
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +41,14 @@ def curves(results: Sequence[Result]) -> list[Curve]:
     """Curves of at least two sizes; results belong together by ``hashes["network"]``, which no size changes.
 
     Two results of one size, as of another rule of resizing, stay apart: a curve is of one rule. Images that are all
-    brought to one area are of another than those that are within bounds.
+    brought to one area are of another than those that are within bounds. Fidelity has no curve: at another size the
+    teacher says something else.
     """
     found: dict[tuple[str, ...], dict[int, Result]] = {}
     for r in proper(results):
         at = side(r.preprocessing)
         weights = r.hashes.get("network", "")
-        if at is None or not weights:
+        if at is None or not weights or r.task == FIDELITY:
             continue
         key = (r.task, r.dataset, r.split, r.view, r.headline[0], weights, _rule(r.preprocessing))
         found.setdefault(key, {}).setdefault(at, r)

@@ -19,6 +19,7 @@ from siglino_core.evaluation.results.rows import LIMIT, graded, is_partial
 RECALL = "mean_recall"
 # Parameters that were found, not asked for: two networks answer the same question with different ones.
 FOUND = {"learning_rate", "sweep", "at_an_end", "calibration", "temperatures", "strength", "converged", "overlap"}
+TAUGHT = ("teacher", "teacher_network", "teacher_preprocessing")  # parameters that say what a student is compared with
 CLOSE = 1e-6  # a metric's value and the mean of its samples
 
 
@@ -111,7 +112,10 @@ def _unlike(first: list[Result], second: list[Result]) -> str:
     if a.split != b.split:
         return f"the splits differ: {a.split} against {b.split}"
     differs = _difference(a.preprocessing, b.preprocessing)
-    return f"the preprocessing differs: {differs}" if differs else ""
+    if differs:
+        return f"the preprocessing differs: {differs}"
+    differs = _difference(*({name: r.parameters.get(name) for name in TAUGHT} for r in (a, b)))
+    return f"the teacher differs: {differs}" if differs else ""
 
 
 def _difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:

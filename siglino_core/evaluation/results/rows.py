@@ -13,6 +13,7 @@ GROUNDED = "grounding"  # the fine-tuned model that answers; others beside it ar
 STUDENT = "student"  # what an evaluation calls the run's own
 UNTRAINED = "untrained"  # the network that a student was before training, which keeps nothing of its teachers
 DESCRIPTIVE = ("geometry",)  # tasks whose numbers tell networks apart, but not the better one
+FIDELITY = "fidelity"  # the task whose every head and size has a target of its own: its teacher
 GROUNDING = ("grounding_box", "grounding_mask", "grounding_presence")  # tasks of an image with a text
 AT = "@"  # in a network's name: at which side of images it is evaluated
 LIMIT = "limit"  # the parameter that says so of a result over a part of its split

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from siglino_core.config import Task
+from siglino_core.encoders.spec import DINOTXT
 from siglino_core.errors import DataError
 from siglino_core.evaluation.features import Features
 from siglino_core.evaluation.fidelity import Fidelity, fidelity
+from siglino_core.evaluation.network.viewed import MEAN
 from siglino_core.evaluation.results.result import CONSTANT, Metric
 from siglino_core.evaluation.tasks.question import Answer, Question, metric
 from siglino_core.models.encoder import STUDENT
@@ -27,13 +29,17 @@ def of_teachers(question: Question) -> Iterator[Answer]:
 
     A network that is no student has no teachers: of it there is nothing to say.
     """
-    if question.teachers:
-        for view, teacher in question.teachers.items():
-            yield from _of_view(question, view, teacher)
-    elif STUDENT in question.views and Task.FIDELITY in question.tasks:
-        question.skip(
-            Task.FIDELITY, "no network with the name of one of its heads is evaluated beside it (evaluate.models)"
-        )
+    if STUDENT not in question.views:
+        if Task.FIDELITY in question.tasks:
+            question.note(Task.FIDELITY, "it is no student, so that it has no teachers")
+        return
+    heads = [view for view in question.views if view not in (STUDENT, MEAN, DINOTXT)]
+    alone = [view for view in heads if view not in question.teachers]
+    if alone:
+        why = f"no network named {' or '.join(alone)}, as its head is, is evaluated beside it (evaluate.models)"
+        (question.note if question.teachers else question.skip)(Task.FIDELITY, why)
+    for view, teacher in question.teachers.items():
+        yield from _of_view(question, view, teacher)
 
 
 def _of_view(question: Question, view: str, teacher: Features) -> Iterator[Answer]:
@@ -50,13 +56,18 @@ def _of_view(question: Question, view: str, teacher: Features) -> Iterator[Answe
     except DataError as e:
         return question.skip(Task.FIDELITY, f"{view}: {e}")
     lost = [sample for sample in (*test.sample_ids, *test.failed) if sample not in place or sample in test.failed]
-    told = {"n": len(kept) + len(lost), "n_failed": len(lost), "teacher": teacher.network}
+    told = {
+        "n": len(kept) + len(lost),
+        "n_failed": len(lost),
+        "teacher": teacher.network,
+        "teacher_network": teacher.hashes.get("network", ""),
+        "teacher_preprocessing": teacher.preprocessing,
+    }
     result = question.result(Task.FIDELITY, view, _metrics(question, found, len(lost)), **told)
     yield Answer(result=result, rows=_rows(test, view, kept, found, lost))
-    if view == next(iter(question.teachers)):
-        mean_ND = np.broadcast_to(student_ND.mean(0, dtype=np.float64), student_ND.shape)
-        blind = _metrics(question, fidelity(mean_ND, teacher_ND), len(lost))
-        yield Answer(result=question.result(Task.FIDELITY, view, blind, sanity=CONSTANT, **told))
+    mean_ND = np.broadcast_to(student_ND.mean(0, dtype=np.float64), student_ND.shape)
+    blind = _metrics(question, fidelity(mean_ND, teacher_ND), len(lost))
+    yield Answer(result=question.result(Task.FIDELITY, view, blind, sanity=CONSTANT, **told))
 
 
 def _metrics(question: Question, found: Fidelity, lost: int) -> dict[str, Metric]:

@@ -20,12 +20,19 @@ def done(asked: object) -> list[str]:
 def test_of_whole_images_all_that_is_cheap() -> None:
     texts = {"siglip2": axis(8), "dinov3": axis(10)}
     train = features(LABELS, captions=CAPTIONS, noise=0.2, seed=1, split="train")
-    asked = question(features(LABELS, captions=CAPTIONS, noise=0.2), train, texts=texts)
+    test = features(LABELS, captions=CAPTIONS, noise=0.2)
+    asked = question(test, train, texts=texts, teachers={"siglip2": test, "dinov3": test})
     found = list(answers(asked))
-    assert list(dict.fromkeys(a.result.task for a in found)) == ["knn", "zero_shot", "retrieval", "geometry"]
+    assert list(dict.fromkeys(a.result.task for a in found)) == [
+        "knn",
+        "zero_shot",
+        "retrieval",
+        "fidelity",
+        "geometry",
+    ]
     assert asked.passed == []
-    assert check_samples(found) == 7 + 5 + 2 * 5
-    for task in ("knn", "zero_shot", "retrieval", "geometry"):
+    assert check_samples(found) == 7 + 5 + 2 * 5 + 2
+    for task in ("knn", "zero_shot", "retrieval", "fidelity", "geometry"):
         assert write_results([a.result for a in found if a.result.task == task])
 
 
@@ -36,6 +43,8 @@ def test_what_is_impossible_is_passed_over_and_said() -> None:
         "knn on made by student: no sample has a label",
         "zero shot on made by student: no sample has a label",
         "retrieval on made by student: no sample has a caption",
+        "fidelity on made by student: no network named siglip2 or dinov3, as its head is, is evaluated beside it "
+        "(evaluate.models)",
     ]
 
 

@@ -126,6 +126,7 @@ def test_the_order_of_rows_does_not_matter() -> None:
         ({"preprocessing": {"fit": "grid", "max_pixels": 9}}, "the preprocessing differs: max_pixels 65536 against 9"),
         ({"preprocessing": {}}, "the preprocessing differs: fit grid against None; max_pixels 65536 against None"),
         ({"split": "val"}, "the splits differ: test against val"),
+        ({"parameters": {"teacher_network": "v"}}, "the teacher differs: teacher_network None against v"),
     ],
 )
 def test_what_may_not_be_compared_is_refused(change: dict, said: str) -> None:

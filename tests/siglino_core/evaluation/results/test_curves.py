@@ -37,6 +37,10 @@ def test_sizes_of_the_same_weights_make_a_curve() -> None:
     assert (found[0].name, found[0].view, found[0].metric) == ("student-224", "siglip2", "top1")
 
 
+def test_fidelity_has_no_curve_since_its_teacher_sees_that_size_too() -> None:
+    assert curves([at(224, task="fidelity"), at(512, task="fidelity")]) == []
+
+
 def test_without_a_hash_or_a_size_there_is_none() -> None:
     assert curves([at(224, hashes={}), at(512, hashes={})]) == []
     assert curves([at(224), at(512, preprocessing={})]) == []

@@ -23,7 +23,7 @@ def test_each_head_beside_the_teacher_of_its_name() -> None:
     asked = question(same, teachers={"siglip2": same, "dinov3": teacher("dinov3")})
     answers = list(of_teachers(asked))
     found = by_view(answers)
-    assert list(found) == [("siglip2", ""), ("siglip2", CONSTANT), ("dinov3", "")]
+    assert list(found) == [("siglip2", ""), ("siglip2", CONSTANT), ("dinov3", ""), ("dinov3", CONSTANT)]
     kept = found["siglip2", ""]
     assert kept.headline[0] == COSINE
     assert (kept.metrics[COSINE].value, kept.metrics[EXPLAINED].value) == (pytest.approx(1), pytest.approx(1))
@@ -34,6 +34,8 @@ def test_each_head_beside_the_teacher_of_its_name() -> None:
     assert low < found["dinov3", ""].metrics[COSINE].value < high
     assert found["siglip2", CONSTANT].metrics[EXPLAINED].value == pytest.approx(0, abs=1e-6)
     assert (kept.n, kept.n_failed, kept.parameters["teacher"]) == (8, 0, "student")
+    assert kept.parameters["teacher_network"] == "n"
+    assert kept.parameters["teacher_preprocessing"] == same.preprocessing
     assert check_samples(answers) == 2
     assert asked.passed == []
 
@@ -45,7 +47,7 @@ def test_samples_that_either_could_not_read_count_as_nothing_alike() -> None:
     order = np.random.default_rng(0).permutation(8)
     mixed = features(
         [LABELS[i] for i in order],
-        {"siglip2": whole.summaries["siglip2"][order]},
+        {view: whole.summaries[view][order] for view in ("siglino", "siglip2")},
         sample_ids=[whole.sample_ids[i] for i in order],
         network="siglip2",
     )
@@ -58,25 +60,36 @@ def test_samples_that_either_could_not_read_count_as_nothing_alike() -> None:
         assert (result.n, result.n_failed, result.metrics[COSINE].n, result.metrics[EXPLAINED].n) == (8, 2, 8, 6)
 
 
-def test_who_has_no_teacher_is_only_told_when_asked_by_name() -> None:
+def test_a_head_without_a_teacher_is_told_and_refused_where_none_has_one() -> None:
+    alone = "fidelity on made by student: no network named siglip2 or dinov3, as its head is, is evaluated beside it"
     student = question(features(LABELS))
     assert list(of_teachers(student)) == []
-    assert student.passed == []
-    with pytest.raises(
-        DataError, match="fidelity on made by student: no network with the name of one of its heads is eval"
-    ):
+    assert student.passed == [f"{alone} (evaluate.models)"]
+    with pytest.raises(DataError, match=alone):
         list(of_teachers(question(features(LABELS), tasks=(Task.FIDELITY,))))
-    alone = question(teacher("siglip2"), tasks=(Task.FIDELITY,))
-    assert list(of_teachers(alone)) == []
+    some = question(features(LABELS), tasks=(Task.FIDELITY,), teachers={"dinov3": teacher("dinov3")})
+    assert {answer.result.view for answer in of_teachers(some)} == {"dinov3"}
+    assert some.passed == [f"{alone} (evaluate.models)".replace("siglip2 or dinov3", "siglip2")]
+
+
+def test_who_is_no_student_has_no_teachers() -> None:
+    large = features(LABELS, {"dinov3": np.eye(8, 20, dtype=np.float32)}, network="dinov3_large")
+    asked = question(large, teachers={"dinov3": teacher("dinov3")})
+    assert list(of_teachers(asked)) == []
+    assert asked.passed == []
+    named = question(large, tasks=(Task.FIDELITY,))
+    assert list(of_teachers(named)) == []
+    assert named.passed == ["fidelity on made by dinov3_large: it is no student, so that it has no teachers"]
 
 
 def test_another_space_and_too_few_images_are_passed_over_and_said() -> None:
     other = features(LABELS, {"siglip2": np.eye(8, 3, dtype=np.float32)}, network="siglip2")
-    asked = question(features(LABELS), teachers={"siglip2": other})
-    assert list(of_teachers(asked)) == []
+    both = {"siglip2": other, "dinov3": teacher("dinov3")}
+    asked = question(features(LABELS), teachers=both)
+    assert {answer.result.view for answer in of_teachers(asked)} == {"dinov3"}
     assert asked.passed == [
         "fidelity on made by student: siglip2: student's features of shape (8, 8), teacher's of shape (8, 3)"
     ]
     lone = question(features(LABELS), teachers={"siglip2": features([*"a"], sample_ids=["test3"], network="siglip2")})
     assert list(of_teachers(lone)) == []
-    assert lone.passed == ["fidelity on made by student: fewer than two images were read by it and by siglip2"]
+    assert lone.passed[1:] == ["fidelity on made by student: fewer than two images were read by it and by siglip2"]
