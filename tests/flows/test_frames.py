@@ -72,6 +72,7 @@ def frames(words: list[str]) -> dict[str, list[str]]:
         patch.delenv("PREFECT_API_URL", raising=False)
         assert main(["curate", *words]) == 0
         assert main(["distill", *words]) == 0
+        assert main(["evaluate", *words]) == 0
     return seen
 
 
@@ -91,4 +92,4 @@ def test_a_finished_run_loads_neither_ray_nor_prefect(frames: dict[str, list[str
     env = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
     done = subprocess.run([sys.executable, "-c", FINISHED, "run", *again], capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Reused") == 8, done.stdout
+    assert done.stdout.count("Reused") == 9, done.stdout
