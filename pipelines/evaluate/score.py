@@ -15,6 +15,7 @@ from pipelines.support.work import Work
 from siglino_core.config import Layout, Task
 from siglino_core.device import choose, single_thread
 from siglino_core.errors import DataError
+from siglino_core.evaluation import tasks
 from siglino_core.evaluation.features import Features
 from siglino_core.evaluation.results.columns import samples_table
 from siglino_core.evaluation.results.result import Result
@@ -91,7 +92,8 @@ def _question(work: EvaluateWork, asked: Asked, towers: Towers, passed: list[str
         patches["test"] = {view: Others(dense, gone) for view, dense in patches["test"].items()}
     features = {which: _features(work, asked, which) for which in stages}
     others = {one.subject.name: one for one in work.asked if one.data.name == data.name}
-    taught = _teachers(asked.subject, others) if _of_teachers(data) else {}
+    of_teachers = Task.FIDELITY in tasks.asked(data.config.tasks, dense=data.dense)
+    taught = _teachers(asked.subject, others) if of_teachers else {}
     return Question(
         test=without(features["test"], gone),
         train=features.get("train"),
@@ -134,11 +136,6 @@ def _teachers(subject: Subject, others: Mapping[str, Asked]) -> dict[str, str]:
     base = subject.name.partition(AT)[0]
     found = {view: known.get((subject.name, view)) or known.get((base, view)) for view in views[subject.name]}
     return {view: teacher[0] for view, teacher in found.items() if teacher is not None}
-
-
-def _of_teachers(data: Data) -> bool:
-    """Whether a student is compared with its teachers: by name, or where whole images are asked about."""
-    return Task.FIDELITY in data.config.tasks if data.config.tasks else not data.dense
 
 
 def _by_class(data: Data) -> tuple[Task, ...]:

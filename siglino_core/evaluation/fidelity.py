@@ -42,18 +42,14 @@ def fidelity(student: Array, teacher: Array) -> Fidelity:
         raise DataError(f"student's features of shape {student_ND.shape}, teacher's of shape {teacher_ND.shape}")
     mean_D = teacher_ND.mean(0, dtype=np.float64) if len(teacher_ND) else np.zeros(teacher_ND.shape[1])
     cosine_N = np.zeros(len(teacher_ND))
-    error = variance = 0.0
+    error = variance = squares = 0.0
     for rows in blocks(*teacher_ND.shape):
         s_ND, t_ND = student_ND[rows] - mean_D, teacher_ND[rows] - mean_D
         error += float(((s_ND - t_ND) ** 2).sum())
         variance += float((t_ND**2).sum())
+        squares += float(np.square(teacher_ND[rows], dtype=np.float64).sum())
         lengths_N = np.linalg.norm(s_ND, axis=1) * np.linalg.norm(t_ND, axis=1)
         np.divide((s_ND * t_ND).sum(1), lengths_N, out=cosine_N[rows], where=lengths_N > 0)
-    if variance <= _noise(teacher_ND):
+    if variance <= np.finfo(np.float32).eps ** 2 * squares:  # what rounding alone makes of samples that are all alike
         raise DataError("the teacher says the same of all images, so that there is nothing to be near to")
     return Fidelity(cosine_N=cosine_N, explained=1 - error / variance)
-
-
-def _noise(teacher_ND: np.ndarray) -> float:
-    """What the rounding of fp32 alone would make of the variance of samples that are all alike."""
-    return float(np.finfo(np.float32).eps) ** 2 * float((teacher_ND.astype(np.float64) ** 2).sum())

@@ -1,6 +1,6 @@
 """Tasks: from the features of one network on one data set to results with intervals and samples."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from siglino_core.config import Task
 from siglino_core.evaluation.tasks.fidelity import of_teachers
@@ -12,7 +12,7 @@ from siglino_core.evaluation.tasks.retrieval import retrieval
 from siglino_core.evaluation.tasks.segmentation import patch_retrieval, segmentation
 from siglino_core.evaluation.tasks.zero_shot import zero_shot
 
-__all__ = ["Answer", "Question", "answers", "plainly"]
+__all__ = ["Answer", "Question", "answers", "asked", "plainly"]
 
 DENSE = (Task.SEGMENTATION, Task.PATCH_RETRIEVAL, Task.GEOMETRY)
 WHOLE = (
@@ -24,6 +24,11 @@ WHOLE = (
 )  # probes are dear: asked for by name alone
 
 
+def asked(named: Sequence[Task], *, dense: bool) -> Sequence[Task]:
+    """The tasks that are named; where none is, those that a data set of whole images or of masks may allow."""
+    return named or (DENSE if dense else WHOLE)
+
+
 def answers(question: Question) -> Iterator[Answer]:
     """All tasks that are asked for; of a data set that asks for none, those that it allows.
 
@@ -31,7 +36,7 @@ def answers(question: Question) -> Iterator[Answer]:
         ConfigError: a text side cannot be had.
         DataError: a task that is asked for by name cannot be done, or labels are no classes.
     """
-    for task in question.tasks or (DENSE if question.patches else WHOLE):
+    for task in asked(question.tasks, dense=bool(question.patches)):
         match task:
             case Task.KNN:
                 yield from knn(question)
