@@ -28,6 +28,7 @@ SLICE = 240  # of the demo's 2,988 images: the same commands on a pool that take
 SMALLER = ["cluster.num_clusters=[12,4]", "report.map_points=60", "targets.statistics_images=60"]
 STEPS = ["train.optim.steps=8", "train.optim.warmup_steps=2", "ground.optim.steps=4", "ground.optim.warmup_steps=1"]
 SCENES = [f"expressions.{which}=[{{count: {count}, side: 64}}]" for which, count in (("train", 96), ("test", 24))]
+IMAGES = ["evaluate.datasets=[{name: pool, layout: run}, {name: composites, layout: composites, scenes: 40}]"]
 SIGLINO = [str(Path(sys.executable).parent / "siglino")]
 
 
@@ -55,7 +56,7 @@ def shortened(command: str, folder: Path) -> list[str]:
     if command.startswith(("siglino distill", "siglino evaluate", "siglino ground")):
         size = []  # the run's own, as in the README
     here = [] if command == "siglino curate experiment=demo" else ["runtime.runner=local"]
-    return [f"source.uri={folder}/pool.parquet", *size, *SMALLER, *STEPS, *SCENES, *here]
+    return [f"source.uri={folder}/pool.parquet", *size, *SMALLER, *STEPS, *SCENES, *IMAGES, *here]
 
 
 @pytest.fixture(scope="module", params=["slice", pytest.param("whole", marks=pytest.mark.soak)])

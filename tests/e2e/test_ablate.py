@@ -152,6 +152,7 @@ def test_what_is_finished_is_not_begun_again(tiny: Tiny, grid: str, alone: tuple
     assert (folder / "rows.jsonl").read_bytes() == before, "what failed is still told"
 
 
+@pytest.mark.soak
 def test_killed_in_its_middle_it_gives_the_same_rows(
     tiny: Tiny, grid: str, alone: tuple[Path, str], tmp_path: Path
 ) -> None:

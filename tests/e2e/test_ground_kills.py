@@ -118,6 +118,7 @@ def test_two_ranks_are_one(pair: Run, alone: Run) -> None:
         assert [line[name] for line in ours] == pytest.approx([line[name] for line in theirs], rel=2e-3)
 
 
+@pytest.mark.soak
 def test_two_ranks_on_ray_are_two_processes(made: Path, pair: Run, ray: str, tmp_path: Path) -> None:
     run = begun(made / "run", tmp_path / "run")
     said: list[Any] = []
