@@ -53,21 +53,19 @@ class ProgressActor:
     """An actor that ranks report to, and the driver reads: progress, warnings, and the first error of ours."""
 
     def __init__(self) -> None:
-        self._progress: tuple[int, int, str] | None = None
+        self._news: list[tuple[int, int, str]] = []
         self._error: tuple[str, tuple[str, ...]] | None = None
-        self._warnings: list[tuple[int, int, str]] = []
         self._away = ""
 
     def report(self, step: int, steps: int, note: str) -> None:
         """A rank's progress: steps done, of how many, and a note."""
-        if note.startswith(WARNING):
-            self._warnings.append((step, steps, note))
-        else:
-            self._progress = step, steps, note
+        if not note.startswith(WARNING):
+            self._news = _warnings(self._news)  # of progress the newest alone
+        self._news.append((step, steps, note))
 
     def forget(self) -> None:
         """Drop what ranks reported that are gone."""
-        self._progress, self._away = None, ""
+        self._news, self._away = _warnings(self._news), ""
 
     def miss(self, text: str) -> None:
         """A rank's error of a store that does not answer."""
@@ -81,14 +79,18 @@ class ProgressActor:
         """A rank's error: the name of its class and its lines; the first one is kept."""
         self._error = self._error or (kind, lines)
 
-    def warnings(self) -> list[tuple[int, int, str]]:
-        """What ranks warned of since this was asked last: each is to be shown."""
-        said, self._warnings = self._warnings, []
+    def error(self) -> tuple[str, tuple[str, ...]] | None:
+        """The first of these errors; none: there is none."""
+        return self._error
+
+    def news(self) -> list[tuple[int, int, str]]:
+        """What ranks reported since this was asked last, in order: each warning, and the newest progress."""
+        said, self._news = self._news, []
         return said
 
-    def read(self) -> tuple[tuple[int, int, str] | None, tuple[str, tuple[str, ...]] | None]:
-        """The newest progress and the first error."""
-        return self._progress, self._error
+
+def _warnings(news: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    return [said for said in news if said[2].startswith(WARNING)]
 
 
 def train_on_ray(training: Training, device: Device, progress: Progress) -> None:
@@ -108,7 +110,7 @@ def train_on_ray(training: Training, device: Device, progress: Progress) -> None
             failure = _fit(training, device, world, actor)
             if failure is None:
                 return
-            (_, error), away = ray.get([actor.read.remote(), actor.away.remote()])
+            error, away = ray.get([actor.error.remote(), actor.away.remote()])
         if error is not None:
             kind, lines = error
             raise getattr(errors, kind)(*lines)
@@ -236,12 +238,12 @@ def _watched(ray: Any, actor: Any, name: str, progress: Progress) -> Iterator[No
         shown, last = None, False
         while not last:
             last = done.wait(1.0)  # once more after the end: what was said by then
-            for warning in ray.get(actor.warnings.remote()):
-                progress(name, *warning)
-            newest, _ = ray.get(actor.read.remote())
-            if newest is not None and newest != shown:
-                progress(name, *newest)
-                shown = newest
+            for said in ray.get(actor.news.remote()):
+                if said == shown:  # by another rank
+                    continue
+                progress(name, *said)
+                if not said[2].startswith(WARNING):
+                    shown = said
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

@@ -168,6 +168,18 @@ def test_every_warning_of_ranks_is_passed_on(ray: str) -> None:
     ]
 
 
+def test_of_progress_the_newest_is_told_where_it_was_said() -> None:
+    actor, left = ProgressActor(), f"{WARNING}left out"
+    for step, note in ((3, "loss 3.0"), (4, left), (4, left), (5, "loss 2.0"), (6, left)):
+        actor.report(step, 8, note)
+    assert actor.news() == [(4, 8, left), (4, 8, left), (5, 8, "loss 2.0"), (6, 8, left)]
+    assert actor.news() == []
+    actor.report(7, 8, "loss 1.0")
+    actor.report(7, 8, left)
+    actor.forget()
+    assert actor.news() == [(7, 8, left)], "a warning outlives the ranks that gave it"
+
+
 def test_a_rank_dies(ground: Ground, pair: Path, ray: str) -> None:
     run = ground.run("bereft")
     assert_it_outlives_a_rank(ground, run, ray)
