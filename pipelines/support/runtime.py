@@ -4,6 +4,7 @@ What is done is recorded in storage by the work itself (see `siglino_core.store`
 """
 
 import contextlib
+import importlib
 import json
 import logging
 import os
@@ -88,20 +89,31 @@ def _token() -> str:
     return secrets.token_hex(32)
 
 
+def require_token() -> None:
+    """Let nobody use a Ray that this process starts who does not know its token, which is in the environment alone.
+
+    Whoever reaches one of its ports may run code here otherwise.
+    """
+    if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
+        os.environ.setdefault("RAY_AUTH_TOKEN", _token())
+        raylet = importlib.import_module("ray._raylet")  # no other name for it; the version of Ray is bounded
+        raylet.Config.initialize("")  # Ray read the mode when it was imported,
+        raylet.AuthenticationTokenLoader.instance().reset_cache()  # and the token when another Ray was started here
+
+
 def start_ray(config: RuntimeConfig) -> Any:
     """Join or start Ray, quietly and without telemetry; returns the ray module."""
     for key, value in QUIET_ENV.items():
         os.environ.setdefault(key, value)
     if config.address == "local":
-        # Whoever reaches its port may run code here, if they know the token: it is in the environment alone.
-        if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
-            os.environ.setdefault("RAY_AUTH_TOKEN", _token())  # once a process: Ray reads it but once
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # clouds take nodes back; a process for that
     import ray
     import ray.data
 
     if not ray.is_initialized():
         _reachable(config.address)
+        if config.address == "local":
+            require_token()
         local = {"num_cpus": config.cpus or None, "include_dashboard": False} if config.address == "local" else {}
         try:
             with _sigterm_kept():

@@ -40,6 +40,7 @@ class Holder:
 def two_gpus() -> Iterator[None]:
     import ray
 
+    runtime.require_token()
     ray.init(address="local", num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()

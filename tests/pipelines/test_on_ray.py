@@ -91,6 +91,26 @@ def test_a_strangers_driver_runs_nothing(auth: dict[str, str], tmp_path: Path) -
     assert token not in done.stdout + done.stderr
 
 
+BEFORE = """
+import ray
+ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+ray.shutdown()
+from pipelines.support.runtime import start_ray
+from siglino_core.config import RuntimeConfig
+ray = start_ray(RuntimeConfig(workers=1, cpus=1))
+print("ran", ray.get(ray.remote(lambda: "after it").remote()))
+"""
+
+
+def test_after_a_ray_with_a_token_of_its_own(tmp_path: Path) -> None:
+    own = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {"HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", BEFORE], env=own, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.stdout == "ran after it\n", done.stderr
+    assert (tmp_path / ".ray" / "auth_token").exists(), "the first one kept its token, which is not ours"
+
+
 def test_source_with_one_worker_and_with_two(tmp_path: Path) -> None:
     images = [*pools.pictures(30), *pools.pictures(5), b"<html>"]
     pools.parquet_file(tmp_path / "pool.parquet", {"image": images})
