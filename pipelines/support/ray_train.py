@@ -235,15 +235,11 @@ def _watched(ray: Any, actor: Any, name: str, progress: Progress) -> Iterator[No
     done = threading.Event()
 
     def watch() -> None:
-        shown, last = None, False
+        last = False
         while not last:
             last = done.wait(1.0)  # once more after the end: what was said by then
             for said in ray.get(actor.news.remote()):
-                if said == shown:  # by another rank
-                    continue
                 progress(name, *said)
-                if not said[2].startswith(WARNING):
-                    shown = said
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

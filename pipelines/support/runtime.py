@@ -16,7 +16,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any, Protocol
 
 from pipelines.support.stderr import without
@@ -84,18 +84,13 @@ class Estimate:
     memory: int = 0
 
 
-@cache
-def _token() -> str:
-    return secrets.token_hex(32)
-
-
 def require_token() -> None:
     """Let nobody use a Ray that this process starts who does not know its token, which is in the environment alone.
 
     Whoever reaches one of its ports may run code here otherwise.
     """
     if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
-        os.environ.setdefault("RAY_AUTH_TOKEN", _token())
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         raylet = importlib.import_module("ray._raylet")  # no other name for it; the version of Ray is bounded
         raylet.Config.initialize("")  # Ray read the mode when it was imported,
         raylet.AuthenticationTokenLoader.instance().reset_cache()  # and the token when another Ray was started here
