@@ -25,7 +25,7 @@ MUTATIONS = (
         file=f"{STORE}/records.py",
         old="return fingerprint(dataclasses.asdict(self))",
         new='return fingerprint({k: v for k, v in dataclasses.asdict(self).items() if k != "inputs"})',
-        tests=(f"{STORE_TESTS}/test_stage.py::test_fingerprint_is_what_shapes_the_bytes",),
+        tests=(f"{STORE_TESTS}/test_records.py::test_fingerprint_is_what_shapes_the_bytes",),
     ),
     Mutation(
         says="a shard that was cut short is done",

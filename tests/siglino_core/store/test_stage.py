@@ -1,6 +1,5 @@
 """Stages: what is done is what storage says, it belongs to one identity, and only what is lost is done again."""
 
-import dataclasses
 import multiprocessing
 import os
 import pickle
@@ -17,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from siglino_core.errors import ConfigError, DamagedError, DataError, StoreError
+from siglino_core.errors import ConfigError, DataError, StoreError
 from siglino_core.store import Identity, Manifest, Run, Stage
 from siglino_core.store.files import UNFINISHED
-from siglino_core.store.sealed import as_json, opened, sealed
+from siglino_core.store.sealed import opened
 
 SCHEMA = pa.schema([("x", pa.int64())])
 
@@ -141,13 +140,6 @@ def test_a_refusal_names_all_that_differs_and_the_way_out(tmp_path: Path) -> Non
         "Use --redo embed to make it again (and what follows from it), or another run=URL."
     )
     assert stage.require().rows == 15
-
-
-def test_fingerprint_is_what_shapes_the_bytes() -> None:
-    base = identity()
-    assert base.fingerprint == identity().fingerprint == "9d4888b9565ceb1f0cac6f1175c28c76"
-    for change in ({"stage": "x"}, {"version": 2}, {"config": {"size": 1}}, {"inputs": {}}):
-        assert dataclasses.replace(base, **change).fingerprint != base.fingerprint
 
 
 def test_the_digest_follows_the_bytes_alone(tmp_path: Path) -> None:
@@ -319,50 +311,6 @@ def test_of_two_configs_that_begin_together_one_wins(tmp_path: Path) -> None:
         assert found[3 - stored] in ("ConfigError", "StoreError")
 
 
-def test_a_manifest_of_another_version(tmp_path: Path) -> None:
-    stage = Run(str(tmp_path)).stage("embed")
-    finished(stage)
-    path = tmp_path / "embed/manifest.json"
-    found = opened(path.read_bytes(), "")
-    path.write_bytes(sealed({**found, "of_the_future": 1}))
-    assert stage.require().digest == found["digest"]
-    del found["software"], found["facts"]  # which have defaults
-    path.write_bytes(sealed(found))
-    assert stage.require().facts == {}
-    del found["digest"], found["wall_seconds"]
-    path.write_bytes(sealed(found))
-    with pytest.raises(StoreError) as caught:
-        stage.require()
-    assert "manifest.json lacks digest, wall_seconds: another version of this software wrote it" in str(caught.value)
-    assert "--redo embed" in str(caught.value)
-    assert finished(stage, redo="always").rows == 15
-
-
-@pytest.mark.parametrize(("theirs", "ours"), [("plan.json", "manifest.json"), ("manifest.json", "plan.json")])
-def test_a_plan_is_no_manifest_and_a_manifest_no_plan(tmp_path: Path, theirs: str, ours: str) -> None:
-    stage = Run(str(tmp_path)).stage("embed")
-    before = finished(stage)
-    (tmp_path / "embed" / ours).write_bytes((tmp_path / "embed" / theirs).read_bytes())
-    read = stage.manifest if ours == "manifest.json" else stage.shards
-    for ask in (read, lambda: stage.begin(identity(), shards)):
-        with pytest.raises(DamagedError, match=rf"embed/{ours} is another record than that of embed\. `siglino verify"):
-            ask()
-    stage.drop_damaged()
-    assert finished(stage).digest == before.digest
-
-
-def test_a_manifest_of_no_stage_is_none(tmp_path: Path) -> None:
-    stage = Run(str(tmp_path)).stage("embed")
-    finished(stage)
-    path = tmp_path / "embed/manifest.json"
-    for change in ({"stage": None}, {"stage": "cluster"}, {"files": []}):
-        whole = path.read_bytes()
-        path.write_bytes(sealed({**opened(whole, ""), **change}))
-        with pytest.raises(DamagedError, match="is another record"):
-            stage.require()
-        path.write_bytes(whole)
-
-
 def test_work_is_counted_wherever_it_was_done(tmp_path: Path) -> None:
     """What went before the writer, and the units that only led to the artifact."""
     stage = Run(str(tmp_path)).stage("embed")
@@ -404,24 +352,6 @@ def test_images_and_plain_columns_are_stored_as_they_are(run: Run) -> None:
         "embedding": ("ZSTD", False),
         "bytes": ("UNCOMPRESSED", False),
     }
-
-
-@pytest.mark.parametrize("was", [{}, {"format": 2}])
-def test_a_run_of_an_earlier_version_is_refused_in_one_sentence(tmp_path: Path, was: dict[str, int]) -> None:
-    stage = Run(str(tmp_path)).stage("embed")
-    finished(stage)
-    for name in ("plan.json", "manifest.json"):
-        path = tmp_path / "embed" / name
-        path.write_bytes(as_json({**opened(path.read_bytes(), ""), **was}))
-    says = r"json was made by an earlier version of this software, .* --redo the stage to make it again.$"
-    for ask in (stage.manifest, stage.require, stage.shards, lambda: stage.begin(identity(), shards)):
-        with pytest.raises(ConfigError, match=says):
-            ask()
-    todo = stage.begin(identity(), shards, redo="stale")
-    assert (todo.state, len(todo.missing)) == ("Computed", 3)
-    for shard in todo.missing:
-        write(todo.stage, shard)
-    assert stage.finish(identity(), todo) == stage.require()
 
 
 def test_what_a_kill_left_beside_a_finished_stage_goes_when_it_is_looked_at(tmp_path: Path) -> None:
